@@ -1,0 +1,136 @@
+"""Settings: one frozen Struct, every key with its unit, default and reason.
+
+Read from one TOML file (``twinrun.toml`` in the working folder, or the file named by ``TWINRUN_CONFIG``), then
+overridden by environment variables: ``TWINRUN_PORT=9000``, and two underscores for a table:
+``TWINRUN_SYSTEMS__LEGACY__BASE_URL=https://…``. A variable or key that ends in ``_FILE`` (``_file``) names a file
+that holds the value, for secrets. Without any file the program runs on SQLite in the working folder, without
+Redis, against the two simulated systems at the addresses where ``twinrun sandbox`` puts them.
+
+A wrong setting stops the start with its path, what was found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from gateway.errors import SettingWrong
+
+PREFIX = "TWINRUN_"
+#: Variables with the prefix that are not settings: where the file is, and what only tests and their servers read.
+NOT_SETTINGS = frozenset({"TWINRUN_CONFIG", "TWINRUN_REQUIRE_SERVERS", "TWINRUN_TEST_DATABASE", "TWINRUN_TEST_REDIS"})
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ERP: which product it is, where it stands, and how we sign in."""
+
+    profile: str  #: name of a packaged profile, or a path to a TOML file
+    base_url: str  #: the address that the profile's paths are relative to
+    auth: dict[str, Any] = {}  #: ``kind`` (none, basic, bearer, session) and what that kind needs
+    options: dict[str, Any] = {}  #: what the profile asks for by name (a database, a company …)
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = None  #: seconds per call; None: the profile's
+    concurrency: Positive | None = None  #: calls in flight at once from this process; None: the profile's
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"  #: the address that ``serve`` listens on; loopback until somebody decides otherwise
+    port: Port = 8080
+    database: str = "sqlite:///twinrun.db"  #: or postgresql://user@host/name
+    redis: str | None = None  #: redis://…; wakes other replicas at once, never holds the truth
+    rules: str | None = None  #: folder of routing rule files; None: the packaged ones
+    systems: dict[str, SystemSettings] = msgspec.field(
+        default_factory=lambda: {
+            "legacy": SystemSettings(profile="sandbox_legacy", base_url="http://127.0.0.1:8101"),
+            "cloud": SystemSettings(profile="sandbox_cloud", base_url="http://127.0.0.1:8102"),
+        }
+    )
+    body_limit: Positive = 1_048_576  #: bytes of one request body
+    wait_default_s: Seconds = 5.0  #: how long a write is waited for before a 202, without ``Prefer: wait``
+    wait_max_s: Annotated[float, msgspec.Meta(ge=0, le=25)] = 25.0  #: the longest ``Prefer: wait`` that is honoured
+    rules_refresh_s: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.4  #: reads see a changed rule within this time
+    lease_margin_s: Seconds = 15.0  #: added to a system's timeout; a delivery not heard of by then is *unknown*
+    mirror_concurrency: Positive = 16  #: deliveries that one worker process has in flight, all systems together
+    compare_concurrency: Positive = 4  #: comparisons that one process runs at once
+    compare_queue: Positive = 2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
+    settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared
+    recheck_s: Seconds = 3.0  #: after this time a difference is looked at once more: gone means late, not wrong
+    drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries before it gives up
+    log_level: str = "INFO"
+
+    @property
+    def sqlite(self) -> bool:
+        return self.database.startswith("sqlite")
+
+
+def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Settings:
+    """The settings of this process. Raises SettingWrong with the path of the key that is wrong."""
+    env = os.environ if environ is None else environ
+    named = env.get("TWINRUN_CONFIG")
+    path = Path(named) if named else (folder or Path.cwd()) / "twinrun.toml"
+    tree: dict[str, Any] = {}
+    if path.exists():
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+            raise SettingWrong(f"{path} is not TOML: {wrong}") from wrong
+    elif named:
+        raise SettingWrong(f"TWINRUN_CONFIG names {named}, and there is no such file")
+    for name, value in env.items():
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            _put(tree, name, [part.lower() for part in name.removeprefix(PREFIX).split("__")], value)
+    tree = _read_files(tree, "$")
+    if isinstance(tree.get("systems"), dict):
+        tree["systems"] = _with_defaults(tree["systems"])
+    try:
+        settings = msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as wrong:
+        raise SettingWrong(f"in {path if path.exists() else 'the environment'}: {wrong}") from wrong
+    if not settings.database.startswith(("sqlite:///", "postgresql://")):
+        raise SettingWrong(
+            f"$.database is {settings.database.split('@')[-1]!r}; allowed are sqlite:///file and postgresql://…"
+        )
+    return settings
+
+
+def _put(tree: dict[str, Any], name: str, parts: list[str], value: str) -> None:
+    for part in parts[:-1]:
+        nested = tree.setdefault(part, {})
+        if not isinstance(nested, dict):
+            raise SettingWrong(f"{name} sets a key inside {part!r}, which is a single value in the settings file")
+        tree = nested
+    tree[parts[-1]] = value
+
+
+def _read_files(tree: dict[str, Any], where: str) -> dict[str, Any]:
+    """Replaces every ``key_file`` by ``key`` with the text of that file, without the closing line break."""
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            out[key] = _read_files(value, f"{where}.{key}")
+        elif key.endswith("_file") and isinstance(value, str):
+            try:
+                out[key.removesuffix("_file")] = Path(value).read_text(encoding="utf-8").rstrip("\r\n")
+            except OSError as wrong:
+                raise SettingWrong(f"{where}.{key} names {value}, which cannot be read: {wrong.strerror}") from wrong
+        else:
+            out[key] = value
+    return out
+
+
+def _with_defaults(systems: dict[str, Any]) -> dict[str, Any]:
+    """A system that the file leaves out keeps its default, and so does each key of one that is only adjusted."""
+    defaults = msgspec.to_builtins(Settings().systems)
+    merged = {**defaults, **systems}
+    for name, wanted in systems.items():
+        if isinstance(wanted, dict) and name in defaults and "profile" not in wanted:
+            merged[name] = {**defaults[name], **wanted}
+    return merged
