@@ -81,7 +81,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     entity: str
     marker: str
     external_id: str  #: the canonical id
-    fields: Fields  #: the whole post-image, absolute values
+    fields: Fields  #: absolute values; an update touches only the fields given, and leaves the others as they are
     native_id: str | None = None  #: None on create
     native_version: str | None = None
     to_state: str | None = None  #: set on a transition

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection
 
 from gateway.database.engine import Database
+from gateway.errors import StoreUnavailable
 
 I = TypeVar("I")  # noqa: E741 - the item of a step
 O = TypeVar("O")  # noqa: E741 - its outcome
@@ -63,8 +64,10 @@ class GroupCommit(Generic[I, O]):
         try:
             outcomes = await self._run(lambda connection: self._step(connection, items))
         except Exception as raised:  # noqa: BLE001 - told to whoever submitted the item that causes it
-            if len(batch) == 1:
-                _settle(batch[0][1], raised)
+            if len(batch) == 1 or isinstance(raised, StoreUnavailable):
+                # A lost database is nobody's bad item, and its COMMIT may have happened: nothing is run again here.
+                for _, future in batch:
+                    _settle(future, raised)
                 return
             half = len(batch) // 2
             await self._commit(batch[:half])

@@ -1,0 +1,190 @@
+"""The journal's tables. Moments are microseconds UTC on the database's clock."""
+
+from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
+
+from gateway.database import Instant, Json, metadata
+
+slice_ = Table(
+    "slice",
+    metadata,
+    Column("entity", String(40), primary_key=True),
+    Column("region", String(40), primary_key=True),
+    Column("stage", String(20), nullable=False),
+    Column("authority", String(20), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("compare_sample", Integer, nullable=False),  # one read in n is compared; 0: none
+    Column("storable", Boolean, nullable=False),
+    Column("draining", Boolean, nullable=False),  # a move of authority waits for open deliveries; writes are held
+    Column("drain_since", Instant),
+    Column("note", Text, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+slice_change = Table(
+    "slice_change",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("entity", String(40), nullable=False),
+    Column("region", String(40), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("before", Json),
+    Column("after", Json, nullable=False),
+    Column("overridden", Json, nullable=False),  # the gates that failed and were overridden, by name
+    UniqueConstraint("entity", "region", "version"),
+)
+
+record = Table(
+    "record",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("entity", String(40), nullable=False),
+    Column("region", String(40), nullable=False),
+    Column("legal_entity", String(40)),
+    Column("version", Integer, nullable=False),  # committed writes; 0: its create is not confirmed yet
+    Column("seq", Integer, nullable=False),  # number of the last accepted write
+    Column("open_writes", Integer, nullable=False),  # accepted and not ended at the authority
+    Column("image", Json),  # the document as last confirmed by the authority
+    Column("match_key", String(200)),  # finds the same record in another system
+    Column("external_refs", Json, nullable=False),  # what the caller knows it by, beside the systems' native ids
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index(None, "entity", "legal_entity", "match_key"),
+)
+
+natural_key = Table(
+    "natural_key",
+    metadata,
+    Column("entity", String(40), primary_key=True),
+    Column("scope", String(40), primary_key=True),  # the legal entity
+    Column("value", String(200), primary_key=True),
+    Column("record_id", String(48), nullable=False),
+    Index(None, "record_id"),
+)
+
+operation = Table(
+    "operation",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("record_id", String(48), nullable=False),
+    Column("entity", String(40), nullable=False),
+    Column("region", String(40), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("kind", String(12), nullable=False),  # create, update, transition
+    Column("state", String(12), nullable=False),
+    Column("confirming", Boolean, nullable=False),  # its authority delivery is of unknown outcome
+    Column("epoch", Integer, nullable=False),
+    Column("stage", String(20), nullable=False),
+    Column("authority", String(20), nullable=False),
+    Column("mirror", String(20)),
+    Column("change", Json, nullable=False),  # the draft, the patch, or the transition
+    Column("image", Json),  # the whole post-image, made when the authority delivery is claimed
+    Column("marker", String(40), nullable=False),
+    Column("client", String(200), nullable=False),
+    Column("trace", Json, nullable=False),
+    Column("idem", String(64)),  # the key it was accepted under
+    Column("version", Integer),  # the record's version that it made
+    Column("problem", Json),  # why it was refused
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index(None, "record_id", "seq"),
+    Index(None, "entity", "region", "state"),
+    Index(None, "marker"),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("operation_id", String(48), nullable=False),
+    Column("record_id", String(48), nullable=False),
+    Column("entity", String(40), nullable=False),
+    Column("region", String(40), nullable=False),
+    Column("system", String(20), nullable=False),
+    Column("role", String(10), nullable=False),  # authority, mirror
+    Column("seq", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("maybe_sent", Integer, nullable=False),  # attempts whose outcome was not a definite no
+    Column("lease_until", Instant),
+    Column("wake_at", Instant),  # ready: not before; unknown: the next look
+    Column("quarantine_until", Instant),  # unknown on a class D system: no resend before
+    Column("probes", Integer, nullable=False),
+    Column("lease_expiries", Integer, nullable=False),
+    Column("source", String(12)),  # what proved it applied: answer, probe, late
+    Column("code", String(80)),
+    Column("message", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Index(None, "record_id", "system", "seq"),
+    Index(None, "operation_id"),
+    Index(None, "state", "system", "wake_at"),
+    Index(None, "entity", "region", "state"),
+)
+
+lane = Table(
+    "lane",
+    metadata,
+    Column("record_id", String(48), primary_key=True),
+    Column("system", String(20), primary_key=True),
+    Column("mode", String(8), nullable=False),  # strict: one by one; latest: the newest wins (mirrors only)
+    Column("inflight", String(48)),  # the delivery that is sending or of unknown outcome
+    Column("applied_seq", Integer, nullable=False),
+    Column("wake_at", Instant),  # when the head of the lane may be claimed; NULL: nothing to claim
+    Index("ix_lane_due", "system", "wake_at"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("delivery_id", String(48), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", String(20)),
+    Column("code", String(80)),
+    Column("message", Text),
+)
+
+late_outcome = Table(
+    "late_outcome",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("delivery_id", String(48), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("native_id", String(200)),
+    Column("message", Text),
+    Index(None, "delivery_id"),
+)
+
+event = Table(
+    "operation_event",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("operation_id", String(48), nullable=False),
+    Column("record_id", String(48), nullable=False),
+    Column("delivery_id", String(48)),
+    Column("at", Instant, nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("detail", Text),
+    Index(None, "record_id", "position"),
+    Index(None, "operation_id", "position"),
+)
+
+idem = Table(
+    "idem",
+    metadata,
+    Column("scope", String(64), primary_key=True),  # SHA-256 of client, method, route and key
+    Column("fingerprint", String(64), nullable=False),
+    Column("operation_id", String(48)),
+    Column("problem", Json),  # the refusal, where nothing was accepted
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index(None, "expires_at"),
+)
