@@ -1,0 +1,86 @@
+"""What ``[options]`` of a profile may say, one Struct per protocol.
+
+These are facts about how a product uses its protocol: names of parameters, of paths in an answer, of
+methods. What belongs to one installation (addresses, secrets, database and company numbers) is not here:
+it comes from the settings, as ``auth`` and ``options`` of the system.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keys that every protocol understands."""
+
+    probe: str | None = None  #: path (below the base address) that answers quickly when the system is well
+    headers: dict[str, str] = {}  #: sent with every request, such as ``Accept-Language``
+    idempotency_header: str | None = None  #: class A: this header carries the marker
+    unavailable_is_definite: bool = False  #: a 503 of this product means that nothing was taken
+    error_code: tuple[str, ...] = ()  #: paths in an error body, the first that is there counts
+    error_message: tuple[str, ...] = ()
+    error_field: tuple[str, ...] = ()  #: a native path; it is turned back into the canonical field
+    conflict_codes: tuple[str, ...] = ()  #: error codes that mean Conflict, whatever their status
+    not_found_codes: tuple[str, ...] = ()
+    transient_codes: tuple[str, ...] = ()  #: "record is locked" and its like: nothing was taken, try later
+
+
+class RestOptions(CommonOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``protocol = "rest"``: ``resource`` of an entity is a path, a record lies at ``resource/key``."""
+
+    format: Literal["json", "xml"] = "json"
+    content_type: str | None = None  #: default ``application/json`` or ``application/xml``
+    update_method: Literal["PUT", "PATCH", "POST"] = "PUT"
+    update_sends: Literal["whole", "partial"] = "whole"  #: a transition sends all fields, or state and marker only
+    paging: Literal["offset", "page", "cursor", "link", "none"] = "offset"
+    offset_parameter: str = "offset"  #: paging = offset: records to skip; page: the page number; cursor: the cursor
+    limit_parameter: str | None = "limit"
+    first_page: int = 1  #: paging = page
+    items: str = "items"  #: path of the list in a search answer; ``element`` of an entity stands before it
+    total: str | None = None  #: path of the number of matches, where the product gives it
+    next: str | None = None  #: path of the next cursor or link in a search answer
+    updated_since_parameter: str | None = None  #: takes the instant in the form of the entity's ``modified_convert``
+    record: str | None = None  #: path of the record in the answer to fetch, create and update; default: the answer itself
+    xml_namespace: str | None = None
+
+
+class OdataOptions(CommonOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``protocol = "odata"``: ``resource`` of an entity is an entity set."""
+
+    namespace: str | None = None  #: bound actions are called as ``Set(key)/namespace.action``
+    update_method: Literal["PATCH", "PUT"] = "PATCH"
+    upsert: bool = False  #: class B: a create is ``PATCH Set(ExternalId='…')`` on the entity's ``external_id``
+    return_representation: bool = True  #: ask for the record in the answer to a write
+    batch: str = "$batch"
+
+
+class JsonRpcOptions(CommonOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``protocol = "jsonrpc"``: ``resource`` of an entity is a model."""
+
+    path: str = "/"  #: where calls are posted; ``{database}`` stands for the settings' database
+    method_prefix: str = "model."  #: a call is ``model.<resource>.<method>``
+    login_method: str = "common.db.login"
+    probe_method: str | None = None  #: a method without side effects and parameters, such as ``common.server.version``
+    context: dict[str, Any] = {}  #: last parameter of every call; the settings' ``context`` is laid over it
+    read: str = "read"
+    search: str = "search_read"
+    create: str = "create"
+    update: str = "write"
+    lock_context: str | None = None  #: key of the context that carries ``{"model,id": version}`` of a conditional write
+    values: Literal["tagged", "plain"] = "tagged"  #: decimals and dates as ``{"__class__": …}`` or as JSON values
+    children: Literal["commands", "plain"] = "commands"  #: lists of records as create, write, delete commands
+    conflict_errors: tuple[str, ...] = ()  #: first word of an error frame
+    unauthorised_errors: tuple[str, ...] = ()
+    bug_errors: tuple[str, ...] = ()  #: errors that say the profile is wrong, not the record
+
+
+ProtocolOptions = RestOptions | OdataOptions | JsonRpcOptions
+
+#: protocol -> the Struct of its options
+OPTIONS: dict[str, type[RestOptions] | type[OdataOptions] | type[JsonRpcOptions]] = {
+    "rest": RestOptions,
+    "odata": OdataOptions,
+    "jsonrpc": JsonRpcOptions,
+}
