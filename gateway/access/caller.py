@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import msgspec
+
+from gateway.errors import Forbidden
+
+#: What a key may be allowed: the business side and the operations side, each to look and to change.
+SCOPES: tuple[str, ...] = ("read", "write", "admin:read", "admin:write")
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is calling. ``regions`` and ``entities`` of None mean all of them."""
+
+    name: str
+    key_id: str
+    scopes: frozenset[str]
+    regions: frozenset[str] | None = None
+    entities: frozenset[str] | None = None
+
+    def require(self, scope: str) -> None:
+        """Raises Forbidden when the key does not carry ``scope``."""
+        if scope not in self.scopes:
+            raise Forbidden(f"this call needs the scope {scope!r}", needed=scope)
+
+    def sees_region(self, region: str) -> bool:
+        return self.regions is None or region in self.regions
+
+    def sees_entity(self, entity: str) -> bool:
+        return self.entities is None or entity in self.entities
+
+    def sees(self, entity: str, region: str) -> bool:
+        return self.sees_entity(entity) and self.sees_region(region)
