@@ -2,8 +2,9 @@
 
 Words. *key*: an API key, ``twk_<8 characters>_<43 characters>``; the first part is its visible prefix, the
 second 256 random bits. *caller*: what a key stands for: a name, scopes, and the regions and entities it may
-see. Two keys of the same name are one caller, so that a key can be changed without losing its Idempotency-Keys.
-*instance*: what belongs to this deployment and not to a process, such as the secret that signs cursors.
+see. Two keys of the same name are one caller, so that a key can be changed without losing its
+Idempotency-Keys. *instance*: what belongs to this deployment and not to a process, such as the secret that
+signs cursors.
 
 Laws. A key is stored and looked up as its SHA-256, so that timing tells nothing of it, and is shown once. A
 request costs no database read: each process holds the keys in memory and reads them again within a second; a

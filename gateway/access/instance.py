@@ -14,7 +14,7 @@ SECRET = "secret"  # noqa: S105 - the name of the row, not its value
 
 
 async def instance_secret(database: Database) -> bytes:
-    """The 256-bit secret of this deployment; made on the first start, and only once even if many start together."""
+    """The 256-bit secret of this deployment, made once however many processes start together."""
     fresh = secrets.token_bytes(32)
 
     def unit(connection: Connection) -> bytes:

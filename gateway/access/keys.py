@@ -153,25 +153,25 @@ class Keys:
             for row in rows
         )
 
-    async def revoke(self, id: str, actor: str) -> None:
+    async def revoke(self, key_id: str, actor: str) -> None:
         """Ends a key. To revoke it twice is no error. Raises NotFoundHere for an id that is no key's."""
         now = to_micros(self._clock.now())
 
         def unit(connection: Connection) -> None:
             row = connection.execute(
-                select(api_key.c.name, api_key.c.prefix, api_key.c.revoked_at).where(api_key.c.id == id)
+                select(api_key.c.name, api_key.c.prefix, api_key.c.revoked_at).where(api_key.c.id == key_id)
             ).one_or_none()
             if row is None:
-                raise NotFoundHere(f"no API key has the id {id!r}")
+                raise NotFoundHere(f"no API key has the id {key_id!r}")
             if row.revoked_at is not None:
                 return
-            connection.execute(update(api_key).where(api_key.c.id == id).values(revoked_at=now))
+            connection.execute(update(api_key).where(api_key.c.id == key_id).values(revoked_at=now))
             record(
                 connection,
                 at=now,
                 actor=actor,
                 action="key.revoke",
-                subject=id,
+                subject=key_id,
                 detail={"name": row.name, "prefix": row.prefix},
             )
 
@@ -179,15 +179,15 @@ class Keys:
         await self._read_anew()
 
     async def authenticate(self, authorization: str | None) -> Caller:
-        """Who sends this ``Authorization`` header. Raises Unauthenticated without saying what was wrong with a key."""
+        """Who sends this ``Authorization`` header. Raises Unauthenticated, the same for every wrong key."""
         if authorization is None:
             raise Unauthenticated("send Authorization: Bearer and an API key")
         scheme, _, secret = authorization.partition(" ")
         secret = secret.strip()
         if scheme.lower() != "bearer" or not secret.isascii():
             raise Unauthenticated("send Authorization: Bearer and an API key", error="invalid_request")
-        # The look-up is by hash: how long it takes tells something of a SHA-256 that nobody can choose, and nothing
-        # of a key.
+        # The look-up is by hash: how long it takes tells something of a SHA-256 that nobody can choose, and
+        # nothing of a key.
         digest = _digest(secret)
         caller = self._callers.get(digest)
         age = self._clock.monotonic() - self._read_at
@@ -245,9 +245,9 @@ class Keys:
     async def _keep_use(self) -> None:
         """Writes down when keys were last used, at most once a minute and key."""
         due = [
-            {"key": id, "at": at}
-            for id, at in self._used.items()
-            if at - self._stored_use.get(id, at) >= USED_S * 1_000_000
+            {"key": key, "at": at}
+            for key, at in self._used.items()
+            if at - self._stored_use.get(key, at) >= USED_S * 1_000_000
         ]
         if not due:
             return

@@ -14,8 +14,8 @@ SIGNATURE = 16
 
 
 class Cursors:
-    """Signs and opens cursors. A cursor is bound to a ``context``: its list, its filters and the regions asked for;
-    in another context it is a foreign one."""
+    """Signs and opens cursors. A cursor is bound to a ``context``: its list, its filters and the regions asked
+    for; in another context it is a foreign one."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.sha256(b"twinrun cursor\0" + secret).digest()
@@ -23,23 +23,28 @@ class Cursors:
     def sign(self, context: str, inner: str) -> str:
         """The opaque cursor that stands for ``inner``."""
         raw = inner.encode()
-        return base64.urlsafe_b64encode(self._signature(context, raw) + raw).rstrip(b"=").decode()
+        return _spell(self._signature(context, raw) + raw)
 
     def open(self, context: str, cursor: str) -> str:
-        """The text that was signed. Raises ForeignCursor for anything that was not signed here for this context."""
+        """The text that was signed. Raises ForeignCursor for anything not signed here for this context."""
         try:
-            # The alphabet is held exactly: two spellings of one cursor would be one too many.
             packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError) as wrong:
             raise foreign() from wrong
         signature, raw = packed[:SIGNATURE], packed[SIGNATURE:]
-        if not hmac.compare_digest(signature, self._signature(context, raw)):
+        # The last character of base64 has bits that say nothing; only the spelling that was issued is taken.
+        issued = _spell(packed) == cursor
+        if not hmac.compare_digest(signature, self._signature(context, raw)) or not issued:
             raise foreign()
         return raw.decode()
 
     def _signature(self, context: str, raw: bytes) -> bytes:
         message = len(context).to_bytes(4, "big") + context.encode() + raw
         return hmac.new(self._secret, message, hashlib.sha256).digest()[:SIGNATURE]
+
+
+def _spell(packed: bytes) -> str:
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def foreign() -> ForeignCursor:

@@ -141,9 +141,7 @@ async def test_unknown_key_cannot_be_revoked(keys: Keys) -> None:
         await keys.revoke("key_none", "anna")
 
 
-async def test_another_process_sees_new_and_revoked_keys(
-    keys: Keys, database: Database, clock: HandClock
-) -> None:
+async def test_another_process_sees_both(keys: Keys, database: Database, clock: HandClock) -> None:
     """A new key works on every process at once, and a revoked one stops within one reading of the table."""
     other = Keys(database=database, clock=clock, ids=SystemIds())
     await other.start()
