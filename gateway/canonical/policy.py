@@ -1,7 +1,7 @@
 """How two readings of the same field are told apart: one rule per field path, declared beside the entity.
 
-A *path* is written as in a reference: ``name``, ``billing_address.city``, ``lines[].amount``. A container has a
-rule of its own (``nested`` or ``keyed``) and its members have theirs. A field that no rule names is *not
+A *path* is written as in a reference: ``name``, ``billing_address.city``, ``lines[].amount``. A container has
+a rule of its own (``nested`` or ``keyed``) and its members have theirs. A field that no rule names is *not
 compared*, and is shown as such: silence is never agreement. ``custom_fields`` is deliberately not named.
 """
 
@@ -24,9 +24,7 @@ class Compare(StrEnum):
     DAY = "day"  # the same business day
     INSTANT = "instant"  # the same moment, in whatever zone it was written
     NUMBER = "number"  # a number that each ERP may give out itself: exact where both sides carry the caller's
-    REFERENCE = (
-        "reference"  # the same canonical record; each side's native id goes through the crosswalk first
-    )
+    REFERENCE = "reference"  # the same canonical record; native ids go through the crosswalk first
     NESTED = "nested"  # an object; its members have rules of their own
     KEYED = "keyed"  # rows paired by a business key; rows of the same key pair up in their order
     SET = "set"  # the same members in any order
@@ -77,8 +75,7 @@ def exact(*, personal: bool = False) -> Rule:
     return Rule(compare=Compare.EXACT, personal=personal)
 
 
-def text(*, fold_case: bool = False, fold_space: bool = True, personal: bool = False) -> Rule:
-    # ERPs trim blanks at the end of a field as a matter of course; that is not a difference that anybody repairs.
+def text(*, fold_case: bool = False, fold_space: bool = False, personal: bool = False) -> Rule:
     return Rule(
         compare=Compare.TEXT,
         fold_case=fold_case,
