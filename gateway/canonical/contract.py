@@ -80,6 +80,18 @@ def _invariants(contract: ContractFields) -> Errors:
     )
 
 
+# fmt: off
+MOVES = {
+    # from         to
+    "draft":      ("sent", "terminated"),
+    "sent":       ("signed", "terminated"),
+    "signed":     ("active", "terminated"),
+    "active":     ("completed", "terminated"),
+    "completed":  (),
+    "terminated": (),
+}
+# fmt: on
+
 CONTRACT = define(
     name="contract",
     collection="contracts",
@@ -92,19 +104,7 @@ CONTRACT = define(
     key_required=True,
     if_match_required=True,
     filters=("number", "customer_id", "kind"),
-    lifecycle=Lifecycle(
-        initial="draft",
-        # fmt: off
-        moves={
-            "draft": ("sent", "terminated"),
-            "sent": ("signed", "terminated"),
-            "signed": ("active", "terminated"),
-            "active": ("completed", "terminated"),
-            "completed": (),
-            "terminated": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="draft", moves=MOVES),
     invariants=_invariants,
     policy=ComparePolicy(
         rules={

@@ -41,6 +41,16 @@ class CustomerFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     language: Language | None = None
 
 
+# fmt: off
+MOVES = {
+    # from       to
+    "prospect": ("active",),
+    "active":   ("blocked", "archived"),
+    "blocked":  ("active", "archived"),
+    "archived": (),
+}
+# fmt: on
+
 CUSTOMER = define(
     name="customer",
     collection="customers",
@@ -52,17 +62,7 @@ CUSTOMER = define(
     references={"parent_id": "customer"},
     lane_mode="latest",
     filters=("number", "parent_id"),
-    lifecycle=Lifecycle(
-        initial="prospect",
-        # fmt: off
-        moves={
-            "prospect": ("active",),
-            "active": ("blocked", "archived"),
-            "blocked": ("active", "archived"),
-            "archived": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="prospect", moves=MOVES),
     policy=ComparePolicy(
         rules={
             "name": text(),

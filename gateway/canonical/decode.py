@@ -1,7 +1,7 @@
 """From the bytes of a request to a canonical document, or to a refusal that names each wrong place.
 
-A *document* is the plain wire form of a record: what its JSON would hold, that is own fields, ``legal_entity``
-and ``custom_fields``; nothing in it is null. The well-formed body takes one pass of a compiled decoder; every
+A *document* is the plain wire form of a record: what its JSON would hold, that is own fields,
+``legal_entity`` and ``custom_fields``; nothing in it is null. The well-formed body takes one pass of a compiled decoder; every
 other path may be slow, because it ends in an explanation.
 """
 
@@ -31,8 +31,8 @@ _FOREIGN = frozenset({"custom_fields", "external_refs"})
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """What a create asks for. ``legal_entity`` is None where the region's own is meant; once it is settled, the
-    caller puts it into the document."""
+    """What a create asks for. ``legal_entity`` is None where the region's own is meant; once it is settled,
+    the caller puts it into the document."""
 
     region: str
     legal_entity: str | None
@@ -150,8 +150,8 @@ def _raw(body: bytes) -> Any:
 def _may_repeat_keys(decoded: Struct, body: bytes) -> bool:
     """Whether the body may hold more member names than were decoded. Never False for a body that repeats one.
 
-    Each member name ends in a quote and a colon, so without blanks between them their number bounds the number of
-    names from above; if it equals the number of names decoded, no name was dropped."""
+    Each member name ends in a quote and a colon, so without blanks between them their number bounds the
+    number of names from above; if it equals the number of names decoded, no name was dropped."""
     for blank in (b" :", b"\t:", b"\n:", b"\r:"):
         if blank in body:
             return True

@@ -1,4 +1,4 @@
-"""What one canonical entity is. From the one Struct of its own fields come the shapes of its bodies and answers:
+"""What one canonical entity is. From the one Struct of its own fields come the shapes of bodies and answers:
 
 ``draft``  the body of a create: own fields, ``region``, and what every create may carry
 ``patch``  a merge patch: each own field absent, null or a value, and the same inside nested objects
@@ -40,7 +40,7 @@ class Reference(Struct, frozen=True, kw_only=True):
 
 
 class Entity(Struct, frozen=True, kw_only=True, eq=False):
-    """One canonical entity: everything that routes, OpenAPI, command line, compare and events are made from."""
+    """One canonical entity: everything that routes, OpenAPI, command line and compare are made from."""
 
     name: str
     collection: str
@@ -63,7 +63,7 @@ class Entity(Struct, frozen=True, kw_only=True, eq=False):
     #: "latest": only the newest version has to reach the mirror. "strict": every write does, in its order.
     lane_mode: Literal["latest", "strict"]
     filters: tuple[str, ...]
-    #: (fields, fields before the patch or None, names given in the body) -> fields with what follows filled in.
+    #: (fields, fields before the patch or None, names given) -> fields with what follows filled in.
     #: What does not add up is left alone: that is for ``invariants`` to name.
     complete: Callable[[Any, Any, Collection[str]], Any] | None
     invariants: Callable[[Any], Errors]

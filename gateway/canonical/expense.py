@@ -32,6 +32,19 @@ def _invariants(expense: ExpenseFields) -> Errors:
     return one_currency(expense.amount.currency, [("/tax_amount", expense.tax_amount)])
 
 
+# fmt: off
+MOVES = {
+    # from         to
+    "draft":      ("submitted",),
+    "submitted":  ("approved", "rejected"),
+    "rejected":   ("draft",),
+    "approved":   ("posted",),
+    "posted":     ("invoiced", "reimbursed"),
+    "invoiced":   (),
+    "reimbursed": (),
+}
+# fmt: on
+
 EXPENSE = define(
     name="expense",
     collection="expenses",
@@ -42,20 +55,7 @@ EXPENSE = define(
     references={"resource_id": "resource", "project_id": "project"},
     key_required=True,
     filters=("resource_id", "project_id", "date", "receipt_ref", "category", "billable"),
-    lifecycle=Lifecycle(
-        initial="draft",
-        # fmt: off
-        moves={
-            "draft": ("submitted",),
-            "submitted": ("approved", "rejected"),
-            "rejected": ("draft",),
-            "approved": ("posted",),
-            "posted": ("invoiced", "reimbursed"),
-            "invoiced": (),
-            "reimbursed": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="draft", moves=MOVES),
     invariants=_invariants,
     policy=ComparePolicy(
         rules={

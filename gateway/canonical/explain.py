@@ -73,9 +73,11 @@ def _object(kind: type[Struct], value: Any, pointer: str, found: list[FieldError
         return
     members: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
     hints = get_type_hints(kind, include_extras=True)
-    for member in members:
-        if member not in hints:
-            found.append(_unknown(member, f"{pointer}/{escaped(member)}", top=not pointer))
+    found.extend(
+        _unknown(member, f"{pointer}/{escaped(member)}", top=not pointer)
+        for member in members
+        if member not in hints
+    )
     before = len(found)
     for field in msgspec.structs.fields(kind):
         place = f"{pointer}/{field.encode_name}"

@@ -191,7 +191,7 @@ def _totals(invoice: InvoiceFields) -> Errors:
     net, tax, total, balance = invoice.net_total, invoice.tax_total, invoice.total, invoice.balance
     if net is not None and net.amount != (expected := _net(invoice.lines)):
         found += (_sum_wrong("/net_total", net, expected, "the sum of the line amounts"),)
-    # Tax may be stated for the invoice alone; as soon as one line states it, the lines must make up the whole.
+    # Tax may be stated for the invoice alone; once a line states it, the lines must make up the whole.
     if tax is not None and _taxed(invoice) and tax.amount != (expected := _tax(invoice.lines)):
         found += (_sum_wrong("/tax_total", tax, expected, "the sum of the line taxes"),)
     if total is not None and net is not None and tax is not None and total.amount != net.amount + tax.amount:
@@ -208,6 +208,19 @@ def _totals(invoice: InvoiceFields) -> Errors:
 def _sum_wrong(pointer: str, given: Money, expected: Decimal, what: str) -> FieldError:
     return wrong(f"{pointer}/amount", "does_not_add_up", f"is {given.amount}, but {what} is {expected}")
 
+
+# fmt: off
+MOVES = {
+    # from             to
+    "draft":          ("ready", "void"),
+    "ready":          ("released", "void"),
+    "released":       ("posted", "void"),
+    "posted":         ("partially_paid",),
+    "partially_paid": ("paid",),
+    "paid":           (),
+    "void":           (),
+}
+# fmt: on
 
 INVOICE = define(
     name="invoice",
@@ -226,20 +239,7 @@ INVOICE = define(
     key_required=True,
     if_match_required=True,
     filters=("number", "customer_id", "project_id", "contract_id", "issue_date", "due_date"),
-    lifecycle=Lifecycle(
-        initial="draft",
-        # fmt: off
-        moves={
-            "draft": ("ready", "void"),
-            "ready": ("released", "void"),
-            "released": ("posted", "void"),
-            "posted": ("partially_paid",),
-            "partially_paid": ("paid",),
-            "paid": (),
-            "void": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="draft", moves=MOVES),
     complete=_complete,
     invariants=_invariants,
     policy=ComparePolicy(

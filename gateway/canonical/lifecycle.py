@@ -18,5 +18,5 @@ class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(self.moves)
 
     def legal(self, from_: str) -> tuple[str, ...]:
-        """The states that may come after ``from_``; none after a last one, nor after a word that is no state."""
+        """The states that may come after ``from_``; none after a last one or a word that is no state."""
         return self.moves.get(from_, ())

@@ -91,8 +91,8 @@ def encode(value: Any) -> bytes:
 
 
 def values_at(document: dict[str, Any], path: str) -> list[tuple[str, Any]]:
-    """Every value at ``path`` (``customer_id``, ``lines[].project_id``) with its JSON Pointer; absent ones are
-    left out."""
+    """Every value at ``path`` (``customer_id``, ``lines[].project_id``) with its JSON Pointer; absent ones
+    are left out."""
     found: list[tuple[str, Any]] = [("", document)]
     for step in path.split("."):
         name, rows = (step[:-2], True) if step.endswith("[]") else (step, False)

@@ -29,7 +29,7 @@ QUANTUM: Mapping[str, Decimal] = MappingProxyType(
 
 
 class _DecimalString(type):
-    """Lets a plain Decimal pass as a value of the wire types below, so that nothing downstream meets a subclass."""
+    """Lets a plain Decimal pass as a value of the wire types below, so nothing downstream meets a subclass."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return type(instance) is Decimal
@@ -48,7 +48,7 @@ else:
         pattern = AMOUNT_PATTERN
 
     class Quantity(metaclass=_DecimalString):
-        """a quantity as a decimal string such as "7.5", at most 6 decimals, without exponent, never a JSON number"""
+        """a quantity as a decimal string such as "7.5", at most 6 decimals, never a JSON number"""
 
         matches = re.compile(QUANTITY_PATTERN).fullmatch
         pattern = QUANTITY_PATTERN

@@ -51,6 +51,15 @@ def _invariants(payment: PaymentFields) -> Errors:
     return found
 
 
+# fmt: off
+MOVES = {
+    # from       to
+    "received": ("applied",),
+    "applied":  ("reversed",),
+    "reversed": (),
+}
+# fmt: on
+
 PAYMENT = define(
     name="payment",
     collection="payments",
@@ -62,16 +71,7 @@ PAYMENT = define(
     key_required=True,
     if_match_required=True,
     filters=("customer_id", "received_on", "reference"),
-    lifecycle=Lifecycle(
-        initial="received",
-        # fmt: off
-        moves={
-            "received": ("applied",),
-            "applied": ("reversed",),
-            "reversed": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="received", moves=MOVES),
     invariants=_invariants,
     policy=ComparePolicy(
         rules={

@@ -49,6 +49,18 @@ def _invariants(project: ProjectFields) -> Errors:
     )
 
 
+# fmt: off
+MOVES = {
+    # from        to
+    "draft":     ("approved", "cancelled"),
+    "approved":  ("active", "cancelled"),
+    "active":    ("on_hold", "closed"),
+    "on_hold":   ("active", "closed"),
+    "closed":    (),
+    "cancelled": (),
+}
+# fmt: on
+
 PROJECT = define(
     name="project",
     collection="projects",
@@ -60,19 +72,7 @@ PROJECT = define(
     references={"customer_id": "customer", "contract_id": "contract", "manager_id": "resource"},
     lane_mode="latest",
     filters=("number", "customer_id", "contract_id", "manager_id", "billing_method"),
-    lifecycle=Lifecycle(
-        initial="draft",
-        # fmt: off
-        moves={
-            "draft": ("approved", "cancelled"),
-            "approved": ("active", "cancelled"),
-            "active": ("on_hold", "closed"),
-            "on_hold": ("active", "closed"),
-            "closed": (),
-            "cancelled": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="draft", moves=MOVES),
     invariants=_invariants,
     policy=ComparePolicy(
         rules={

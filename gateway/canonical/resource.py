@@ -45,6 +45,16 @@ def _invariants(resource: ResourceFields) -> Errors:
     ) + unique(resource.skills, "/skills", "name")
 
 
+# fmt: off
+MOVES = {
+    # from         to
+    "onboarding": ("active",),
+    "active":     ("on_leave", "inactive"),
+    "on_leave":   ("active", "inactive"),
+    "inactive":   (),
+}
+# fmt: on
+
 RESOURCE = define(
     name="resource",
     collection="resources",
@@ -56,17 +66,7 @@ RESOURCE = define(
     references={"manager_id": "resource"},
     lane_mode="latest",
     filters=("number", "manager_id", "kind"),
-    lifecycle=Lifecycle(
-        initial="onboarding",
-        # fmt: off
-        moves={
-            "onboarding": ("active",),
-            "active": ("on_leave", "inactive"),
-            "on_leave": ("active", "inactive"),
-            "inactive": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="onboarding", moves=MOVES),
     invariants=_invariants,
     policy=ComparePolicy(
         rules={

@@ -15,7 +15,7 @@ REFERENCE = "#/components/schemas/{name}"
 
 
 def schemas(entities: Sequence[Entity]) -> dict[str, Any]:
-    """Every component: per entity ``CustomerDraft``, ``CustomerPatch`` and ``Customer``, and what they share."""
+    """Every component: per entity ``CustomerDraft``, ``CustomerPatch`` and ``Customer``, and what is shared."""
     kinds = [kind for entity in entities for kind in (entity.draft, entity.patch, entity.record)]
     _, components = msgspec.json.schema_components(
         [*kinds, Transition], schema_hook=wire_schema, ref_template=REFERENCE

@@ -25,6 +25,18 @@ class TimeEntryFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timesheet_ref: Code | None = None
 
 
+# fmt: off
+MOVES = {
+    # from        to
+    "draft":     ("submitted",),
+    "submitted": ("approved", "rejected"),
+    "rejected":  ("draft",),
+    "approved":  ("posted",),
+    "posted":    ("invoiced",),
+    "invoiced":  (),
+}
+# fmt: on
+
 TIME_ENTRY = define(
     name="time_entry",
     collection="time-entries",
@@ -35,19 +47,7 @@ TIME_ENTRY = define(
     references={"resource_id": "resource", "project_id": "project"},
     key_required=True,
     filters=("resource_id", "project_id", "date", "timesheet_ref", "billable"),
-    lifecycle=Lifecycle(
-        initial="draft",
-        # fmt: off
-        moves={
-            "draft": ("submitted",),
-            "submitted": ("approved", "rejected"),
-            "rejected": ("draft",),
-            "approved": ("posted",),
-            "posted": ("invoiced",),
-            "invoiced": (),
-        },
-        # fmt: on
-    ),
+    lifecycle=Lifecycle(initial="draft", moves=MOVES),
     policy=ComparePolicy(
         rules={
             "resource_id": reference("resource"),

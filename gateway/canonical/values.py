@@ -1,8 +1,8 @@
-"""The kinds of text, code and reference that fields are made of, each with the words that name it in an error.
+"""The kinds of text, code and reference that fields are made of, each with words for its errors.
 
 Text is Unicode in normal form C. Control characters are refused, and with them U+FFFE and U+FFFF, because XML
-cannot carry them and a legacy system may speak XML. What JSON Schema can say is said here, so that the document
-that describes the API and the code that checks a body cannot drift apart.
+cannot carry them and a legacy system may speak XML. What JSON Schema can say is said here, so that the
+document that describes the API and the code that checks a body cannot drift apart.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Note = Annotated[
     Meta(
         max_length=4000,
         pattern=_BREAKS,
-        description="text of at most 4000 characters, line breaks and tabs allowed, no other control characters",
+        description="text of at most 4000 characters, line breaks and tabs, no other control characters",
     ),
 ]
 Email = Annotated[
