@@ -324,6 +324,8 @@ def _joined(separator: str) -> Converter:
 
 
 def _texts_read(value: Any) -> list[str]:
+    if value == "":
+        return []
     values = cast("list[Any]", value) if isinstance(value, list) else [value]
     return [text(item) for item in values]
 
@@ -378,4 +380,4 @@ CONVERTERS: dict[str, Converter] = {
 # fmt: on
 
 #: Converters whose empty native value means something: they are asked about it instead of reading as None.
-READS_EMPTY = frozenset({"flag_x"})
+READS_EMPTY = frozenset({"flag_x", "texts", "list_commas", "list_semicolons"})

@@ -15,7 +15,8 @@ import msgspec
 class CommonOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keys that every protocol understands."""
 
-    probe: str | None = None  #: path (below the base address) that answers quickly when the system is well
+    root: str = ""  #: path that stands between the system's address and everything below, such as ``/odata/v4``
+    probe: str | None = None  #: path (below the root) that answers quickly when the system is well
     headers: dict[str, str] = {}  #: sent with every request, such as ``Accept-Language``
     idempotency_header: str | None = None  #: class A: this header carries the marker
     unavailable_is_definite: bool = False  #: a 503 of this product means that nothing was taken
@@ -33,12 +34,11 @@ class RestOptions(CommonOptions, frozen=True, kw_only=True, forbid_unknown_field
     format: Literal["json", "xml"] = "json"
     content_type: str | None = None  #: default ``application/json`` or ``application/xml``
     update_method: Literal["PUT", "PATCH", "POST"] = "PUT"
-    update_sends: Literal["whole", "partial"] = "whole"  #: a transition sends all fields, or state and marker only
     paging: Literal["offset", "page", "cursor", "link", "none"] = "offset"
     offset_parameter: str = "offset"  #: paging = offset: records to skip; page: the page number; cursor: the cursor
     limit_parameter: str | None = "limit"
     first_page: int = 1  #: paging = page
-    items: str = "items"  #: path of the list in a search answer; ``element`` of an entity stands before it
+    items: str = ""  #: path of the list in a search answer; for XML, of what holds the entity's ``element``s
     total: str | None = None  #: path of the number of matches, where the product gives it
     next: str | None = None  #: path of the next cursor or link in a search answer
     updated_since_parameter: str | None = None  #: takes the instant in the form of the entity's ``modified_convert``
@@ -69,11 +69,9 @@ class JsonRpcOptions(CommonOptions, frozen=True, kw_only=True, forbid_unknown_fi
     create: str = "create"
     update: str = "write"
     lock_context: str | None = None  #: key of the context that carries ``{"model,id": version}`` of a conditional write
-    values: Literal["tagged", "plain"] = "tagged"  #: decimals and dates as ``{"__class__": …}`` or as JSON values
     children: Literal["commands", "plain"] = "commands"  #: lists of records as create, write, delete commands
-    conflict_errors: tuple[str, ...] = ()  #: first word of an error frame
-    unauthorised_errors: tuple[str, ...] = ()
-    bug_errors: tuple[str, ...] = ()  #: errors that say the profile is wrong, not the record
+    conflict_errors: tuple[str, ...] = ()  #: names of errors inside HTTP 200 that mean Conflict
+    unauthorised_errors: tuple[str, ...] = ()  #: and those that mean: log in again
 
 
 ProtocolOptions = RestOptions | OdataOptions | JsonRpcOptions

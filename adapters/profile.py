@@ -136,6 +136,7 @@ class EntityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     version: str | None = None
     modified: str | None = None
     modified_convert: str = "instant_iso"
+    created: str | None = None  #: where ``modified`` is empty until the first change: the time of creation
     marker: Marker | None = None
     external_id: ExternalId | str | None = None
     client_key: str | None = None  #: class C: the canonical field that the product keeps unique

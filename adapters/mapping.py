@@ -1,0 +1,407 @@
+"""Record <-> plain canonical fields, compiled once per entity of a profile; pure.
+
+``EntityMap.decode`` reads a native record, ``encode`` makes one, ``expect`` says how canonical fields would read
+after the round trip. A value that does not fit raises ``Unmappable`` with its canonical path (``lines[2].amount``),
+never with the value itself: it may be personal, and the message travels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from adapters.contract import Fields
+from adapters.profile import EntityProfile, FieldForm, Profile, as_form
+from adapters.values import (
+    Native,
+    Put,
+    Read,
+    getter,
+    leaf,
+    money_put,
+    money_read,
+    scalar_put,
+    scalar_read,
+    setter,
+)
+
+#: A marker at the end of a text that people read, too.
+_SUFFIX = re.compile(r"(?:^| )\[tw:([^\[\]\s]+)\]$")
+_SUFFIX_FRAME = len(" [tw:]")
+_FAULTS = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
+_ABSENT: Any = object()
+
+Tree = dict[str, "FieldForm | Tree"]
+
+
+class Unmappable(ValueError):
+    """A value that this product, or the canonical field, cannot hold."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path = path
+        self.reason = reason
+
+    def under(self, above: str) -> Unmappable:
+        joint = "" if self.path.startswith("[") or not self.path else "."
+        return Unmappable(f"{above}{joint}{self.path}", self.reason)
+
+
+class _Compiled(NamedTuple):
+    read: Read
+    put: Put
+
+
+class EntityMap:
+    """The mapping of one entity of one product."""
+
+    def __init__(self, profile: Profile, entity: str) -> None:
+        spec = profile.entities[entity]
+        self.spec = spec
+        forms = dict(spec.forms())
+        if spec.marker is not None and spec.marker.style == "suffix":
+            forms = {name: _leave_room(form, spec) for name, form in forms.items()}
+        first = _currency_paths(forms)
+        # The record's own currency is written before the amounts that are checked against it.
+        ordered = dict(sorted(forms.items(), key=lambda item: not first & {item[1].path, item[1].currency}))
+        self._read = _record_read(_tree({n: f for n, f in ordered.items() if f.readable}), profile)
+        self._create = _record_put(_tree(_sent(ordered, on_create=True)), profile, defaults=True)
+        self._update = _record_put(_tree(_sent(ordered, on_create=False)), profile, defaults=False)
+        self._whole = _record_put(
+            _tree({n: f for n, f in ordered.items() if f.constant is None}), profile, defaults=True
+        )
+        self._always = frozenset(
+            n.partition(".")[0] for n, f in forms.items() if f.constant is not None or f.default is not None
+        )
+        self._leaves = {n: leaf(f, profile) for n, f in forms.items() if f.path and not (f.each or f.first)}
+        self._suffixed = _suffixed_field(spec, forms)
+        self._get_marker = getter(spec.marker.path) if spec.marker else None
+        self._put_marker = setter(spec.marker.path) if spec.marker else None
+        self.mapped = frozenset(name.partition(".")[0] for name in forms)
+        self.assigned = frozenset(name for name, form in forms.items() if form.assigned)
+        self.reads = tuple(dict.fromkeys(_native_paths(spec, forms)))
+        self.lists = frozenset(path for path in _list_paths(forms))
+        self._canonical = dict(_reverse(forms))
+
+    def decode(self, native: Native) -> Fields:
+        fields = self._read(native, native)
+        if self._suffixed is not None and type(text := fields.get(self._suffixed)) is str:
+            fields[self._suffixed] = _SUFFIX.sub("", text) or None
+        return fields
+
+    def encode(self, fields: Mapping[str, Any], *, creating: bool) -> Native:
+        native: Native = {}
+        (self._create if creating else self._update)(fields, native, native)
+        return native
+
+    def expect(self, fields: Mapping[str, Any]) -> Fields:
+        native: Native = {}
+        self._whole(fields, native, native)
+        read = self._read(native, native)
+        always = self._always
+        return {name: value for name, value in read.items() if name in fields or name in always}
+
+    def filter_value(self, name: str, value: str) -> Any:
+        """A canonical value as the product would hold it, to search by."""
+        found = self._leaves.get(name)
+        try:
+            return value if found is None else found.write(value)
+        except _FAULTS as error:
+            raise Unmappable(name, str(error)) from error
+
+    def canonical_path(self, native: str) -> str | None:
+        """The field that an error of the product is about: ``Lines/1/TaxCode`` is ``lines[].tax_code``."""
+        return self._canonical.get(_names(native))
+
+    def kept_marker(self, marker: str) -> str:
+        """The part of a marker that the product has room for."""
+        assert self.spec.marker is not None
+        return marker[-self.spec.marker.max_length :]
+
+    def mark(self, native: Native, marker: str) -> None:
+        if self._put_marker is None or self._get_marker is None:
+            return
+        kept = self.kept_marker(marker)
+        if self._suffixed is None:
+            self._put_marker(native, kept)
+            return
+        text = self._get_marker(native)
+        self._put_marker(native, f"{text} [tw:{kept}]" if text else f"[tw:{kept}]")
+
+    def marker_of(self, native: Native) -> str | None:
+        found = self._get_marker(native) if self._get_marker is not None else None
+        if type(found) is not str or not found:
+            return None
+        if self.spec.marker is None or self.spec.marker.style == "whole":
+            return found
+        match = _SUFFIX.search(found)
+        return match[1] if match else None
+
+
+def compile_profile(profile: Profile) -> dict[str, EntityMap]:
+    return {entity: EntityMap(profile, entity) for entity in profile.entities}
+
+
+def _leave_room(form: FieldForm, spec: EntityProfile) -> FieldForm:
+    """Text that shares its field with the marker is cut early enough that the marker always fits."""
+    from msgspec.structs import replace
+
+    marker = spec.marker
+    if marker is None or form.path != marker.path or form.max_length is None:
+        return form
+    return replace(form, max_length=form.max_length - marker.max_length - _SUFFIX_FRAME)
+
+
+def _suffixed_field(spec: EntityProfile, forms: Mapping[str, FieldForm]) -> str | None:
+    if spec.marker is None or spec.marker.style == "whole":
+        return None
+    return next((name for name, form in forms.items() if form.path == spec.marker.path), None)
+
+
+def _sent(forms: Mapping[str, FieldForm], *, on_create: bool) -> dict[str, FieldForm]:
+    return {
+        name: form
+        for name, form in forms.items()
+        if form.writable and form.constant is None and (on_create or form.on_update)
+    }
+
+
+def _tree(forms: Mapping[str, FieldForm]) -> Tree:
+    tree: Tree = {}
+    for name, form in forms.items():
+        *above, last = name.split(".")
+        node = tree
+        for part in above:
+            node = cast("Tree", node.setdefault(part, {}))
+        node[last] = form
+    return tree
+
+
+def _record_read(tree: Tree, profile: Profile) -> Callable[[Native, Native], Fields]:
+    pairs = tuple((name, _read(form, profile)) for name, form in tree.items())
+
+    def read(native: Native, root: Native) -> Fields:
+        out: Fields = {}
+        name = ""
+        try:
+            for name, decode in pairs:
+                out[name] = decode(native, root)
+        except Unmappable as error:
+            raise error.under(name) from error.__cause__
+        except _FAULTS as error:
+            raise Unmappable(name, str(error)) from error
+        return out
+
+    return read
+
+
+def _record_put(tree: Tree, profile: Profile, *, defaults: bool) -> Put:
+    triples = tuple(
+        (name, _put(form, profile), form.default if defaults and isinstance(form, FieldForm) else None)
+        for name, form in tree.items()
+    )
+
+    def put(fields: Any, native: Native, root: Native) -> None:
+        get = fields.get
+        name = ""
+        try:
+            for name, encode, default in triples:
+                value = get(name, _ABSENT)
+                if value is _ABSENT:
+                    if default is None:
+                        continue
+                    value = default
+                encode(value, native, root)
+        except Unmappable as error:
+            raise error.under(name) from error.__cause__
+        except _FAULTS as error:
+            raise Unmappable(name, str(error)) from error
+
+    return put
+
+
+def _read(form: FieldForm | Tree, profile: Profile) -> Read:
+    if isinstance(form, dict):
+        return _object_read(form, profile)
+    if form.constant is not None:
+        constant = form.constant
+        return lambda native, root: constant
+    if form.amount is not None:
+        return money_read(form, profile)
+    if form.each is not None:
+        return _list_read(form, profile)
+    if form.first is not None:
+        return _first_read(form, profile)
+    return scalar_read(form, profile)
+
+
+def _put(form: FieldForm | Tree, profile: Profile) -> Put:
+    if isinstance(form, dict):
+        return _object_put(form, profile)
+    if form.amount is not None:
+        return money_put(form, profile)
+    if form.each is not None:
+        return _list_put(form, profile)
+    if form.first is not None:
+        return _first_put(form, profile)
+    return scalar_put(form, profile)
+
+
+def _object_read(tree: Tree, profile: Profile) -> Read:
+    inner = _record_read(tree, profile)
+
+    def read(native: Native, root: Native) -> Any:
+        found = inner(native, root)
+        return found if any(value is not None for value in found.values()) else None
+
+    return read
+
+
+def _object_put(tree: Tree, profile: Profile) -> Put:
+    inner = _record_put(tree, profile, defaults=True)
+    nothing = dict.fromkeys(tree)
+
+    def put(value: Any, native: Native, root: Native) -> None:
+        # An object replaces the old one as a whole: what it does not name is emptied.
+        inner(nothing if value is None else {**nothing, **value}, native, root)
+
+    return put
+
+
+def _list_read(form: FieldForm, profile: Profile) -> Read:
+    assert form.path is not None
+    assert form.each is not None
+    get = getter(form.path)
+    inner = _record_read(_tree({n: as_form(f) for n, f in form.each.items()}), profile)
+
+    def read(native: Native, root: Native) -> Any:
+        found = get(native)
+        if found is None or found == "":
+            return []
+        if type(found) is dict:
+            found = [found]
+        if type(found) is not list:
+            raise ValueError("is not a list")
+        index = 0
+        try:
+            out: list[Fields] = []
+            for item in cast("list[Native]", found):
+                out.append(inner(item, root))
+                index += 1
+        except Unmappable as error:
+            raise error.under(f"[{index}]") from error.__cause__
+        return out
+
+    return read
+
+
+def _list_put(form: FieldForm, profile: Profile) -> Put:
+    assert form.path is not None
+    assert form.each is not None
+    put = setter(form.path)
+    inner = _record_put(_tree({n: as_form(f) for n, f in form.each.items()}), profile, defaults=True)
+
+    def encode(value: Any, native: Native, root: Native) -> None:
+        out: list[Native] = []
+        try:
+            for item in value or ():
+                made: Native = {}
+                inner(item, made, root)
+                out.append(made)
+        except Unmappable as error:
+            raise error.under(f"[{len(out)}]") from error.__cause__
+        put(native, out)
+
+    return encode
+
+
+def _first_read(form: FieldForm, profile: Profile) -> Read:
+    assert form.path is not None
+    assert form.first is not None
+    get = getter(form.path)
+    inner = _object_read(_tree({n: as_form(f) for n, f in form.first.items()}), profile)
+
+    def read(native: Native, root: Native) -> Any:
+        found = get(native)
+        if type(found) is list:
+            items = cast("list[Native]", found)
+            found = items[0] if items else None
+        return inner(found, root) if type(found) is dict else None  # pyright: ignore[reportUnknownArgumentType]
+
+    return read
+
+
+def _first_put(form: FieldForm, profile: Profile) -> Put:
+    assert form.path is not None
+    assert form.first is not None
+    put = setter(form.path)
+    inner = _object_put(_tree({n: as_form(f) for n, f in form.first.items()}), profile)
+
+    def encode(value: Any, native: Native, root: Native) -> None:
+        made: Native = {}
+        if value is not None:
+            inner(value, made, root)
+        put(native, [made] if made else [])
+
+    return encode
+
+
+def _nested(form: FieldForm) -> Mapping[str, FieldForm]:
+    return {name: as_form(inner) for name, inner in (form.each or form.first or {}).items()}
+
+
+def _currency_paths(forms: Mapping[str, FieldForm]) -> set[str]:
+    """Native paths of the record that amounts anywhere in it refer to as their currency."""
+    found = {f.currency[1:] for f in forms.values() if f.currency is not None and f.currency.startswith("/")}
+    for form in forms.values():
+        found |= _currency_paths(_nested(form))
+    return found
+
+
+def _own_paths(form: FieldForm, above: str) -> Iterator[str]:
+    for path in (form.path, form.amount, form.currency):
+        if path is not None:
+            yield path[1:] if path.startswith("/") else above + path
+
+
+def _native_paths(spec: EntityProfile, forms: Mapping[str, FieldForm]) -> Iterator[str]:
+    """Every native path that a read needs, for protocols that must name them."""
+    external = spec.external
+    yield spec.key
+    for path in (spec.version, spec.modified, spec.marker and spec.marker.path, external and external.path):
+        if path is not None and path != "etag":
+            yield path
+    yield from _form_paths(forms, "")
+
+
+def _form_paths(forms: Mapping[str, FieldForm], above: str) -> Iterator[str]:
+    for form in forms.values():
+        if not form.readable:
+            continue
+        nested = _nested(form)
+        if nested:
+            yield from _form_paths(nested, f"{above}{form.path}.")
+        else:
+            yield from _own_paths(form, above)
+
+
+def _list_paths(forms: Mapping[str, FieldForm]) -> Iterator[str]:
+    return (form.path for form in forms.values() if (form.each or form.first) and form.path)
+
+
+def _names(native: str) -> str:
+    """A path without the places in its lists, which products count from 0 or from 1."""
+    return ".".join(part for part in re.split(r"[./\[\]]+", native) if part and not part.isdigit())
+
+
+def _reverse(forms: Mapping[str, FieldForm], native: str = "", canonical: str = "") -> Iterator[tuple[str, str]]:
+    for name, form in forms.items():
+        for path in (form.path, form.amount, form.currency):
+            if path is not None and not path.startswith("/"):
+                yield native + path, canonical + name
+                # XML has an element for the list and one for a row; an error may leave the row out.
+                wrapper, _, row = path.rpartition(".")
+                if wrapper and row and form.each:
+                    yield from _reverse(_nested(form), f"{native}{wrapper}.", f"{canonical}{name}[].")
+        yield from _reverse(_nested(form), f"{native}{form.path}.", f"{canonical}{name}[].")
