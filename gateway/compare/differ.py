@@ -1,0 +1,458 @@
+"""Finds where two canonical documents part, by the policy of their entity. Pure, exact, and fast enough for
+every read.
+
+The policy is compiled once per entity into a plan: a tuple of fields, each with the function that tells its
+values apart. Equal texts, which is nearly all there is, never leave the loop over that tuple.
+
+Laws. No field counts as agreement that was not looked at: what no rule names, or one side does not map, and
+yet holds something, is in ``not_compared``. The order of keys and of keyed rows means nothing. A difference
+that a product's declared loss accounts for stays in the result, with its explanation; it is never dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect
+
+from gateway.canonical.entity import Entity
+from gateway.canonical.policy import Compare, ComparePolicy, Rule
+from gateway.compare.difference import Difference, DifferenceClass, Diffs, Document, Stake
+from gateway.compare.tolerance import TELL, Tell, is_unresolved, stake_of
+
+#: How given fields would read after a round trip through one system: its declared losses applied.
+Expect = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+#: Why a difference is no fault. The words that reports show.
+DECLARED_LOSS = "declared loss"
+OWN_NUMBERING = "own numbering"
+NOISE = "noise"
+
+#: The gateway's own fields around a document: no ERP holds them, so there is nothing to compare.
+ENVELOPE = frozenset({"id", "entity", "region", "version", "created_at", "updated_at", "external_refs"})
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a plan."""
+
+    name: str
+    path: str  #: as the policy writes it: ``lines[].amount``
+    rule: Rule
+    tell: Tell | None  #: None for a container
+    members: _Plan | None
+    codes: frozenset[str] | None  #: what a code may be, where the model says so
+    personal: bool
+    shown_key: tuple[str, ...] = ()  #: KEYED: the key without what says who somebody is
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    fields: tuple[_Field, ...]
+    known: frozenset[str]  #: names that need no mention: compared, or left alone for a declared reason
+
+
+def diff(
+    entity: Entity,
+    control: Document,
+    candidate: Document,
+    *,
+    not_mapped: frozenset[str] = frozenset(),
+    own_numbers: frozenset[str] = frozenset(),
+    expect_control: Expect | None = None,
+    expect_candidate: Expect | None = None,
+) -> Diffs:
+    """Where ``candidate`` parts from ``control``, the document of the authority.
+
+    ``not_mapped``: fields that one of the two products does not hold. ``own_numbers``: fields that one of
+    them numbers by itself. The two ``expect`` functions know each side's declared losses: a difference is
+    explained if one side is exactly what its product would make of the other side's value.
+    """
+    plan = _plan(entity)
+    found: list[Difference] = []
+    unseen: list[str] = []
+    compared = 0
+    for field in plan.fields:
+        left, right = control.get(field.name), candidate.get(field.name)
+        if left is None and right is None:
+            continue
+        if field.name in not_mapped:
+            unseen.append(field.path)
+            continue
+        compared += 1
+        if type(left) is str and left == right:
+            continue
+        _compare(field, left, right, field.path, found, unseen)
+    unseen.extend(_unknown(plan, control, candidate))
+    if found:
+        found = _explain(plan, control, candidate, found, own_numbers, expect_control, expect_candidate)
+    return Diffs(differences=tuple(found), not_compared=tuple(sorted(set(unseen))), compared=compared)
+
+
+def compared_values(entity: Entity, document: Document, *, not_mapped: frozenset[str] = frozenset()) -> bytes:
+    """Everything of ``document`` that a comparison looks at, in one spelling: two readings of an unchanged
+    record give the same bytes, in whatever order the system hands out its keys and rows."""
+    return _encode(
+        {
+            field.name: _settled(field, document[field.name])
+            for field in _plan(entity).fields
+            if field.name not in not_mapped and document.get(field.name) is not None
+        }
+    )
+
+
+def _compare(
+    field: _Field, control: Any, candidate: Any, path: str, found: list[Difference], unseen: list[str]
+) -> None:
+    if not _present(field, control):
+        if _present(field, candidate):
+            found.append(
+                _difference(field, path, DifferenceClass.EXTRA, None, candidate, stake_of(candidate))
+            )
+        return
+    if not _present(field, candidate):
+        found.append(_difference(field, path, DifferenceClass.MISSING, control, None, stake_of(control)))
+        return
+    if field.tell is not None:
+        parted = field.tell(control, candidate, field.rule)
+        if parted is not None:
+            kind, stake = parted
+            if field.codes is not None and not (
+                _knows(field.codes, control) and _knows(field.codes, candidate)
+            ):
+                kind = DifferenceClass.CODE_MAPPING
+            found.append(_difference(field, path, kind, control, candidate, stake))
+        return
+    assert field.members is not None
+    if field.rule.compare is Compare.KEYED:
+        if isinstance(control, list) and isinstance(candidate, list):
+            rows, others = cast("list[Any]", control), cast("list[Any]", candidate)
+            if all(isinstance(row, Mapping) for row in rows) and all(
+                isinstance(row, Mapping) for row in others
+            ):
+                _rows(field, rows, others, path, found, unseen)
+                return
+    elif isinstance(control, Mapping) and isinstance(candidate, Mapping):
+        _members(
+            field.members,
+            cast("Document", control),
+            cast("Document", candidate),
+            path + ".",
+            field.path + ".",
+            found,
+            unseen,
+        )
+        return
+    found.append(_difference(field, path, DifferenceClass.TYPE, control, candidate, None))
+
+
+def _members(
+    plan: _Plan,
+    control: Document,
+    candidate: Document,
+    prefix: str,
+    shape: str,
+    found: list[Difference],
+    unseen: list[str],
+) -> None:
+    for field in plan.fields:
+        left, right = control.get(field.name), candidate.get(field.name)
+        if (left is None and right is None) or (type(left) is str and left == right):
+            continue
+        _compare(field, left, right, prefix + field.name, found, unseen)
+    if not (plan.known >= control.keys() and plan.known >= candidate.keys()):
+        unseen.extend(shape + name for name in _unknown(plan, control, candidate))
+
+
+def _unknown(plan: _Plan, control: Document, candidate: Document) -> list[str]:
+    """Names that hold something on a side and that no rule names."""
+    return [
+        name
+        for name in (control.keys() | candidate.keys()) - plan.known
+        if _holds(control.get(name)) or _holds(candidate.get(name))
+    ]
+
+
+def _rows(
+    field: _Field,
+    control: list[Document],
+    candidate: list[Document],
+    path: str,
+    found: list[Difference],
+    unseen: list[str],
+) -> None:
+    """Rows of one key are paired: equal ones first, the rest in their order. What is left over has no
+    partner."""
+    assert field.members is not None
+    key = field.rule.key
+    lefts, rights = [_row_key(row, key) for row in control], [_row_key(row, key) for row in candidate]
+    pairs: list[tuple[str, Document | None, Document | None]] = []
+    if lefts == rights and len(set(lefts)) == len(lefts):
+        pairs.extend(
+            (_label(field, row, n, 0), row, control_row)
+            for n, (row, control_row) in enumerate(zip(control, candidate, strict=True))
+        )
+    else:
+        pairs.extend(_paired(field, control, lefts, candidate, rights))
+    shape = field.path + "[]."
+    for label, left, right in pairs:
+        place = path + label
+        if left is None:
+            found.append(
+                _difference(field, place, DifferenceClass.EXTRA, None, right, stake_of(right), row=True)
+            )
+        elif right is None:
+            found.append(
+                _difference(field, place, DifferenceClass.MISSING, left, None, stake_of(left), row=True)
+            )
+        else:
+            _members(field.members, left, right, place + ".", shape, found, unseen)
+
+
+def _paired(
+    field: _Field,
+    control: Sequence[Document],
+    lefts: Sequence[tuple[str, ...]],
+    candidate: Sequence[Document],
+    rights: Sequence[tuple[str, ...]],
+) -> list[tuple[str, Document | None, Document | None]]:
+    waiting: defaultdict[tuple[str, ...], list[Document]] = defaultdict(list)
+    for key, row in zip(rights, candidate, strict=True):
+        waiting[key].append(row)
+    groups: defaultdict[tuple[str, ...], list[Document]] = defaultdict(list)
+    for key, row in zip(lefts, control, strict=True):
+        groups[key].append(row)
+    pairs: list[tuple[str, Document | None, Document | None]] = []
+    position = 0
+    for key, rows in groups.items():
+        others = waiting.pop(key, [])
+        if len(rows) > 1 and others:
+            rows, others = _same_first(rows, others)
+        for n in range(max(len(rows), len(others))):
+            left = rows[n] if n < len(rows) else None
+            right = others[n] if n < len(others) else None
+            row = left if left is not None else right
+            assert row is not None
+            pairs.append((_label(field, row, position, n), left, right))
+            position += 1
+    for others in waiting.values():
+        for n, row in enumerate(others):
+            pairs.append((_label(field, row, position, n), None, row))
+            position += 1
+    return pairs
+
+
+def _same_first(rows: list[Document], others: list[Document]) -> tuple[list[Document], list[Document]]:
+    left_over: defaultdict[bytes, list[Document]] = defaultdict(list)
+    for row in others:
+        left_over[_encode(row)].append(row)
+    same: list[Document] = []
+    rest: list[Document] = []
+    partners: list[Document] = []
+    for row in rows:
+        twins = left_over[_encode(row)]
+        if twins:
+            same.append(row)
+            partners.append(twins.pop(0))
+        else:
+            rest.append(row)
+    taken = {id(row) for row in partners}
+    return same + rest, partners + [row for row in others if id(row) not in taken]
+
+
+def _row_key(row: Document, key: tuple[str, ...]) -> tuple[str, ...]:
+    # Case and blanks do not tell rows apart, so that a row whose key was retyped is one difference and not
+    # two.
+    return tuple([_key_text(row.get(name)) for name in key])
+
+
+def _key_text(value: Any) -> str:
+    if type(value) is str:
+        return " ".join(value.split()).casefold()
+    if value is None:
+        return ""
+    return _encode(value).decode()
+
+
+def _label(field: _Field, row: Document, position: int, repeat: int) -> str:
+    """``[number=2]``, and ``[number=2#1]`` for the second row of one key. Keys that say who somebody is are
+    not shown."""
+    shown = [f"{name}={row[name]}" for name in field.shown_key if row.get(name) is not None]
+    again = f"#{repeat}" if repeat else ""
+    return f"[{','.join(shown)}{again}]" if shown else f"[#{position}]"
+
+
+def _explain(
+    plan: _Plan,
+    control: Document,
+    candidate: Document,
+    found: list[Difference],
+    own_numbers: frozenset[str],
+    expect_control: Expect | None,
+    expect_candidate: Expect | None,
+) -> list[Difference]:
+    fields = {field.name: field for field in plan.fields}
+    still: dict[str, list[set[str]]] = {}
+    told: list[Difference] = []
+    for difference in found:
+        name = re.split(r"[.\[]", difference.path, maxsplit=1)[0]
+        field = fields[name]
+        if field.rule.compare is Compare.NUMBER and name in own_numbers:
+            told.append(msgspec.structs.replace(difference, explained=OWN_NUMBERING))
+            continue
+        if name not in still:
+            left, right = control.get(name), candidate.get(name)
+            still[name] = [
+                _remaining(field, mine, expect({name: theirs}).get(name), flipped=flipped)
+                for expect, mine, theirs, flipped in (
+                    (expect_candidate, right, left, False),
+                    (expect_control, left, right, True),
+                )
+                if expect is not None and theirs is not None
+            ]
+        if any(difference.path not in remaining for remaining in still[name]):
+            told.append(msgspec.structs.replace(difference, explained=DECLARED_LOSS))
+        else:
+            told.append(difference)
+    return told
+
+
+def _remaining(field: _Field, mine: Any, expected: Any, *, flipped: bool) -> set[str]:
+    """The paths where a side is not what its product would make of the other side's value."""
+    left: list[Difference] = []
+    if flipped:
+        _compare(field, mine, expected, field.path, left, [])
+    else:
+        _compare(field, expected, mine, field.path, left, [])
+    return {difference.path for difference in left}
+
+
+def _difference(
+    field: _Field,
+    path: str,
+    kind: DifferenceClass,
+    control: Any,
+    candidate: Any,
+    stake: Stake | None,
+    *,
+    row: bool = False,
+) -> Difference:
+    if field.rule.compare is Compare.REFERENCE and (is_unresolved(control) or is_unresolved(candidate)):
+        kind = DifferenceClass.REFERENCE_UNRESOLVED
+    return Difference(
+        path=path,
+        field=field.path + "[]" if row else field.path,
+        kind=kind,
+        control=control,
+        candidate=candidate,
+        stake=stake,
+        personal=field.personal,
+    )
+
+
+def _knows(codes: frozenset[str], value: Any) -> bool:
+    return isinstance(value, str) and value in codes
+
+
+def _present(field: _Field, value: Any) -> bool:
+    """Whether there is a value. A container without content and, where the rule says so, a blank text are
+    none."""
+    if value is None:
+        return False
+    if field.rule.blank_is_absent and isinstance(value, str):
+        return bool(value.strip())
+    if field.rule.compare in (Compare.KEYED, Compare.SET, Compare.NESTED):
+        return _holds(value)
+    return True
+
+
+def _holds(value: Any) -> bool:
+    """Whether something is in there: null, an empty list, and an object of nothing but such, hold nothing."""
+    if isinstance(value, Mapping):
+        return any(_holds(member) for member in cast("Document", value).values())
+    return value is not None and value != []
+
+
+def _settled(field: _Field, value: Any) -> Any:
+    value = _without_nulls(value)
+    if field.rule.compare in (Compare.KEYED, Compare.SET) and isinstance(value, list):
+        return sorted(_encode(row).decode() for row in cast("list[Any]", value))
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        members = cast("Document", value)
+        return {name: _without_nulls(member) for name, member in members.items() if member is not None}
+    if isinstance(value, list):
+        return [_without_nulls(member) for member in cast("list[Any]", value)]
+    return value
+
+
+def _plan(entity: Entity) -> _Plan:
+    known = _PLANS.get(entity.name)
+    if known is None or known[0] is not entity:
+        codes = _codes(inspect.type_info(entity.stored), "")
+        codes["state"] = frozenset(entity.lifecycle.states)
+        known = entity, _compile(entity.policy, "", codes, ENVELOPE)
+        _PLANS[entity.name] = known
+    return known[1]
+
+
+#: Entity name -> the entity and its plan; made on first use.
+_PLANS: dict[str, tuple[Entity, _Plan]] = {}
+
+
+def _compile(
+    policy: ComparePolicy, path: str, codes: Mapping[str, frozenset[str]], more: frozenset[str] = frozenset()
+) -> _Plan:
+    fields: list[_Field] = []
+    named = policy.members(path)
+    container = policy.rule(path)
+    prefix = (
+        "" if not path else path + "[]." if container and container.compare is Compare.KEYED else path + "."
+    )
+    for name, rule in named.items():
+        if rule.compare is Compare.IGNORED:
+            continue
+        full = prefix + name
+        holds_more = rule.compare in (Compare.KEYED, Compare.NESTED)
+        members = _compile(policy, full, codes) if holds_more else None
+        hidden = {member.name for member in members.fields if member.personal} if members else set[str]()
+        fields.append(
+            _Field(
+                name=name,
+                path=full,
+                rule=rule,
+                tell=None if holds_more else TELL[rule.compare],
+                members=members,
+                codes=codes.get(full) if rule.compare is Compare.EXACT else None,
+                personal=rule.personal
+                or (members is not None and any(member.personal for member in members.fields)),
+                shown_key=() if members is None else tuple(name for name in rule.key if name not in hidden),
+            )
+        )
+    return _Plan(fields=tuple(fields), known=frozenset(named) | more)
+
+
+def _codes(kind: inspect.Type, path: str) -> dict[str, frozenset[str]]:
+    """The closed code lists of the model, by field path."""
+    if isinstance(kind, inspect.Metadata):
+        return _codes(kind.type, path)
+    if isinstance(kind, inspect.UnionType):
+        parts = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
+        return _codes(parts[0], path) if len(parts) == 1 else {}
+    if isinstance(kind, inspect.LiteralType):
+        return {path: frozenset(str(value) for value in kind.values)}
+    if isinstance(kind, inspect.ListType):
+        return _codes(kind.item_type, path + "[]")
+    if isinstance(kind, inspect.StructType):
+        found: dict[str, frozenset[str]] = {}
+        for field in kind.fields:
+            found |= _codes(field.type, f"{path}.{field.encode_name}" if path else field.encode_name)
+        return found
+    return {}

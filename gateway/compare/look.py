@@ -1,0 +1,191 @@
+"""One look at one record: reads what has to be read and finds where the sides part. Touches no database of
+ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from adapters.contract import Facts
+from adapters.errors import AdapterError, NotFound, Rejected, Unavailable
+from gateway.canonical import Entity
+from gateway.compare.differ import NOISE, compared_values, diff
+from gateway.compare.difference import WHOLE_RECORD, Difference, DifferenceClass, Diffs, Document
+from gateway.compare.observation import Sides
+from gateway.compare.verdict import Sight, fingerprint, keyed_hash
+
+#: How fields of an entity would read after a round trip through a system: its declared losses applied.
+ExpectOf = Callable[[str, str, dict[str, Any]], Mapping[str, Any]]
+#: What a system's profile declares of an entity, or None where it does not carry it.
+FactsOf = Callable[[str, str], Facts | None]
+
+
+class NoAnswer(Exception):
+    """A side did not answer. Nothing can be said; look again later."""
+
+
+class NeitherHasIt(Exception):
+    """Neither side has a record to compare."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A side answered, definitely, without a document."""
+
+    missing: bool
+    code: str | None
+
+    @property
+    def shown(self) -> str:
+        return "no such record" if self.missing else f"refused ({self.code or 'no code'})"
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look saw. ``wobbled``: the authority answered two ways within it."""
+
+    diffs: Diffs
+    sight: Sight
+    wobbled: bool = False
+
+
+class Eye:
+    """Reads and compares; knows the systems' declared losses and the key of the hashes."""
+
+    def __init__(self, *, sides: Sides, expect: ExpectOf, facts: FactsOf, key: bytes) -> None:
+        self._sides = sides
+        self._expect = expect
+        self._facts = facts
+        self._key = key
+        self._scope: dict[tuple[str, str, str], tuple[frozenset[str], frozenset[str]]] = {}
+
+    async def beside(
+        self, entity: Entity, authority: str, other: str, record_id: str, document: Document
+    ) -> tuple[Diffs, Sight | None]:
+        """Compares an answer of the authority with what the other side holds now. The sight is there if they
+        part."""
+        candidate = await self._read(other, entity, record_id)
+        diffs = self._parted(entity, authority, other, document, candidate)
+        if not diffs.open:
+            return diffs, None
+        return diffs, self._sight(entity, authority, other, document, candidate, diffs)
+
+    async def both(self, entity: Entity, authority: str, other: str, record_id: str) -> Seen:
+        """Reads authority and other side, and the authority once more where they part: a value that the
+        authority itself has shown in one of two answers is noise, another is not, however noisy its field."""
+        control = await self._read(authority, entity, record_id)
+        candidate = await self._read(other, entity, record_id)
+        diffs = self._parted(entity, authority, other, control, candidate)
+        wobbled = False
+        if diffs.open:
+            second = await self._read(authority, entity, record_id)
+            wobbled = self._settled(entity, authority, other, control) != self._settled(
+                entity, authority, other, second
+            )
+            if wobbled:
+                diffs = _excused(diffs, self._parted(entity, authority, other, second, candidate))
+        return Seen(
+            diffs=diffs,
+            sight=self._sight(entity, authority, other, control, candidate, diffs),
+            wobbled=wobbled,
+        )
+
+    def _sight(
+        self,
+        entity: Entity,
+        authority: str,
+        other: str,
+        control: Document | Refusal,
+        candidate: Document | Refusal,
+        diffs: Diffs,
+    ) -> Sight:
+        sides = b"\n".join(self._settled(entity, authority, other, side) for side in (control, candidate))
+        return Sight(
+            fingerprint=fingerprint(diffs.open, self._key), sides=keyed_hash(sides, self._key, digits=24)
+        )
+
+    async def _read(self, system: str, entity: Entity, record_id: str) -> Document | Refusal:
+        try:
+            return await self._sides.read(system, entity.name, record_id)
+        except NotFound as missing:
+            return Refusal(missing=True, code=missing.code)
+        except Unavailable as silent:
+            raise NoAnswer(type(silent).__name__) from silent
+        except Rejected as refused:
+            return Refusal(missing=False, code=refused.code)
+        except AdapterError as unclear:
+            raise NoAnswer(type(unclear).__name__) from unclear
+
+    def _parted(
+        self,
+        entity: Entity,
+        authority: str,
+        other: str,
+        control: Document | Refusal,
+        candidate: Document | Refusal,
+    ) -> Diffs:
+        if isinstance(control, Refusal) or isinstance(candidate, Refusal):
+            return _one_refused(control, candidate)
+        not_mapped, own_numbers = self._scope_of(entity, authority, other)
+        return diff(
+            entity,
+            control,
+            candidate,
+            not_mapped=not_mapped,
+            own_numbers=own_numbers,
+            expect_control=lambda fields: self._expect(authority, entity.name, fields),
+            expect_candidate=lambda fields: self._expect(other, entity.name, fields),
+        )
+
+    def _settled(self, entity: Entity, authority: str, other: str, side: Document | Refusal) -> bytes:
+        if isinstance(side, Refusal):
+            return side.shown.encode()
+        return compared_values(entity, side, not_mapped=self._scope_of(entity, authority, other)[0])
+
+    def _scope_of(self, entity: Entity, authority: str, other: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Fields that one of the two does not hold, and fields that one of the two numbers itself."""
+        known = self._scope.get((entity.name, authority, other))
+        if known is None:
+            named = frozenset(entity.policy.members(""))
+            not_mapped: frozenset[str] = frozenset()
+            own_numbers: frozenset[str] = frozenset()
+            for system in (authority, other):
+                facts = self._facts(system, entity.name)
+                not_mapped |= named if facts is None else named - facts.mapped
+                own_numbers |= frozenset() if facts is None else facts.assigned
+            known = self._scope[entity.name, authority, other] = not_mapped, own_numbers
+        return known
+
+
+def _one_refused(control: Document | Refusal, candidate: Document | Refusal) -> Diffs:
+    """One side has no document. Where neither has, nothing was compared, and that is not agreement."""
+    if isinstance(control, Refusal) and isinstance(candidate, Refusal):
+        raise NeitherHasIt(f"{control.shown}; {candidate.shown}")
+    refusal = control if isinstance(control, Refusal) else candidate
+    assert isinstance(refusal, Refusal)
+    if not refusal.missing:
+        kind = DifferenceClass.ERROR_AGAINST_SUCCESS
+    else:
+        kind = DifferenceClass.EXTRA if refusal is control else DifferenceClass.MISSING
+    found = Difference(
+        path=WHOLE_RECORD,
+        field=WHOLE_RECORD,
+        kind=kind,
+        control=refusal.shown if refusal is control else "a record",
+        candidate=refusal.shown if refusal is candidate else "a record",
+    )
+    return Diffs(differences=(found,), compared=1)
+
+
+def _excused(first: Diffs, second: Diffs) -> Diffs:
+    """``first`` with what the authority has shown itself in one of its two answers excused."""
+    again = {found.path for found in second.open}
+    return msgspec.structs.replace(
+        first,
+        differences=tuple(
+            msgspec.structs.replace(found, explained=NOISE)
+            if found.explained is None and found.path not in again
+            else found
+            for found in first.differences
+        ),
+    )
