@@ -1,8 +1,9 @@
 """The canonical data model: what a customer, a project or an invoice *means*, whichever ERP holds it. Pure.
 
 Words: an *entity* is one of the eight kinds; its *fields* are one Struct, and the shapes of its bodies and
-answers are derived from it. A *document* is the plain wire form of one record: own fields, ``legal_entity`` and
-``custom_fields``, nothing null. A *record* is the document in its envelope (id, version, state, times, refs).
+answers are derived from it. A *document* is the plain wire form of one record: own fields,
+``legal_entity`` and ``custom_fields``, nothing null. A *record* is the document in its envelope (id, version,
+state, times, refs).
 
 Laws:
 - Money is Decimal and a currency, at that currency's full scale. A JSON number is never money.

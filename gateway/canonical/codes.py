@@ -1,7 +1,8 @@
 """The code tables that values are checked against: currencies with their minor units, and countries.
 
 Sources: ISO 4217 list one (active codes, with BGN and ANG kept for documents from before their
-successors) and ISO 3166-1 alpha-2, both as of 2026. Metals, funds and test codes are left out: nobody invoices in them.
+successors) and ISO 3166-1 alpha-2, both as of 2026. Metals, funds and test codes are left out:
+nobody invoices in them.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """From the bytes of a request to a canonical document, or to a refusal that names each wrong place.
 
 A *document* is the plain wire form of a record: what its JSON would hold, that is own fields,
-``legal_entity`` and ``custom_fields``; nothing in it is null. The well-formed body takes one pass of a compiled decoder; every
-other path may be slow, because it ends in an explanation.
+``legal_entity`` and ``custom_fields``; nothing in it is null. The well-formed body takes one
+pass of a compiled decoder; every other path may be slow, because it ends in an explanation.
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -97,17 +97,18 @@ def _check_custom_fields(custom: dict[str, Any]) -> None:
 def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         decoded = decoder.decode(body)
+        repeated = _may_repeat_keys(decoded, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raw = _raw(body)
         refused = explain(decoder.type, _normal(raw))
         raise Malformed(_summary(refused), errors=refused) from None
+    if repeated:
+        _raw(body)
     if not body.isascii() or b"\\u" in body:
         raw = _raw(body)
         normal = _normal(raw)
         if normal != raw:
             decoded = _convert(normal, decoder.type)
-    if _may_repeat_keys(decoded, body):
-        _raw(body)
     return decoded
 
 
@@ -160,10 +161,10 @@ def _may_repeat_keys(decoded: Struct, body: bytes) -> bool:
 
 def _count(value: Any) -> int:
     if type(value) is dict:
-        members: dict[str, Any] = value
+        members: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
         return len(members) + sum([_count(v) for v in members.values() if type(v) is dict or type(v) is list])
     if type(value) is list:
-        rows: list[Any] = value
+        rows: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
         return sum([_count(v) for v in rows if type(v) is dict or type(v) is list])
     return 0
 
@@ -194,6 +195,6 @@ def _summary(errors: tuple[FieldError, ...]) -> str:
     return f"{first.pointer or 'the body'}: {first.message}{more}"
 
 
-def _refuse(pointer: str, code: str, message: str) -> Any:
+def _refuse(pointer: str, code: str, message: str) -> NoReturn:
     error = wrong(pointer, code, message)
     raise Malformed(_summary((error,)), errors=(error,))

@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.canonical.checks import Errors
 from gateway.canonical.lifecycle import Lifecycle
-from gateway.canonical.money import from_wire
+from gateway.canonical.money import Money, from_wire
 from gateway.canonical.policy import ComparePolicy
 from gateway.canonical.values import CustomFields, ExternalRefs, LegalEntityCode, RegionCode
 
@@ -183,7 +183,20 @@ def _patch(title: str, fields: type[Struct], more: Mapping[str, Any]) -> type[St
         if isinstance(bare, type) and issubclass(bare, Struct):
             inner = _PATCHES.get(bare) or _PATCHES.setdefault(bare, _patch(f"{bare.__name__}Patch", bare, {}))
         members.append((member, inner | None | UnsetType, UNSET))
-    return msgspec.defstruct(title, members, **{**_STRICT, "omit_defaults": False})
+    return msgspec.defstruct(
+        title,
+        members,
+        namespace={"__post_init__": _fitting} if fields is Money else None,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _fitting(money: Any) -> None:
+    """A patch that carries a whole amount of money is held to the scale of its currency at once."""
+    if money.amount and money.currency:
+        Money(amount=money.amount, currency=money.currency)
 
 
 #: Nested Struct -> its patch, so that Address or Money has one patch in the whole model.

@@ -49,7 +49,9 @@ def escaped(member: object) -> str:
 def _walk(kind: Any, value: Any, pointer: str, found: list[FieldError]) -> None:
     if len(found) >= MOST_ERRORS:
         return
-    if value is None and without_null(kind) is not kind:
+    if value is None and pointer:
+        if without_null(kind) is kind:
+            found.append(FieldError(pointer=pointer, code="null", message=_null(kind)))
         return
     inner = without_null(kind)
     bare = get_args(inner)[0] if get_origin(inner) is Annotated else inner
@@ -119,9 +121,7 @@ def _leaf(kind: Any, value: Any, pointer: str, found: list[FieldError]) -> None:
 def _refusal(kind: Any, value: Any, pointer: str, said: str) -> FieldError:
     wanted = _description(kind)
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if value is None:
-        code, message = "null", f"may not be null; expected {wanted}" if wanted else "may not be null"
-    elif bare is Amount or bare is Quantity:
+    if bare is Amount or bare is Quantity:
         number = type(value) in (int, float)
         code = "number" if number else "format" if isinstance(value, str) else "type"
         message = f"expected {wanted}, got {_name(value)}"
@@ -133,6 +133,11 @@ def _refusal(kind: Any, value: Any, pointer: str, said: str) -> FieldError:
         # Length, pattern, range or a day that is no day: the description says what is allowed.
         code, message = "format", f"expected {wanted or said}"
     return FieldError(pointer=pointer, code=code, message=message)
+
+
+def _null(kind: Any) -> str:
+    wanted = _description(kind)
+    return f"may not be null; expected {wanted}" if wanted else "may not be null"
 
 
 def _description(kind: Any) -> str:
@@ -160,5 +165,11 @@ def _shown(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+    names: dict[Any, str] = {
+        dict: "an object",
+        list: "an array",
+        str: "text",
+        bool: "true or false",
+        type(None): "null",
+    }
+    return names.get(value.__class__, "a number")

@@ -19,9 +19,14 @@ from gateway.canonical.codes import MINOR_UNITS
 #: Wide enough for the product of the largest quantity and the largest price without rounding on the way.
 ARITHMETIC = Context(prec=60, rounding=ROUND_HALF_UP)
 
-#: Fifteen digits before the point hold any ledger; four after it are the most that a currency has.
-AMOUNT_PATTERN = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
-QUANTITY_PATTERN = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,6})?$"
+
+def amount_pattern(decimals: int) -> str:
+    """The wire form of a number with at most so many decimals; fifteen digits before them hold any ledger."""
+    return r"^-?(0|[1-9][0-9]{0,14})" + (rf"(\.[0-9]{{1,{decimals}}})?$" if decimals else "$")
+
+
+AMOUNT_PATTERN = amount_pattern(max(MINOR_UNITS.values()))
+QUANTITY_PATTERN = amount_pattern(6)
 
 QUANTUM: Mapping[str, Decimal] = MappingProxyType(
     {code: Decimal(1).scaleb(-digits) for code, digits in MINOR_UNITS.items()}
@@ -29,7 +34,7 @@ QUANTUM: Mapping[str, Decimal] = MappingProxyType(
 
 
 class _DecimalString(type):
-    """Lets a plain Decimal pass as a value of the wire types below, so nothing downstream meets a subclass."""
+    """Lets a plain Decimal pass as a value of the wire types below; nothing downstream meets a subclass."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         return type(instance) is Decimal

@@ -1,7 +1,8 @@
-"""Says for each slice, (entity, region), which system answers, which is compared, which is kept current. Pure.
+"""Says for each slice, (entity, region), which system answers and which is kept beside it. Pure.
 
-Words: a *stage* is where a slice is on its way from ``legacy`` to ``cloud``; its *plan* is the row of the stage
-table; a *rule* sets the stage of a slice. *authority* and *mirror* are roles, ``legacy`` and ``cloud`` systems.
+Words: a *stage* is where a slice is on its way from ``legacy`` to ``cloud``; its *plan* is the row of the
+stage table; a *rule* sets the stage of a slice. *authority* and *mirror* are roles, ``legacy`` and ``cloud``
+systems.
 
 The table (``PLANS``), and nothing else, decides:
 
@@ -13,9 +14,9 @@ The table (``PLANS``), and nothing else, decides:
     ramp_down    cloud              –              cloud               legacy
     cloud_only   cloud              –              cloud               –
 
-Laws: an authority is never its own mirror or shadow; a shadow read implies a mirror; authority moves once, between
-shadow and live; with the systems swapped and read backwards it is the same table. A gap or an overlap in the rule
-files stops the start.
+Laws: an authority is never its own mirror or shadow; a shadow read implies a mirror; authority moves once,
+between shadow and live; with the systems swapped and read backwards it is the same table. A gap or an overlap
+in the rule files stops the start.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stage table: what a stage means for a read and for a write. Everything that depends on a stage reads it."""
+"""The stage table: what a stage means for a read and for a write. All that depends on a stage reads it."""
 
 from __future__ import annotations
 

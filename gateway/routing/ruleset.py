@@ -1,8 +1,8 @@
 """The rule files: which stage each slice is at, and how it is compared and kept.
 
-``regions.toml`` names the regions and their legal entities; each entity has a file with its rules. A rule for one
-region beats the rule for ``"*"``. A slice without a rule, a slice with two, a region that nobody knows and a key
-that nobody reads stop the start: a slice that is routed by accident is worse than one that is not routed.
+``regions.toml`` names the regions and their legal entities; each entity has a file with its rules.
+A rule for one region beats the rule for ``"*"``. A slice without a rule, a slice with two, a region that
+nobody knows and a key that nobody reads stop the start: a slice routed by accident is worse than none.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def difference(current: Mapping[Slice, Rule], desired: Mapping[Slice, Rule]) -> 
 
 
 def export(rules: Iterable[Rule]) -> dict[str, str]:
-    """The rules as files that ``load`` reads back to the same rules; what most regions share stands under ``"*"``.
-    Regions are not exported: their file is not changed by a running program."""
+    """The rules as files that ``load`` reads back to the same rules; what most regions share
+    stands under ``"*"``. Regions are not exported: their file is not changed by a running program."""
     by_entity: dict[str, list[Rule]] = {}
     for rule in rules:
         by_entity.setdefault(rule.entity, []).append(rule)

@@ -30,8 +30,8 @@ class Move(msgspec.Struct, frozen=True):
 _LO, _DW, _SH = Stage.LEGACY_ONLY, Stage.DUAL_WRITE, Stage.SHADOW
 _LI, _RD, _CO = Stage.LIVE, Stage.RAMP_DOWN, Stage.CLOUD_ONLY
 
-# A mirror is let go only when it has everything that was meant for it: what is still on its way would be lost to
-# it without a word. Authority changes hands only when both hold the same, and know the same records.
+# A mirror is let go only when it has everything that was meant for it: what is still on its way would be
+# lost to it without a word. Authority changes hands only when both hold the same, and know the same records.
 # fmt: off
 TRANSITIONS: Mapping[tuple[Stage, Stage], Move] = {
     # from  to        moves_authority  gates
@@ -93,8 +93,8 @@ def gates(current: Stage, wanted: Stage) -> tuple[str, ...]:
 
 
 def judge(current: Stage, wanted: Stage, facts: Mapping[str, int | None]) -> tuple[GateFailure, ...]:
-    """What stands against the move. ``facts`` holds per gate how much stands open; absent or None means that it
-    was not measured. An override is for the caller to weigh: here every failure is named."""
+    """What stands against the move. ``facts`` holds per gate how much stands open; absent or None means
+    that it was not measured. An override is for the caller to weigh: here every failure is named."""
     if current is wanted:
         return ()
     found: list[GateFailure] = []
@@ -114,7 +114,7 @@ def judge(current: Stage, wanted: Stage, facts: Mapping[str, int | None]) -> tup
 
 
 def violations(stages: Mapping[tuple[str, str], Stage]) -> tuple[Violation, ...]:
-    """Each place where an entity is led by the cloud while something that it refers to is still led by legacy.
+    """Each place where an entity is led by the cloud while something that it refers to is led by legacy.
     ``stages`` is keyed by (entity, region); a slice that is absent is not judged."""
     found: list[Violation] = []
     for (entity, region), stage in stages.items():
