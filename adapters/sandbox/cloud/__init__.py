@@ -33,7 +33,7 @@ the innocent ones).
 
 **Every record** has ``@odata.etag`` (``W/"3"``), its key, ``ExternalId`` (60, unique when set),
 ``LastOperation`` (60: the marker of the last write; searchable), ``CreatedAt``, ``ModifiedAt``,
-``CustomFields`` (a JSON text, at most 16 kB). Key and stamps in a body are ignored. Example::
+``CustomFields`` (a JSON text). Key and stamps in a body are ignored. Example::
 
     {"@odata.etag": "W/\\"1\\"", "CustomerNo": "C100001", "Number": "CU-0001", "LegalEntity": "DE01",
      "Status": "Active", "Name": "Kestrin Hydraulik GmbH", "BillingAddress": {"Street": "…", "Street2": null,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from adapters.sandbox.fields import (
     Amount,
     Code,
@@ -18,10 +20,21 @@ from adapters.sandbox.fields import (
     Whole,
 )
 
-TAX_CODES = {"Standard": "standard", "Reduced": "reduced", "ZeroRated": "zero", "Exempt": "exempt",
-             "ReverseCharge": "reverse_charge"}
-ENTRY_STATES = {"Draft": "draft", "Submitted": "submitted", "Approved": "approved", "Posted": "posted",
-                "Invoiced": "invoiced", "Rejected": "rejected"}
+TAX_CODES = {
+    "Standard": "standard",
+    "Reduced": "reduced",
+    "ZeroRated": "zero",
+    "Exempt": "exempt",
+    "ReverseCharge": "reverse_charge",
+}
+ENTRY_STATES = {
+    "Draft": "draft",
+    "Submitted": "submitted",
+    "Approved": "approved",
+    "Posted": "posted",
+    "Invoiced": "invoiced",
+    "Rejected": "rejected",
+}
 
 # fmt: off
 CUSTOMER = Table(
@@ -244,4 +257,9 @@ PAYMENT = Table(
     ),
 )
 # fmt: on
-TABLES = (CUSTOMER, RESOURCE, CONTRACT, PROJECT, TIME_ENTRY, EXPENSE, INVOICE, PAYMENT)
+#: Every record can hold what the tables do not name.
+CUSTOM_FIELDS = Field("CustomFields", Text(65536), "custom_fields")
+TABLES = tuple(
+    msgspec.structs.replace(table, fields=(*table.fields, CUSTOM_FIELDS))
+    for table in (CUSTOMER, RESOURCE, CONTRACT, PROJECT, TIME_ENTRY, EXPENSE, INVOICE, PAYMENT)
+)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from adapters.sandbox.fields import (
-                Amount,
-                Code,
-                Day,
-                Field,
-                Flag,
-                Number,
-                Ref,
-                Rows,
-                Table,
-                Text,
-                Texts,
-                Whole,
+    Amount,
+    Code,
+    Day,
+    Field,
+    Flag,
+    Number,
+    Ref,
+    Rows,
+    Table,
+    Text,
+    Texts,
+    Whole,
 )
 
 TAX_CODES = {"N": "standard", "E": "reduced", "0": "zero", "F": "exempt", "R": "reverse_charge"}
-ENTRY_STATES = {"E": "draft", "V": "submitted", "F": "approved", "B": "posted", "R": "invoiced",
-                "Z": "rejected"}
+ENTRY_STATES = {
+    "E": "draft",
+    "V": "submitted",
+    "F": "approved",
+    "B": "posted",
+    "R": "invoiced",
+    "Z": "rejected",
+}
 
 # fmt: off
 CUSTOMER = Table(
