@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from adapters.contract import Adapter
 from adapters.errors import Misconfigured
+from adapters.installation import Installation
 from adapters.profile import Profile
 from adapters.protocols.jsonrpc import JsonRpcWire
 from adapters.protocols.odata import OdataWire
@@ -42,5 +43,9 @@ def open_adapter(
         if transport not in CARRIERS:
             raise Misconfigured(f"there is no transport {transport!r}; there are: {', '.join(CARRIERS)}", system=name)
         transport = carrier(transport, profile.limits)
+    installation = Installation(name, profile, options or {})
+    profile = installation.profile
     wire = PROTOCOLS[profile.protocol](profile, base_url, options or {})
-    return System(name=name, profile=profile, wire=wire, carrier=transport, auth=auth or {})
+    return System(
+        name=name, profile=profile, wire=wire, carrier=transport, auth=auth or {}, installation=installation
+    )

@@ -151,6 +151,10 @@ def _word_write(value: Any) -> bool:
     raise ValueError("is neither true nor false")
 
 
+def _flag_word_read(value: Any) -> str:
+    return _word_read(bool(value) if type(value) is int and value in (0, 1) else value)
+
+
 def _date(value: Any) -> str:
     if type(value) is str and _DATE(value):
         date.fromisoformat(value)
@@ -347,6 +351,7 @@ CONVERTERS: dict[str, Converter] = {
     "int_text":              Converter(lambda v: str(_whole(v)), _whole_of_text),  # 30                     "30"
     "boolean":               Converter(_boolean, _boolean),         # true                                  true
     "bool_word":             Converter(_word_read, _word_write),    # true                "true", for a table of values
+    "flag_word":             Converter(_flag_word_read, _word_write),  # true, or 1 from some databases: the same
     "bool_text":             _two("true", "false"),                 # "true"                                true
     "yes_no":                _two("yes", "no"),
     "y_n":                   _two("Y", "N"),

@@ -78,6 +78,9 @@ class EntityMap:
         self._suffixed = _suffixed_field(spec, forms)
         self._get_marker = getter(spec.marker.path) if spec.marker else None
         self._put_marker = setter(spec.marker.path) if spec.marker else None
+        self._constants = tuple((setter(path), value) for path, value in spec.constants.items())
+        self._external = spec.external
+        self._put_external = setter(spec.external.path) if spec.external else None
         self.mapped = frozenset(name.partition(".")[0] for name in forms)
         self.assigned = frozenset(name for name, form in forms.items() if form.assigned)
         self.reads = tuple(dict.fromkeys(_native_paths(spec, forms)))
@@ -118,6 +121,18 @@ class EntityMap:
         """The part of a marker that the product has room for."""
         assert self.spec.marker is not None
         return marker[-self.spec.marker.max_length :]
+
+    def kept_external_id(self, external_id: str) -> str:
+        """The part of a canonical id that the product has room for."""
+        assert self._external is not None
+        return external_id if self._external.max_length is None else external_id[-self._external.max_length :]
+
+    def stamp(self, native: Native, external_id: str) -> None:
+        """What every new record of this product gets: its constants, and our id where there is a place for it."""
+        for put, value in self._constants:
+            put(native, value)
+        if self._put_external is not None:
+            self._put_external(native, self.kept_external_id(external_id))
 
     def mark(self, native: Native, marker: str) -> None:
         if self._put_marker is None or self._get_marker is None:
@@ -161,10 +176,20 @@ def _suffixed_field(spec: EntityProfile, forms: Mapping[str, FieldForm]) -> str 
 
 def _sent(forms: Mapping[str, FieldForm], *, on_create: bool) -> dict[str, FieldForm]:
     return {
-        name: form
+        name: _sent_rows(form, on_create=on_create)
         for name, form in forms.items()
         if form.writable and form.constant is None and (on_create or form.on_update)
     }
+
+
+def _sent_rows(form: FieldForm, *, on_create: bool) -> FieldForm:
+    """The same for the fields inside a list, of which some may be the product's to compute."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    for part in ("each", "first"):
+        if getattr(form, part) is not None:
+            form = replace(form, **{part: _sent(_nested(form), on_create=on_create)})
+    return form
 
 
 def _tree(forms: Mapping[str, FieldForm]) -> Tree:

@@ -69,9 +69,18 @@ class JsonRpcOptions(CommonOptions, frozen=True, kw_only=True, forbid_unknown_fi
     create: str = "create"
     update: str = "write"
     lock_context: str | None = None  #: key of the context that carries ``{"model,id": version}`` of a conditional write
+    #: native path of a relation to one record -> its model. What the mapping puts beneath it (``currency.code``)
+    #: is searched for, and the id of the first that is found goes in its place.
+    relations: dict[str, str] = {}
+    #: lists of which the mapping names single rows, as ``list.row.field``: list -> fields whose values, joined by
+    #: ``:``, name a row. No fields: ``list.field`` is the first row.
+    rows: dict[str, list[str]] = {}
     children: Literal["commands", "plain"] = "commands"  #: lists of records as create, write, delete commands
     conflict_errors: tuple[str, ...] = ()  #: names of errors inside HTTP 200 that mean Conflict
     unauthorised_errors: tuple[str, ...] = ()  #: and those that mean: log in again
+    #: where an error has no name of its own, what its words hold; the profile's context must fix their language
+    conflict_words: tuple[str, ...] = ()
+    not_found_words: tuple[str, ...] = ()
 
 
 ProtocolOptions = RestOptions | OdataOptions | JsonRpcOptions

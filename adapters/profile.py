@@ -50,7 +50,8 @@ Unknown keys are refused with their path and the file. A whole one, with every k
     tasks = { path = "Aufgaben.Aufgabe", each = { code = "Kz", billable = { path = "Abr", convert = "flag_x" } } }
 
     [entities.project.transitions]         # canonical target state -> named action, where a state change is a call
-    active = "freigeben"                   # a state that is not listed is an update of the state field
+    active = "freigeben"                   # "": the product does not tell this state from the one before it
+    #  A state that is not listed is an update of the state field; where that is not writable, it is refused.
 
 Empty values: a native value that is missing, null or ``""`` reads as ``None`` (a list as ``[]``), unless the field
 has a ``default``. A canonical field that is absent is not sent; one that is ``None`` is sent as the product's empty
@@ -117,6 +118,8 @@ class FieldForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     constant: Any = None  #: the canonical value that every record of this product has; nothing is sent
     default: Any = None  #: the canonical value that stands for an empty native one, in both directions
     empty: Any = None  #: what is sent for ``None``
+    prefix: str = ""  #: text that stands before the value in the native form, such as ``project.work,``
+    also: list[str] = []  #: further native paths that take the same value; never read
     each: dict[str, str | FieldForm] | None = None  #: ``path`` is a list of objects with these fields
     first: dict[str, str | FieldForm] | None = None  #: ``path`` is a list whose first object is this canonical object
     amount: str | None = None  #: money: native path of the amount
@@ -147,6 +150,7 @@ class EntityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     search_lag_s: float = 0.0
     filters: list[str] | dict[str, str] = []
     constants: dict[str, Any] = {}
+    installed: list[str] = []  #: native paths of constants that only the settings can give; see installation.py
     where: dict[str, Any] = {}
     order: str | None = None  #: protocol's own spelling of a stable order, such as ``Nummer asc``
     transitions: dict[str, str] = {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ from adapters.errors import (
     Unavailable,
     Unreadable,
 )
+from adapters.installation import Installation
 from adapters.mapping import EntityMap, Unmappable, compile_profile
 from adapters.outcome import of_status, of_transport
 from adapters.profile import EntityProfile, Profile
@@ -38,6 +40,8 @@ from adapters.wire import Broken, Change, Condition, Search, Wire, Written
 
 #: A look-up by marker gives at most this many: two are already one too many.
 FIND_LIMIT = 10
+#: Ids of related records that are remembered; a system has far fewer of the kinds that are looked up.
+KNOWN_LIMIT = 50_000
 #: Converters whose native text is written without quotes in a query language.
 _BARE = frozenset({"date_iso", "instant_iso"})
 
@@ -53,6 +57,7 @@ class System:
         wire: Wire,
         carrier: Carrier,
         auth: Mapping[str, Any],
+        installation: Installation | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._name = name
@@ -62,6 +67,9 @@ class System:
         self._auth_settings = auth
         self._auth = sign_on.build(auth, self._login)
         self._now = now
+        self._installation = installation
+        #: what a look-up found: (resource, conditions) -> native id
+        self._known: dict[tuple[Any, ...], Any] = {}
         self._maps = compile_profile(profile)
         self._facts = {entity: _facts(spec, self._maps[entity]) for entity, spec in profile.entities.items()}
         self._readers = {entity: _Reader(entity_map) for entity, entity_map in self._maps.items()}
@@ -138,7 +146,7 @@ class System:
             external = spec.external
             if external is None:
                 raise Misconfigured(f"the profile names no external_id for {entity}", system=self._name)
-            kept = external_id if external.max_length is None else external_id[-external.max_length :]
+            kept = entity_map.kept_external_id(external_id)
             conditions.append(Condition(name=external.filter or external.path, values=(kept,)))
         if not conditions:
             raise ValueError("find needs a marker or an external id")
@@ -147,7 +155,9 @@ class System:
     async def create(self, write: Write) -> Receipt:
         entity_map = self._able(write.entity, Capability.CREATE)
         change = self._change(entity_map, write, creating=True)
-        reply = await self._exchange(self._wire.create(entity_map, change), entity_map, write.headers)
+        used = await self._refer(entity_map, change, write.headers)
+        with self._forgetting(used):
+            reply = await self._exchange(self._wire.create(entity_map, change), entity_map, write.headers)
         return self._receipt(entity_map, write, reply)
 
     async def update(self, write: Write) -> Receipt:
@@ -159,9 +169,17 @@ class System:
         if write.to_state is None:
             raise ValueError("a transition needs to_state")
         action = entity_map.spec.transitions.get(write.to_state)
+        state = entity_map.spec.form("state")
+        if action is None and state is not None and not state.writable:
+            raise Rejected(
+                f"this product does not let us move a record to {write.to_state}",
+                system=self._name,
+                code="transition_unavailable",
+                field="state",
+            )
         fields = {} if action else {**write.fields, "state": write.to_state}
         change = self._change(entity_map, write, creating=False, fields=fields, action=action)
-        if action is None:
+        if not action:
             return await self._update(entity_map, write, change)
         reply = await self._exchange(self._wire.act(entity_map, change), entity_map, write.headers)
         return self._receipt(entity_map, write, reply)
@@ -170,15 +188,61 @@ class System:
         await self._carrier.close()
 
     async def _update(self, entity_map: EntityMap, write: Write, change: Change) -> Receipt:
+        used = await self._refer(entity_map, change, write.headers)
         first = self._wire.prepare(entity_map, change)
-        prepared = await self._exchange(first, entity_map, write.headers) if first is not None else None
+        prepared = await self._before(first, entity_map, write.headers) if first is not None else None
         try:
             request = self._wire.update(entity_map, change, prepared)
         except Broken as error:
             # Only the read before the update could not be understood: nothing has been changed yet.
             raise Unavailable(str(error), system=self._name) from error
-        reply = await self._exchange(request, entity_map, write.headers)
+        with self._forgetting(used):
+            reply = await self._exchange(request, entity_map, write.headers)
         return self._receipt(entity_map, write, reply)
+
+    async def _refer(
+        self, entity_map: EntityMap, change: Change, headers: Mapping[str, str]
+    ) -> list[tuple[Any, ...]]:
+        """Put native ids where the mapping has named related records; what was found once is remembered."""
+        used: list[tuple[Any, ...]] = []
+        for reference in self._wire.references(entity_map, change):
+            key = (reference.resource, reference.conditions)
+            if key not in self._known:
+                reply = await self._before(self._wire.look_up(reference), entity_map, headers)
+                try:
+                    found = self._wire.looked_up(reference, reply)
+                except Broken as error:
+                    raise Unavailable(str(error), system=self._name) from error
+                if found is None:
+                    raise Rejected(
+                        f"there is no {reference.words}",
+                        system=self._name,
+                        code="reference_missing",
+                        field=entity_map.canonical_path(reference.path),
+                    )
+                if len(self._known) >= KNOWN_LIMIT:
+                    self._known.clear()
+                self._known[key] = found
+            reference.holder[reference.name] = self._known[key]
+            used.append(key)
+        return used
+
+    @contextmanager
+    def _forgetting(self, used: list[tuple[Any, ...]]) -> Generator[None]:
+        """A refused write may have named a record that has gone since we looked it up."""
+        try:
+            yield
+        except Rejected:
+            for key in used:
+                self._known.pop(key, None)
+            raise
+
+    async def _before(self, request: Request, entity_map: EntityMap, headers: Mapping[str, str]) -> Reply:
+        """A read that a write needs first: whatever becomes of it, nothing was written."""
+        try:
+            return await self._exchange(request, entity_map, headers)
+        except OutcomeUnknown as error:
+            raise Unavailable(error.message, system=self._name, code=error.code) from error
 
     async def _page(
         self,
@@ -270,12 +334,9 @@ class System:
         except Unmappable as error:
             raise self._refused(error) from error
         if creating:
-            for path, value in spec.constants.items():
-                _put(native, path, value)
-            external = spec.external
-            if external is not None:
-                kept = write.external_id if external.max_length is None else write.external_id[-external.max_length :]
-                _put(native, external.path, kept)
+            entity_map.stamp(native, write.external_id)
+        if self._installation is not None:
+            self._installation.complete(write.entity, native, write.fields, creating=creating)
         entity_map.mark(native, write.marker)
         return Change(
             record=native,
@@ -363,13 +424,6 @@ class _Reader:
             modified_at=modified_at,
             fields=self._map.decode(native),
         )
-
-
-def _put(native: Native, path: str, value: Any) -> None:
-    *above, last = path.split(".")
-    for part in above:
-        native = native.setdefault(part, {})
-    native[last] = value
 
 
 def _date(reply: Reply) -> datetime | None:

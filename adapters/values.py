@@ -34,8 +34,15 @@ class Leaf(NamedTuple):
     write: Callable[[Any], Any]
 
 
+def parts_of(path: str) -> tuple[str, ...]:
+    """The steps of a native path. What begins with ``@`` is one step, dots and all: ``Header.@odata.etag``."""
+    above, at, name = path.partition("@")
+    steps = [step for step in above.split(".") if step]
+    return (*steps, at + name) if at else tuple(steps)
+
+
 def getter(path: str) -> Callable[[Native], Any]:
-    parts = tuple(path.split("."))
+    parts = parts_of(path)
     if len(parts) == 1:
         return lambda native: native.get(path)
 
@@ -51,7 +58,7 @@ def getter(path: str) -> Callable[[Native], Any]:
 
 
 def setter(path: str) -> Callable[[Native, Any], None]:
-    *above, last = path.split(".")
+    *above, last = parts_of(path)
 
     def put(native: Native, value: Any) -> None:
         for part in above:
@@ -85,6 +92,8 @@ def leaf(form: FieldForm, profile: Profile) -> Leaf:
         read, write = _scaled(Leaf(read, write), form.scale)
     if form.max_length is not None:
         write = _cut(write, form.max_length)
+    if form.prefix:
+        read, write = _prefixed(Leaf(read, write), form.prefix)
     if form.values is not None:
         table = profile.values[form.values] if isinstance(form.values, str) else form.values
         return _coded(Leaf(read, write), table, typed=form.convert != "text")
@@ -94,6 +103,18 @@ def leaf(form: FieldForm, profile: Profile) -> Leaf:
 def _scaled(inner: Leaf, scale: int) -> Leaf:
     write = inner.write
     return Leaf(inner.read, lambda value: write(rounded(value, scale)))
+
+
+def _prefixed(inner: Leaf, prefix: str) -> Leaf:
+    def read(value: Any) -> Any:
+        if type(value) is not str or not value.startswith(prefix):
+            raise ValueError(f"does not begin with {prefix!r}")
+        return inner.read(value.removeprefix(prefix))
+
+    def write(value: Any) -> str:
+        return prefix + inner.write(value)
+
+    return Leaf(read, write)
 
 
 def _cut(write: Callable[[Any], Any], length: int) -> Callable[[Any], Any]:
@@ -144,7 +165,7 @@ def scalar_read(form: FieldForm, profile: Profile) -> Read:
     table = profile.values.get(form.values) if isinstance(form.values, str) else form.values
     if form.convert in READS_EMPTY or (table is not None and "" in table):
         return lambda native, root: read(get(native) or "")
-    if form.convert == "text" and table is None and empty is None:
+    if form.convert == "text" and table is None and empty is None and not form.prefix:
         return _text_read(get, read, default)
 
     def decode(native: Native, root: Native) -> Any:
@@ -177,7 +198,9 @@ def _text_read(get: Callable[[Native], Any], read: Callable[[Any], Any], default
 def scalar_put(form: FieldForm, profile: Profile) -> Put:
     assert form.path is not None
     put, write, default, empty = setter(form.path), leaf(form, profile).write, form.default, form.empty
-    if "." not in form.path:
+    if form.also:
+        return _put_each([put, *map(setter, form.also)], write, default, empty)
+    if len(parts_of(form.path)) == 1:
         key = form.path
 
         def flat(value: Any, native: Native, root: Native) -> None:
@@ -193,6 +216,18 @@ def scalar_put(form: FieldForm, profile: Profile) -> Put:
         put(native, empty if value is None else write(value))
 
     return deep
+
+
+def _put_each(
+    puts: list[Callable[[Native, Any], None]], write: Callable[[Any], Any], default: Any, empty: Any
+) -> Put:
+    def encode(value: Any, native: Native, root: Native) -> None:
+        if value is None:
+            value = default
+        for put in puts:
+            put(native, empty if value is None else write(value))
+
+    return encode
 
 
 def money_read(form: FieldForm, profile: Profile) -> Read:

@@ -6,15 +6,15 @@ Native records are plain dicts; what is in them is the mapping's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 
 from adapters.mapping import EntityMap
 from adapters.outcome import Problem
 from adapters.transport import Reply, Request
-from adapters.values import Native
+from adapters.values import Native, getter
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,20 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     action: str | None = None  #: a named action instead of an update
 
 
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """A related record that a change names by what it carries, where the product wants its id."""
+
+    resource: str
+    conditions: tuple[tuple[str, Any], ...]
+    holder: Native  #: the part of the record that is being made where the id goes
+    name: str  #: its key there
+    path: str  #: native path from the record, for messages
+
+    @property
+    def words(self) -> str:
+        return f"{self.resource} with " + " and ".join(f"{name} = {value}" for name, value in self.conditions)
+
+
 class Broken(ValueError):
     """The bytes are not what this protocol speaks."""
 
@@ -72,6 +86,16 @@ class Wire(Protocol):
     def search(self, entity: EntityMap, search: Search) -> Request: ...
 
     def listed(self, entity: EntityMap, search: Search, reply: Reply) -> Listing: ...
+
+    def references(self, entity: EntityMap, change: Change) -> Sequence[Reference]:
+        """What must be looked up before this change can be written."""
+        ...
+
+    def look_up(self, reference: Reference) -> Request: ...
+
+    def looked_up(self, reference: Reference, reply: Reply) -> Any:
+        """The native id; None where there is no such record."""
+        ...
 
     def prepare(self, entity: EntityMap, change: Change) -> Request | None:
         """A read that an update needs first; its reply is handed to ``update``."""
@@ -98,15 +122,24 @@ class Wire(Protocol):
         ...
 
 
+class NoReferences:
+    """For a protocol in which a record names related records by their ids: there is nothing to look up."""
+
+    def references(self, entity: EntityMap, change: Change) -> Sequence[Reference]:
+        return ()
+
+    def look_up(self, reference: Reference) -> Request:
+        raise NotImplementedError(reference.words)
+
+    def looked_up(self, reference: Reference, reply: Reply) -> Any:
+        raise NotImplementedError(reference.words)
+
+
 def at(record: Any, path: str) -> Any:
     """What lies at a dotted path; None where there is nothing. An empty path is the record itself."""
     if not path:
         return record
-    for part in path.split("."):
-        if not isinstance(record, dict):
-            return None
-        record = record.get(part)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return record  # pyright: ignore[reportUnknownVariableType]
+    return getter(path)(cast("Native", record)) if type(record) is dict else None
 
 
 def problem_in(body: Any, codes: tuple[str, ...], messages: tuple[str, ...], fields: tuple[str, ...]) -> Problem:

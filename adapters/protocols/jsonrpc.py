@@ -4,14 +4,15 @@ errors inside HTTP 200, tagged values, sessions, and children of a record writte
 Related records are read by dotted names: ``lines.quantity`` comes back in a list under ``lines.`` (with the dot),
 which is put where the profile looks for it. A list that the profile maps (``each``, ``first``) is written row by
 row: rows keep their place, so the first existing row takes the first new values, surplus rows are deleted, and
-missing ones are created. That needs the ids of the rows, which ``prepare`` reads before an update.
+missing ones are created. That needs the ids of the rows, which ``prepare`` reads before an update. Relations
+and named rows are the business of ``related``.
 """
 
 from __future__ import annotations
 
 import itertools
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -23,9 +24,10 @@ from adapters.options import JsonRpcOptions
 from adapters.outcome import Problem, words
 from adapters.profile import Profile
 from adapters.protocols import json_body
+from adapters.protocols.related import asked, gathered, naming, references, row_commands
 from adapters.transport import Reply, Request
 from adapters.values import Native
-from adapters.wire import Broken, Change, Condition, Listing, Search, Written
+from adapters.wire import Broken, Change, Condition, Listing, Reference, Search, Written
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -48,6 +50,7 @@ class JsonRpcWire:
             raise Misconfigured("options.context of a system is a table")
         self._context: dict[str, Any] = {**options.context, **cast("dict[str, Any]", context)}
         self._ids = itertools.count(1)
+        self._rows_by = options.rows if options.children == "commands" else {}
 
     def probe(self) -> Request:
         if self._options.probe_method is None:
@@ -59,7 +62,7 @@ class JsonRpcWire:
         # a search for it has a plain answer: nothing.
         domain: list[Any] = [["id", "=", _id(entity, native_id)]]
         domain += [_clause(name, value) for name, value in entity.spec.where.items()]
-        return self._model(entity, self._options.search, [domain, 0, 1, None, list(entity.reads)])
+        return self._model(entity, self._options.search, [domain, 0, 1, None, asked(entity.reads, self._rows_by)])
 
     def fetched(self, entity: EntityMap, reply: Reply) -> Native | None:
         rows = self._rows(entity, reply)
@@ -72,7 +75,7 @@ class JsonRpcWire:
         if entity.spec.order is not None:
             order = [part.split() for part in entity.spec.order.split(",")]
         # One row more than asked for says whether there is another page.
-        params = [domain, offset, search.limit + 1, order, list(entity.reads)]
+        params = [domain, offset, search.limit + 1, order, asked(entity.reads, self._rows_by)]
         return self._model(entity, self._options.search, params)
 
     def listed(self, entity: EntityMap, search: Search, reply: Reply) -> Listing:
@@ -81,11 +84,32 @@ class JsonRpcWire:
         following = str(int(search.cursor or 0) + search.limit) if more else None
         return Listing(records=rows[: search.limit], next_cursor=following)
 
+    def references(self, entity: EntityMap, change: Change) -> Sequence[Reference]:
+        # Materialised, since each that is looked up changes the record that is walked here.
+        return list(references(change.record, self._options.relations)) if self._options.relations else ()
+
+    def look_up(self, reference: Reference) -> Request:
+        domain = [[name, "=", value] for name, value in reference.conditions]
+        method = f"{self._options.method_prefix}{reference.resource}.{self._options.search}"
+        return self._call(method, [domain, 0, 1, [["id", "ASC"]], ["id"]])
+
+    def looked_up(self, reference: Reference, reply: Reply) -> Any:
+        match self._result(reply):
+            case []:
+                return None
+            case [{"id": found}, *_]:
+                return found
+            case _:
+                raise Broken(f"the answer does not say which {reference.resource} it is")
+
     def prepare(self, entity: EntityMap, change: Change) -> Request | None:
-        lists = [path for path in entity.lists if path in change.record]
-        if not lists or self._options.children == "plain":
+        if self._options.children == "plain":
             return None
-        return self._model(entity, self._options.read, [[_id(entity, change.native_id)], sorted(lists)])
+        fields = sorted(path for path in entity.lists if path in change.record)
+        for name in self._rows_by:
+            if name in change.record:
+                fields += naming(name, self._rows_by) or [name]
+        return self._model(entity, self._options.read, [[_id(entity, change.native_id)], fields]) if fields else None
 
     def create(self, entity: EntityMap, change: Change) -> Request:
         record = self._outgoing(entity, change.record, {})
@@ -97,7 +121,7 @@ class JsonRpcWire:
             found = self._result(prepared)
             if not isinstance(found, list) or not found or not isinstance(found[0], dict):
                 raise Broken("the record that is to be changed could not be read")
-            rows = cast("dict[str, Any]", found[0])
+            rows = _incoming(cast("dict[str, Any]", found[0]))
         record = self._outgoing(entity, change.record, rows)
         key = _id(entity, change.native_id)
         lock = self._options.lock_context
@@ -138,14 +162,19 @@ class JsonRpcWire:
         while rest:
             part = rest.pop(0)
             if isinstance(part, str) and part:
-                message = part
-                break
+                message = message or part
+                # What has a blank is a sentence; a name without one (the key of a warning) may stand before it.
+                if " " in part:
+                    message = part
+                    break
             if isinstance(part, list):
                 rest = [*cast("list[Any]", part), *rest]
         problem = Problem(code=kind or None, message=words((message or kind).encode()))
         options = self._options
-        if kind in options.conflict_errors:
+        if kind in options.conflict_errors or any(part in message for part in options.conflict_words):
             return 409, problem
+        if any(part in message for part in options.not_found_words):
+            return 404, problem
         if kind.startswith(options.unauthorised_errors) if options.unauthorised_errors else False:
             return 401, problem
         return 422, problem
@@ -186,7 +215,7 @@ class JsonRpcWire:
         rows = self._result(reply)
         if not isinstance(rows, list) or not all(type(row) is dict for row in cast("list[Any]", rows)):
             raise Broken("the answer has no list of records")
-        return [_incoming(row) for row in cast("list[Native]", rows)]
+        return [gathered(_incoming(row), self._rows_by) for row in cast("list[Native]", rows)]
 
     def _outgoing(self, entity: EntityMap, record: Native, existing: Mapping[str, Any]) -> Native:
         out: Native = {}
@@ -194,6 +223,8 @@ class JsonRpcWire:
             if name in entity.lists and self._options.children == "commands":
                 ids = existing.get(name) or []
                 out[name] = _commands([_flat(row) for row in value], cast("list[int]", ids))
+            elif name in self._rows_by and type(value) is dict:
+                out[name] = row_commands(_flat(cast("Native", value)), existing.get(name) or [], self._rows_by[name])
             else:
                 out[name] = _flat_value(value)
         return out

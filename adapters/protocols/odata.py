@@ -20,7 +20,7 @@ from adapters.profile import Profile
 from adapters.protocols import json_body
 from adapters.transport import Reply, Request
 from adapters.values import Native, getter
-from adapters.wire import Broken, Change, Condition, Listing, Search, Written, at, problem_in
+from adapters.wire import Broken, Change, Condition, Listing, NoReferences, Search, Written, at, problem_in
 
 #: Characters that may stand as they are in a key or a query option.
 _SAFE = "-._~!$'()*,;:@/"
@@ -35,7 +35,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
-class OdataWire:
+class OdataWire(NoReferences):
     def __init__(self, profile: Profile, base_url: str, settings: Mapping[str, Any]) -> None:
         assert isinstance(profile.options, OdataOptions)
         self._options = options = profile.options

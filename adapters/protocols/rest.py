@@ -14,12 +14,12 @@ from adapters.profile import Profile
 from adapters.protocols import json_body, xml_body
 from adapters.transport import Reply, Request
 from adapters.values import Native, getter
-from adapters.wire import Broken, Change, Listing, Search, Written, at, problem_in
+from adapters.wire import Broken, Change, Listing, NoReferences, Search, Written, at, problem_in
 
 _TYPES = {"json": "application/json", "xml": "application/xml"}
 
 
-class RestWire:
+class RestWire(NoReferences):
     def __init__(self, profile: Profile, base_url: str, settings: Mapping[str, Any]) -> None:
         assert isinstance(profile.options, RestOptions)
         self._options = options = profile.options

@@ -1,9 +1,9 @@
 """What outlives a test run: Tryton 6.0 in an environment of its own, and a seeded database to copy.
 
 Laws: nothing of the ERP is imported here. Two test runs may ask at once: a file lock lets one of them make
-what is missing. The second start installs and seeds nothing. The home lies in the user's cache folder, or
-where ``TWINRUN_TEST_HOME`` says; its parts carry a digest of what they were made from, so a changed pin, seed
-or calendar year makes a new one and leaves the old one alone.
+what is missing. The second start installs and seeds nothing. The home lies in the user's cache folder
+(``XDG_CACHE_HOME``); its parts carry a digest of what they were made from, so a changed pin, seed or calendar
+year makes a new one and leaves the old one alone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Home:
 
 def home(root: Path | None = None) -> Home:
     """The installed and seeded ERP; makes what is missing."""
-    root = root or Path(os.environ.get("TWINRUN_TEST_HOME") or _user_cache() / "twinrun-tests")
+    root = root or _user_cache() / "twinrun-tests"
     root.mkdir(parents=True, exist_ok=True)
     pins = (HERE / "requirements.txt").read_bytes()
     seed = (HERE / "seed.py").read_bytes()

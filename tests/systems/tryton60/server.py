@@ -133,24 +133,27 @@ class Tryton:
         """``[systems.legacy]`` for this run: profile, address, credentials, ids of this installation."""
         seed = self.seed
         companies: dict[str, dict[str, Any]] = seed["companies"]
+        login = seed["gateway"]
         return {
             "profile": "tryton_6_0",
             "base_url": self.base_url,
-            "auth": {"kind": "session", **seed["gateway"]},
+            "auth": {"kind": "session", "username": login["login"], "password": login["password"]},
             "options": {
                 "database": DATABASE,
                 "context": {
                     "company": companies["DE01"]["id"],
-                    "companies": [c["id"] for c in companies.values()],
+                    "companies": [company["id"] for company in companies.values()],
                 },
-                "values": {
-                    "companies": {str(company["id"]): code for code, company in companies.items()},
-                    "currencies": {str(number): code for code, number in seed["currencies"].items()},
-                    "countries": {str(number): code for code, number in seed["countries"].items()},
-                    "languages": {str(number): code for code, number in seed["languages"].items()},
-                    "project_statuses": {
-                        str(number): name.lower().replace(" ", "_")
-                        for name, number in seed["project_statuses"].items()
+                "where": {"customer": {"categories": seed["customer_category"]}},
+                "constants": {
+                    "customer": {"categories": [["add", [seed["customer_category"]]]]},
+                    "invoice": {
+                        "journal": seed["revenue_journal"],
+                        "payment_term": seed["payment_term"],
+                        "by_legal_entity": {
+                            code: {"account": company["receivable"], "lines[].account": company["revenue"]}
+                            for code, company in companies.items()
+                        },
                     },
                 },
             },
