@@ -1,4 +1,4 @@
-"""The same simulated ERP as an ASGI application, for tests in one process. A cut connection is an exception here."""
+"""The same simulated ERP as an ASGI application, for tests in one process. A cut connection raises here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def turn(simulator: Simulator, request: Request) -> Turn:
 class AsgiApp:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
-        simulator.call_later = lambda seconds, act: asyncio.get_running_loop().call_later(seconds, act)
+        simulator.call_later = _call_later
 
     async def __call__(
         self,
@@ -54,6 +54,10 @@ class AsgiApp:
         start = {"type": "http.response.start", "status": reply.status, "headers": [*media_type, *more]}
         await send(start)
         await send({"type": "http.response.body", "body": reply.body})
+
+
+def _call_later(seconds: float, act: Callable[[], object]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, act)
 
 
 async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes:

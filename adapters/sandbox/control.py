@@ -1,4 +1,4 @@
-"""``/_sandbox``: the switches and windows that a simulated ERP has besides its own wire. Never faulty, never late."""
+"""``/_sandbox``: the switches and windows of a simulated ERP beside its own wire. Never faulty or late."""
 
 from __future__ import annotations
 
@@ -60,7 +60,14 @@ def _effects(simulator: Simulator, query: dict[str, str]) -> Reply:
     unknown = query.keys() - {"marker", "external_id", "entity", "key"}
     if unknown:
         return _error(400, f"unknown parameter {', '.join(sorted(unknown))}")
-    items = simulator.effects.read(**numbers, **query)
+    items = simulator.effects.read(
+        since=numbers.get("since", 0),
+        limit=numbers.get("limit", 100_000),
+        marker=query.get("marker"),
+        external_id=query.get("external_id"),
+        entity=query.get("entity"),
+        key=query.get("key"),
+    )
     return _json(200, {"items": items, "last": len(simulator.effects.entries)})
 
 

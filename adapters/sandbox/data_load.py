@@ -1,4 +1,4 @@
-"""Loads the firm into a simulated ERP, through that dialect's own codes, keys and losses. No effects are logged."""
+"""Loads the firm into a simulated ERP through its own codes, keys and losses. No effects are logged."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def _converter(field: Field, keys: dict[str, list[str]]) -> Convert:
     kind = field.kind
     match kind:
         case Text(length=length):
-            return lambda text: text[:length]
+            return _cut(length)
         case Number(places=places):
             return lambda number: fixed_point(number, places)
         case Code(words=words):
             return {word: code for code, word in words.items()}.__getitem__
         case Ref(entity=entity):
-            return lambda place: keys[entity][place]
+            return _known(keys[entity])
         case Rows(fields=fields):
             inner = [(f.name, f.canon, _converter(f, keys)) for f in fields]
             return lambda rows: [
@@ -74,6 +74,14 @@ def _converter(field: Field, keys: dict[str, list[str]]) -> Convert:
             }
         case _:
             return _as_is
+
+
+def _cut(length: int) -> Callable[[str], str]:
+    return lambda text: text[:length]
+
+
+def _known(keys: list[str]) -> Callable[[int], str]:
+    return lambda place: keys[place]
 
 
 def _as_is(value: Any) -> Any:

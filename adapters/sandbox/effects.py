@@ -1,4 +1,4 @@
-"""The append-only effect log: what was really done to the records of one system, written by the system itself.
+"""The append-only effect log: what was done to the records of one system, written by the system itself.
 
 A line reaches the file before the answer reaches the caller; a thread makes it durable right after (one
 ``fsync`` for all lines that wait), so that even a killed simulator has told everything it did.
@@ -87,7 +87,7 @@ class EffectLog:
             self._write((effect,))
 
     def hold(self) -> None:
-        """From here on nothing is written until ``release`` or ``discard``: a group is done wholly or not at all."""
+        """From here on nothing is written until ``release`` or ``discard``: all of a group or nothing."""
         self._held = len(self.entries)
 
     def release(self) -> None:

@@ -1,8 +1,8 @@
 """A made-up professional services firm: the business content that both simulated ERPs are loaded with.
 
-Deterministic by seed. Records are flat: canonical field paths (``billing_address.city``, ``credit_limit.amount``)
-with plain values; a reference is the position of the other record in its own list. Names of people and
-companies are put together from syllables; none is taken from a real one.
+Deterministic by seed. Records are flat: canonical field paths (``billing_address.city``,
+``credit_limit.amount``) with plain values; a reference is the position of the other record in its own list.
+Names of people and companies are put together from syllables; none is taken from a real one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,25 @@ from random import Random
 from typing import Any
 
 import msgspec
+
+from adapters.sandbox.vocabulary import (
+    CATEGORIES,
+    ENDEAVOURS,
+    ENTRY_STATES,
+    FORMS,
+    GIVEN,
+    HEADS,
+    MERCHANTS,
+    METHODS,
+    NOTES,
+    PRACTICES,
+    ROLES,
+    SKILLS,
+    TAILS,
+    TASKS,
+    TITLES,
+    TRADES,
+)
 
 Record = dict[str, Any]
 
@@ -49,76 +68,6 @@ WEIGHTS = (30, 25, 10, 20, 6, 9)
 FIRST_DAY = date(2026, 1, 5)
 CENT = Decimal("0.01")
 
-HEADS = (
-    "Kes",
-    "Bra",
-    "Tol",
-    "Mar",
-    "Ven",
-    "Hal",
-    "Ost",
-    "Fen",
-    "Rud",
-    "Lys",
-    "Gor",
-    "Pel",
-    "Win",
-    "Sar",
-    "Dov",
-)
-TAILS = ("trin", "wick", "mond", "holt", "vane", "mark", "dell", "ric", "stow", "lund", "gard", "bury")
-TRADES = (
-    "Hydraulics", "Logistics", "Foods", "Energy", "Textiles", "Optics", "Rail Systems", "Water", "Paper",
-    "Environmental Engineering & Infrastructure Partners", "Pharma Packaging and Distribution Services",
-)  # fmt: skip
-FORMS = {"GB": "Ltd", "DE": "GmbH", "CH": "AG", "US": "Inc", "SG": "Pte Ltd", "AU": "Pty Ltd"}
-GIVEN = (
-    "Talvi",
-    "Oren",
-    "Mirel",
-    "Jasko",
-    "Liora",
-    "Denek",
-    "Safira",
-    "Brun",
-    "Kaia",
-    "Ilvo",
-    "Noemi",
-    "Räto",
-    "Zuza",
-    "Pekka",
-)
-ROLES = ("Analyst", "Consultant", "Senior Consultant", "Manager", "Principal", "Partner")
-SKILLS = (
-    "Data Migration",
-    "Tax",
-    "Bridge Design",
-    "Change Management",
-    "Audit",
-    "Cloud Platforms",
-    "Procurement",
-)
-TASKS = (
-    ("ANA", "Analysis", True),
-    ("DES", "Design", True),
-    ("BLD", "Build", True),
-    ("INT", "Internal", False),
-)
-CATEGORIES = (
-    ("travel", "rail tickets"),
-    ("hotel", "overnight stay"),
-    ("meals", "team lunch"),
-    ("material", "plans"),
-)
-MERCHANTS = ("Halden Rail", "Hotel Ostwick", "Pelgard Café", "Venmark Print", "Northdell Cabs")
-NOTES = (
-    "workshop with the client", "review of the draft", "site visit", "data cleansing", "steering committee", "",
-    "preparation of the hand-over documents for the regional offices, with the open points of last week",
-)  # fmt: skip
-METHODS = ("time_and_materials", "fixed_price", "milestone", "retainer", "non_billable")
-ENTRY_STATES = ("draft", "submitted", "approved", "posted", "invoiced", "rejected")
-PRACTICES = ("Strategy", "Engineering", "Legal", "Technology")
-
 
 class Draft(msgspec.Struct):
     """The firm while it is being made up."""
@@ -146,7 +95,7 @@ def _day(rng: Random, first: int = 0, last: int = 280) -> date:
 
 
 def _customer(draft: Draft, place: int) -> Record:
-    rng, made = draft.rng, draft.made
+    rng = draft.rng
     company = rng.choices(tuple(LEGAL_ENTITIES), WEIGHTS)[0]
     home = LEGAL_ENTITIES[company]
     word = f"{HEADS[place % 15]}{TAILS[(place // 15) % 12]}{'' if place < 180 else f' {place // 180 + 1}'}"
@@ -178,7 +127,7 @@ def _customer(draft: Draft, place: int) -> Record:
 
 
 def _resource(draft: Draft, place: int) -> Record:
-    rng, made = draft.rng, draft.made
+    rng = draft.rng
     company = rng.choices(tuple(LEGAL_ENTITIES), WEIGHTS)[0]
     currency = LEGAL_ENTITIES[company].currency
     name = f"{rng.choice(GIVEN)} {HEADS[place % 15]}{TAILS[(place // 15) % 12]}{'a' if place >= 180 else ''}"
@@ -219,7 +168,7 @@ def _contract(draft: Draft, place: int) -> Record:
             ("active", "signed", "completed", "sent", "draft", "terminated"), (60, 12, 12, 6, 6, 4)
         )[0],
         "customer_id": customer,
-        "title": f"{rng.choice(('Framework', 'Delivery', 'Advisory'))} agreement {made['customer'][customer]['name']}",
+        "title": f"{rng.choice(TITLES)} agreement {made['customer'][customer]['name']}",
         "kind": rng.choices(("sow", "msa", "change_order"), (70, 20, 10))[0],
         "signed_on": start.isoformat(),
         "start_date": start.isoformat(),
@@ -264,7 +213,7 @@ def _project(draft: Draft, place: int) -> Record:
         "state": rng.choices(
             ("active", "on_hold", "closed", "approved", "draft", "cancelled"), (80, 5, 6, 4, 3, 2)
         )[0],
-        "name": f"{rng.choice(HEADS)}{rng.choice(TAILS)} {rng.choice(('rollout', 'review', 'design study', 'programme'))}",
+        "name": f"{rng.choice(HEADS)}{rng.choice(TAILS)} {rng.choice(ENDEAVOURS)}",
         "customer_id": customer,
         "contract_id": contract if with_contract else None,
         "manager_id": rng.randrange(len(made["resource"])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -84,7 +84,7 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def running(options: Options) -> AsyncIterator[Sandbox]:
+async def running(options: Options) -> AsyncGenerator[Sandbox]:
     """The sandbox while the block lasts; it answers from the first moment on."""
     sandbox = Sandbox(options)
     await sandbox.open()

@@ -1,6 +1,7 @@
 """The business rules of both simulated ERPs, in canonical words over native values. Pure.
 
-A table says where a canonical field is held; so one rule serves both dialects, and a refusal names the native field.
+A table says where a canonical field is held; so one rule serves both dialects, and a refusal names the
+native field.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from adapters.sandbox.firm import LEGAL_ENTITIES
 from adapters.sandbox.refusals import Refused
 from adapters.sandbox.store import Row, Shelf
 
-#: States in which the content of a record is fixed. Only a move among them, and the open balance, is let through.
+#: States in which the content of a record is fixed; only moves among them and what is FREE are let through.
 FIXED: Mapping[str, frozenset[str]] = {
     "time_entry": frozenset({"posted", "invoiced"}),
     "expense": frozenset({"posted", "invoiced", "reimbursed"}),

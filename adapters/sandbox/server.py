@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
             return
         path, _, query = self._url.decode("latin-1").partition("?")
         request = Request(
-            cast("bytes", self._parser.get_method()).decode("latin-1"),
+            self._parser.get_method().decode("latin-1"),
             unquote(path) if "%" in path else path,
             query,
             self._headers,

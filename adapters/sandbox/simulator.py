@@ -1,4 +1,4 @@
-"""One simulated ERP without its dialect: it applies writes by the rules, remembers, logs effects and obeys faults.
+"""One simulated ERP without its dialect: it applies writes by the rules, logs effects and obeys faults.
 
 A dialect says what a request means (``route``), answers it, and shows a refusal in its own manner.
 Everything here is synchronous: whatever waits or is cut off is the rim's business (``turns.Turn``).
@@ -192,7 +192,7 @@ class Simulator(ABC):
         body: bytes,
         plan: Plan | None,
     ) -> Row:
-        """Sets what is given and keeps the rest, marker and external id too. What changes nothing has no effect."""
+        """Sets what is given, keeps the rest (marker and external id too); no change at all is no effect."""
         shelf = self.shelves[table.entity]
         values = shaping.merge(dict(old.values), given)
         self._rules.check(table, values, old)
@@ -356,7 +356,7 @@ class Simulator(ABC):
         return shelf.as_of(self._clock() - round(plan.lag_s * 1_000_000))
 
     def _keep_history(self) -> None:
-        """History is kept only while a read may lag; a lag shows at most the state from when it was switched on."""
+        """History is kept while a read may lag: a lag shows at most the state when it was switched on."""
         lagging = bool(self.faults.live("read_lag"))
         for shelf in self.shelves.values():
             if not lagging:

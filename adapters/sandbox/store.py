@@ -1,4 +1,4 @@
-"""What a simulated ERP remembers: rows per entity, searchable by key, natural key, reference, marker and change.
+"""What a simulated ERP remembers: rows per entity, found by key, natural key, reference, marker and change.
 
 A row is never changed, only replaced, so that an effect, a history entry and a rendered answer may hold it.
 """

@@ -33,7 +33,7 @@ Act = Callable[[], Reply]
 
 
 class Turn:
-    """What the rim must do: wait, act, and end. ``later`` is done some time after the end, whoever still listens."""
+    """What the rim must do: wait, act, and end. ``later`` is done some time after the end."""
 
     __slots__ = ("act", "end", "hang_s", "later", "later_s", "wait_s")
 

@@ -43,11 +43,12 @@ def answer(system: CloudSystem, request: Request, plan: Plan | None) -> Reply:
     if len(parts) > MOST_PARTS:
         raise Refused("malformed_body", f"more than {MOST_PARTS} parts")
     answered: list[dict[str, Any]] = []
-    for group, members in groupby(parts, key=lambda part: part.atomicityGroup):
+    for group, run in groupby(parts, key=lambda part: part.atomicityGroup):
+        members = list(run)
         replies = (
             [(part, _one(system, part, request, plan)) for part in members]
             if group is None
-            else _together(system, list(members), request, plan)
+            else _together(system, members, request, plan)
         )
         answered.extend(_shown(part, reply) for part, reply in replies)
     return Reply(200, ENCODERS["number"].encode({"responses": answered}), "application/json")

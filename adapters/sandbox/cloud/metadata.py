@@ -55,18 +55,20 @@ def edmx() -> bytes:
 
 def _entity_type(table: Table) -> str:
     complex_types = "".join(
-        f'<ComplexType Name="{_inner_name(table, field)}">{"".join(_property(table, f) for f in field.kind.fields)}'
-        "</ComplexType>"
+        f'<ComplexType Name="{table.item}{field.name}">{_properties(table, field.kind.fields)}</ComplexType>'
         for field in table.fields
         if isinstance(field.kind, Rows | Group)
     )
-    key = f'<Key><PropertyRef Name="{table.key}"/></Key><Property Name="{table.key}" Type="Edm.String" Nullable="false"/>'
-    fields = "".join(_property(table, field) for field in table.fields)
+    key = (
+        f'<Key><PropertyRef Name="{table.key}"/></Key>'
+        f'<Property Name="{table.key}" Type="Edm.String" Nullable="false"/>'
+    )
+    fields = _properties(table, table.fields)
     return f'{complex_types}<EntityType Name="{table.item}">{key}{fields}{COMMON}</EntityType>'
 
 
-def _inner_name(table: Table, field: Field) -> str:
-    return f"{table.item}{field.name}"
+def _properties(table: Table, fields: tuple[Field, ...]) -> str:
+    return "".join(_property(table, field) for field in fields)
 
 
 def _property(table: Table, field: Field) -> str:
@@ -93,8 +95,8 @@ def _type(table: Table, field: Field) -> str:
         case Texts():
             return '"Collection(Edm.String)"'
         case Rows():
-            return f'"Collection({NAMESPACE}.{_inner_name(table, field)})"'
+            return f'"Collection({NAMESPACE}.{table.item}{field.name})"'
         case Group():
-            return f'"{NAMESPACE}.{_inner_name(table, field)}"'
+            return f'"{NAMESPACE}.{table.item}{field.name}"'
         case _:
             assert_never(kind)

@@ -1,7 +1,7 @@
 """System query options: ``$filter`` and ``$orderby`` compiled to functions over rows. Pure.
 
-A compiled filter also tells what an index can answer at once: the equalities and the lower bound of the change
-stamp that every hit must meet.
+A compiled filter also tells what an index can answer at once: the equalities and the lower bound of the
+change stamp that every hit must meet.
 """
 
 from __future__ import annotations
@@ -70,11 +70,18 @@ def properties(table: Table) -> dict[str, tuple[Get, Kind | None]]:
     for field in table.fields:
         if isinstance(field.kind, Group):
             for inner in field.kind.fields:
-                get = lambda row, a=field.name, b=inner.name: row.values[a][b]  # noqa: E731
-                found[f"{field.name}/{inner.name}"] = (get, inner.kind)
+                found[f"{field.name}/{inner.name}"] = (_inside(field.name, inner.name), inner.kind)
         elif not isinstance(field.kind, Rows | Texts):
-            found[field.name] = (lambda row, name=field.name: row.values[name], field.kind)
+            found[field.name] = (_value(field.name), field.kind)
     return found
+
+
+def _value(name: str) -> Get:
+    return lambda row: row.values[name]
+
+
+def _inside(group: str, name: str) -> Get:
+    return lambda row: row.values[group][name]
 
 
 class Parser:

@@ -1,4 +1,4 @@
-"""The cloud ERP: what an address means, conditional writes and upserts, server paging, answers in OData JSON."""
+"""The cloud ERP: what an address means, conditional writes, upserts, server paging, answers in OData JSON."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def _rows_reader(fields: tuple[Field, ...]) -> Read:
 
 def _group_reader(fields: tuple[Field, ...]) -> Read:
     readers = {field.name: _reader(field.kind) for field in fields}
-    empty = {field.name: [] if isinstance(field.kind, Texts) else None for field in fields}
+    empty: Values = {field.name: [] if isinstance(field.kind, Texts) else None for field in fields}
 
     def read(value: Any, path: str) -> Values:
         if not isinstance(value, dict):
