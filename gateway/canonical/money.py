@@ -75,11 +75,13 @@ class Money(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         amount, quantum = self.amount, QUANTUM[self.currency]
-        if amount.same_quantum(quantum):
+        if amount.same_quantum(quantum) and (amount or not amount.is_signed()):
             return
         if int(amount.as_tuple().exponent) < int(quantum.as_tuple().exponent):
             raise TooManyDecimals(f"{self.currency} has {MINOR_UNITS[self.currency]} decimals")
-        msgspec.structs.force_setattr(self, "amount", amount.quantize(quantum, context=ARITHMETIC))
+        scaled = amount.quantize(quantum, context=ARITHMETIC)
+        # There is no minus zero in a ledger; a quantity of nothing times a negative price would make one.
+        msgspec.structs.force_setattr(self, "amount", scaled if scaled else abs(scaled))
 
 
 def money(amount: Decimal, currency: str) -> Money:
@@ -101,7 +103,7 @@ def from_wire(kind: type, value: Any) -> Any:
         if not wire.matches(text):
             raise ValueError(f"expected {wire.__doc__}")
         read = Decimal(text)
-        return read or abs(read)  # there is no minus zero in a ledger
+        return read or abs(read)
     raise NotImplementedError(kind)
 
 

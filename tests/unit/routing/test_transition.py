@@ -1,0 +1,122 @@
+"""Moves between stages, and entities that depend on each other."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from gateway.canonical import ENTITIES
+from gateway.routing import (
+    DEPENDS_ON,
+    GATES,
+    PLANS,
+    TRANSITIONS,
+    Stage,
+    gates,
+    judge,
+    moves_authority,
+    new_violations,
+    violations,
+)
+
+PAIRS = tuple(itertools.product(Stage, Stage))
+CLEAR = dict.fromkeys(GATES, 0)
+
+
+def test_neighbours_are_the_ordinary_moves() -> None:
+    """The table holds each move to a neighbour, both ways, and no other."""
+    order = tuple(Stage)
+    ways = {pair for a, b in itertools.pairwise(order) for pair in ((a, b), (b, a))}
+    assert set(TRANSITIONS) == ways
+
+
+@pytest.mark.parametrize(("current", "wanted"), TRANSITIONS, ids=str)
+def test_the_table_agrees_with_the_plans(current: Stage, wanted: Stage) -> None:
+    """A move says that it moves authority exactly when the plans differ in it; its gates are known."""
+    move = TRANSITIONS[current, wanted]
+    assert move.moves_authority is (PLANS[current].authority is not PLANS[wanted].authority)
+    assert set(move.gates) <= set(GATES)
+    # Letting go of a mirror, or making it the authority, needs that it has got everything.
+    lets_go = PLANS[current].mirror is not None and PLANS[wanted].mirror is None
+    assert ("open_deliveries" in move.gates) is (lets_go or move.moves_authority)
+
+
+@pytest.mark.parametrize(("current", "wanted"), TRANSITIONS, ids=str)
+def test_swapped_and_backwards_the_gates_are_the_same(current: Stage, wanted: Stage) -> None:
+    """The way back has the gates of the way there."""
+    order = tuple(Stage)
+    mirrored = order[-1 - current.position], order[-1 - wanted.position]
+    assert TRANSITIONS[mirrored] == TRANSITIONS[current, wanted]
+
+
+@pytest.mark.parametrize(("current", "wanted"), PAIRS, ids=str)
+def test_judge(current: Stage, wanted: Stage) -> None:
+    """With every gate clear only a leap fails; with none measured each gate of the way fails."""
+    leap = abs(current.position - wanted.position) > 1
+    assert [f.gate for f in judge(current, wanted, CLEAR)] == (["neighbour"] if leap else [])
+    unmeasured = [f.gate for f in judge(current, wanted, {}) if f.gate != "neighbour"]
+    assert unmeasured == list(gates(current, wanted))
+
+
+def test_a_gate_that_does_not_pass() -> None:
+    """What stands open is named with its number; what was not measured does not pass."""
+    failures = judge(Stage.SHADOW, Stage.LIVE, {"open_deliveries": 3, "crosswalk": None})
+    assert [(f.gate, f.measured) for f in failures] == [("open_deliveries", 3), ("crosswalk", None)]
+    assert "3 deliveries" in failures[0].message
+    assert "not measured" in failures[1].message
+
+
+def test_dependencies_are_references() -> None:
+    """An entity depends only on what it refers to, and everything that it must refer to is a dependency."""
+    assert set(DEPENDS_ON) == {entity.name for entity in ENTITIES}
+    for entity in ENTITIES:
+        refers = {r.entity for r in entity.references} - {entity.name}
+        assert set(DEPENDS_ON[entity.name]) <= refers
+        required = {
+            f for f in entity.fields.__struct_fields__ if f in ("customer_id", "project_id", "resource_id")
+        }
+        if entity.name not in ("invoice", "contract"):
+            needed = {f.removesuffix("_id") for f in required}
+            assert needed <= set(DEPENDS_ON[entity.name])
+
+
+@pytest.mark.parametrize(("customer", "project"), PAIRS, ids=str)
+def test_no_entity_runs_ahead(customer: Stage, project: Stage) -> None:
+    """A project led by the cloud needs its customers there; every other pair of stages is in order."""
+    found = violations({("customer", "UK"): customer, ("project", "UK"): project})
+    ahead = moves_authority(Stage.LEGACY_ONLY, project) and not moves_authority(Stage.LEGACY_ONLY, customer)
+    assert [(v.entity, v.depends_on, v.region) for v in found] == (
+        [("project", "customer", "UK")] if ahead else []
+    )
+
+
+def test_each_violated_dependency_is_named() -> None:
+    """Moving one slice names each dependency that it newly breaks, in its own region only."""
+    stages = {(entity.name, region): Stage.LEGACY_ONLY for entity in ENTITIES for region in ("UK", "US")}
+    found = new_violations(stages, "invoice", "UK", Stage.LIVE)
+    assert {(v.depends_on, v.region) for v in found} == {
+        ("customer", "UK"),
+        ("contract", "UK"),
+        ("project", "UK"),
+    }
+    assert new_violations(stages, "invoice", "UK", Stage.SHADOW) == ()
+    assert new_violations(stages, "customer", "UK", Stage.CLOUD_ONLY) == ()
+
+
+def test_going_back_is_judged_too() -> None:
+    """A customer cannot go back to the legacy system while its projects are led by the cloud."""
+    stages = {("customer", "UK"): Stage.LIVE, ("project", "UK"): Stage.LIVE}
+    assert [v.entity for v in new_violations(stages, "customer", "UK", Stage.SHADOW)] == ["project"]
+    assert new_violations(stages, "project", "UK", Stage.SHADOW) == ()
+
+
+def test_a_standing_violation_is_not_laid_at_anothers_door() -> None:
+    """A violation that stands already does not forbid an unrelated move."""
+    stages = {
+        ("customer", "UK"): Stage.SHADOW,
+        ("project", "UK"): Stage.LIVE,
+        ("resource", "UK"): Stage.LEGACY_ONLY,
+    }
+    assert violations(stages)
+    assert new_violations(stages, "resource", "UK", Stage.DUAL_WRITE) == ()
