@@ -131,6 +131,10 @@ class CannotCancel(GatewayError):
     """The operation was already sent or has ended; it cannot be cancelled."""
 
 
+class CannotReplay(GatewayError):
+    """The delivery does not wait for a person, so there is nothing to send again."""
+
+
 class VersionStale(GatewayError):
     """The record has moved on since the version in If-Match."""
 

@@ -1,0 +1,167 @@
+"""The rules: every slice and its stage, the change of one, and who changed it when."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from gateway import errors
+from gateway.access import Cursors
+from gateway.canonical import BY_NAME
+from gateway.canonical.values import Note
+from gateway.errors import NotFoundHere
+from gateway.http import bodies, parameters, query
+from gateway.http.admin.listing import Listing, page_of
+from gateway.http.exchange import Exchange
+from gateway.http.ports import SlicesPort, SwitchoverPort
+from gateway.http.reply import Reply, ok
+from gateway.http.route import Body, Gives, Parameter, Route
+from gateway.ledger.slices import Slice
+from gateway.routing.stage import Stage
+
+MOST_SAMPLE = 1_000_000
+
+
+class RuleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a rule is to become. What is left out stays as it is."""
+
+    stage: Stage
+    reason: Annotated[Note, Meta(min_length=1)]
+    expected_version: Annotated[
+        int, Meta(ge=0, le=2**31 - 1, description="the version that this change is based on")
+    ]
+    override: bool = False
+    compare_sample: (
+        Annotated[int, Meta(ge=0, le=MOST_SAMPLE, description="one read in n is compared; 0: none")] | None
+    ) = None
+    storable: bool | None = None
+
+
+class Rules:
+    """The handlers of the rules."""
+
+    def __init__(self, *, slices: SlicesPort, switchover: SwitchoverPort, cursors: Cursors) -> None:
+        self._slices = slices
+        self._switchover = switchover
+        self._history = Listing(cursors, "rule_history")
+
+    async def all(self, exchange: Exchange) -> Reply:
+        exchange.query()
+        caller = exchange.caller
+        order = {name: place for place, name in enumerate(BY_NAME)}
+        found = [rule for rule in await self._slices.all() if caller.sees(rule.entity, rule.region)]
+        found.sort(key=lambda rule: (order.get(rule.entity, len(order)), rule.region))
+        return ok({"items": found, "next_cursor": None})
+
+    async def set(self, exchange: Exchange) -> Reply:
+        exchange.query()
+        rule = await self._rule(exchange)
+        change = bodies.decode(RuleChange, await exchange.body())
+        return ok(
+            await self._switchover.set_stage(
+                rule.entity,
+                rule.region,
+                stage=change.stage,
+                reason=change.reason,
+                expected_version=change.expected_version,
+                actor=exchange.caller.name,
+                override=change.override,
+                compare_sample=change.compare_sample,
+                storable=change.storable,
+            )
+        )
+
+    async def history(self, exchange: Exchange) -> Reply:
+        asked = exchange.query(("limit", "cursor"))
+        rule = await self._rule(exchange)
+        limit = query.limit(asked)
+        # The slice is no query parameter, but a cursor is good for its own slice only.
+        context = {**asked, "slice": f"{rule.entity}/{rule.region}"}
+        found = await self._slices.history(
+            rule.entity, rule.region, after=self._history.after_number(context), limit=limit + 1
+        )
+        items = found[:limit]
+        last = str(items[-1].version) if len(found) > limit else None
+        return self._history.page(context, items, last=last)
+
+    async def _rule(self, exchange: Exchange) -> Slice:
+        """The slice in the path. Raises NotFoundHere for one that does not exist or that the key may not see."""
+        entity, region = exchange.path["entity"], exchange.path["region"]
+        if exchange.caller.sees(entity, region):
+            for rule in await self._slices.all():
+                if (rule.entity, rule.region) == (entity, region):
+                    return rule
+        raise NotFoundHere("no rule for this entity and region; GET /admin/v1/rules lists them")
+
+    def routes(self, regions: tuple[str, ...]) -> tuple[Route, ...]:
+        rule = {"$ref": "#/components/schemas/Slice"}
+        entity_path = parameters.path(
+            "entity", {"type": "string", "enum": list(BY_NAME)}, "The name of the entity.", "customer"
+        )
+        region_schema = {"type": "string", "enum": list(regions)} if regions else {"type": "string"}
+        region_path = parameters.path(
+            "region", region_schema, "The code of the region.", regions[0] if regions else None
+        )
+        slice_: tuple[Parameter, ...] = (entity_path, region_path)
+        base = "/admin/v1/rules"
+        return (
+            Route(
+                method="GET",
+                path=base,
+                name="list_rules",
+                tag="rules",
+                summary="Every slice with its stage",
+                scope="admin:read",
+                handle=self.all,
+                parameters=parameters.TRACE,
+                gives=(Gives(status=200, description="Every slice", schema=page_of(rule)),),
+            ),
+            Route(
+                method="PUT",
+                path=base + "/{entity}/{region}",
+                name="set_rule",
+                tag="rules",
+                summary="Change the stage of a slice",
+                description="In force for the very next write, and for reads within a second on every replica. When "
+                "the authority moves, writes are held until every open delivery has ended.",
+                scope="admin:write",
+                handle=self.set,
+                parameters=(*slice_, *parameters.TRACE),
+                body=Body(
+                    schema={"$ref": "#/components/schemas/RuleChange"},
+                    media=("application/json",),
+                    example={
+                        "stage": "dual_write",
+                        "reason": "The cloud side is filled",
+                        "expected_version": 1,
+                    },
+                ),
+                gives=(Gives(status=200, description="The slice as it is now", schema=rule),),
+                refuses=(
+                    errors.NotFoundHere,
+                    errors.RuleVersionMoved,
+                    errors.RuleRefused,
+                    errors.NotAccepted,
+                ),
+            ),
+            Route(
+                method="GET",
+                path=base + "/{entity}/{region}/history",
+                name="list_rule_history",
+                tag="rules",
+                summary="Who changed a slice, when and why",
+                scope="admin:read",
+                handle=self.history,
+                parameters=(*slice_, *parameters.PAGED, *parameters.TRACE),
+                gives=(
+                    Gives(
+                        status=200,
+                        description="Changes, the newest first",
+                        schema=page_of({"$ref": "#/components/schemas/SliceChange"}),
+                    ),
+                ),
+                refuses=(errors.NotFoundHere, errors.ForeignCursor),
+            ),
+        )

@@ -1,0 +1,180 @@
+"""Puts the HTTP face together: every route, the document of them, and one form for whatever the framework refuses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
+from prometheus_client import CollectorRegistry
+
+from gateway import errors
+from gateway.access import Cursors, Keys
+from gateway.database import Database
+from gateway.errors import GatewayError
+from gateway.http import problems
+from gateway.http.admin.audit import Audit
+from gateway.http.admin.deliveries import Deliveries
+from gateway.http.admin.diffs import Diffs
+from gateway.http.admin.records import Records
+from gateway.http.admin.rules import Rules
+from gateway.http.entities import Facade
+from gateway.http.exchange import Exchange
+from gateway.http.health import Health
+from gateway.http.openapi import document
+from gateway.http.operations import Followed
+from gateway.http.ports import (
+    DeliveriesPort,
+    DiffsPort,
+    ExecutorPort,
+    JourneyPort,
+    OperationsPort,
+    ReadsPort,
+    SlicesPort,
+    SwitchoverPort,
+)
+from gateway.http.reply import Reply
+from gateway.http.route import Gives, Route
+from gateway.http.schemas import components
+from gateway.http.serve import ALWAYS, Rim, instance
+from gateway.ids import Ids
+
+log = logging.getLogger(__name__)
+
+#: What the framework raises by itself, in our words; anything else is told as unexpected.
+_FRAMEWORK: Mapping[int, type[GatewayError]] = {
+    400: errors.Malformed,
+    401: errors.Unauthenticated,
+    403: errors.Forbidden,
+    404: errors.RouteNotFound,
+    405: errors.MethodNotAllowed,
+    413: errors.BodyTooLarge,
+    415: errors.MediaTypeUnsupported,
+    429: errors.TooManyRequests,
+}
+
+
+def build(
+    *,
+    version: str,
+    keys: Keys,
+    secret: bytes,
+    ids: Ids,
+    registry: CollectorRegistry,
+    executor: ExecutorPort,
+    reads: ReadsPort,
+    operations: OperationsPort,
+    slices: SlicesPort,
+    switchover: SwitchoverPort,
+    journey: JourneyPort,
+    deliveries: DeliveriesPort,
+    diffs: DiffsPort,
+    database: Database,
+    database_ready: Callable[[], Awaitable[bool]],
+    systems: frozenset[str],
+    systems_state: Callable[[], Mapping[str, str]],
+    body_limit: int,
+    wait_default_s: float,
+    wait_max_s: float,
+    handlers: Sequence[ControllerRouterHandler] = (),
+    on_startup: Sequence[Callable[[], Awaitable[None]]] = (),
+    on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
+) -> Litestar:
+    """The ASGI application. ``handlers`` are the console's and other pages'. ``systems_state`` says of each ERP
+    ``up`` or ``down`` as it was last seen."""
+    cursors = Cursors(secret)
+    facade = Facade(
+        executor=executor,
+        reads=reads,
+        slices=slices,
+        cursors=cursors,
+        systems=systems,
+        wait_default_s=wait_default_s,
+        wait_max_s=wait_max_s,
+    )
+    followed = Followed(operations)
+    rules = Rules(slices=slices, switchover=switchover, cursors=cursors)
+    found = Diffs(diffs=diffs, cursors=cursors)
+    sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
+    records = Records(journey)
+    audit = Audit(database=database, cursors=cursors)
+    health = Health(database=database_ready, systems=systems_state, slices=slices, registry=registry)
+
+    def table(regions: tuple[str, ...]) -> tuple[Route, ...]:
+        return (
+            *facade.routes(components(regions), regions),
+            *followed.routes(),
+            *rules.routes(regions),
+            *found.routes(regions),
+            *sent.routes(),
+            *records.routes(),
+            *audit.routes(),
+            *health.routes(),
+        )
+
+    described = Described(slices, version, table)
+    rim = Rim(keys=keys, ids=ids, body_limit=body_limit, registry=registry)
+    return Litestar(
+        route_handlers=[*rim.handlers(described.routes(slices.regions())), *handlers],
+        exception_handlers={HTTPException: refused, GatewayError: refused, Exception: refused},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=body_limit,
+        on_startup=list(on_startup),
+        on_shutdown=list(on_shutdown),
+        debug=False,
+    )
+
+
+class Described:
+    """The document, made again when the regions that rules know have changed."""
+
+    def __init__(
+        self, slices: SlicesPort, version: str, table: Callable[[tuple[str, ...]], tuple[Route, ...]]
+    ) -> None:
+        self._slices = slices
+        self._version = version
+        self._table = table
+        self._made: tuple[tuple[str, ...], bytes] | None = None
+
+    async def get(self, exchange: Exchange) -> Reply:
+        exchange.query()
+        regions = self._slices.regions()
+        if self._made is None or self._made[0] != regions:
+            body = msgspec.json.encode(document(self.routes(regions), regions, version=self._version))
+            self._made = (regions, body)
+        return Reply(200, self._made[1])
+
+    def routes(self, regions: tuple[str, ...]) -> tuple[Route, ...]:
+        """Every route, the document's own among them."""
+        own = Route(
+            method="GET",
+            path="/openapi.json",
+            name="openapi",
+            tag="health",
+            summary="This document",
+            scope=None,
+            handle=self.get,
+            gives=(Gives(status=200, description="OpenAPI 3.1", schema={"type": "object"}),),
+        )
+        return (*self._table(regions), own)
+
+
+def refused(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
+    """What the framework, or a page, could not answer, as problem+json."""
+    if isinstance(raised, GatewayError):
+        error = raised
+    elif isinstance(raised, HTTPException) and raised.status_code in _FRAMEWORK:
+        sent = {name.lower(): value for name, value in (raised.headers or {}).items()}
+        facts: dict[str, Any] = {"allow": sent["allow"]} if "allow" in sent else {}
+        error = _FRAMEWORK[raised.status_code](**facts)
+    else:
+        log.error("%s failed", request.scope["path"], exc_info=raised)
+        error = GatewayError("something went wrong here, and it is logged")
+    reply = problems.render(error, instance=instance(request.scope))
+    lines = {name.decode(): value.decode() for name, value in (*ALWAYS, *reply.headers)}
+    return Response(reply.body, status_code=reply.status, media_type=reply.media.decode(), headers=lines)

@@ -1,0 +1,125 @@
+"""Parameters and answer headers that more than one route has, with the words that the document uses for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.http.query import LIMIT, MOST_LIMIT
+from gateway.http.route import Parameter, Schema
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+IDEMPOTENCY_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~][!-~]*$"}
+
+
+def idempotency_key(*, required: bool) -> Parameter:
+    return Parameter(
+        name="Idempotency-Key",
+        where="header",
+        schema=IDEMPOTENCY_KEY,
+        description="A value of the caller's own, new for each new request and the same for each retry of it. A plain "
+        "token, or the quoted string of the IETF draft. Kept 7 days; the same key and body give the same operation.",
+        required=required,
+        # A literal key would be used a second time with another body by whoever tries the examples.
+        example=None,
+    )
+
+
+def if_match(*, required: bool) -> Parameter:
+    return Parameter(
+        name="If-Match",
+        where="header",
+        schema={"type": "string", "pattern": r'^("(0|[1-9][0-9]{0,17})"|\*)$'},
+        description="The version that the change is based on, as the record's ETag gave it; `*` for whichever it is.",
+        required=required,
+        example="*",
+    )
+
+
+IF_NONE_MATCH = Parameter(
+    name="If-None-Match",
+    where="header",
+    schema={"type": "string", "pattern": r'^("[0-9]{1,18}"|\*)$'},
+    description="A version that the caller has already: 304 while it is still the newest.",
+)
+PREFER = Parameter(
+    name="Prefer",
+    where="header",
+    schema={"type": "string", "pattern": "^(wait=[0-9]{1,2}|respond-async)$"},
+    description="`wait=N`: how many seconds to wait for the ERP before a 202 (at most 25). `respond-async`: not at all.",
+    example="wait=10",
+)
+TRACE: tuple[Parameter, ...] = (
+    Parameter(
+        name="traceparent",
+        where="header",
+        schema={"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+        description="W3C Trace Context; carried on to the ERPs and returned.",
+        example=TRACEPARENT,
+    ),
+    Parameter(
+        name="X-Request-Id",
+        where="header",
+        schema={"type": "string", "pattern": "^[!-~]{1,128}$"},
+        description="The caller's own id of this request; carried on and returned. One is made where none is sent.",
+    ),
+)
+LIMITED = Parameter(
+    name="limit",
+    where="query",
+    schema={"type": "integer", "minimum": 1, "maximum": MOST_LIMIT, "default": LIMIT},
+    description="How many items a page has at most.",
+    example=LIMIT,
+)
+CURSOR = Parameter(
+    name="cursor",
+    where="query",
+    schema={"type": "string", "minLength": 1},
+    description="`next_cursor` of the page before, unchanged and with the same filters. Opaque and signed.",
+)
+PAGED = (LIMITED, CURSOR)
+
+
+def since(name: str, description: str) -> Parameter:
+    return Parameter(
+        name=name,
+        where="query",
+        # Wider years than a ledger has would only be refused by some ERP further on.
+        schema={
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$",
+        },
+        description=description,
+        example="2026-01-31T08:00:00Z",
+    )
+
+
+def path(name: str, schema: Schema, description: str, example: Any = None) -> Parameter:
+    return Parameter(
+        name=name, where="path", schema=schema, description=description, required=True, example=example
+    )
+
+
+#: Headers of answers by name: schema and meaning.
+ANSWER_HEADERS: Mapping[str, tuple[Schema, str]] = {
+    "ETag": ({"type": "string", "pattern": '^"[0-9]+"$'}, "The version of the record, for If-Match."),
+    "Location": ({"type": "string"}, "The record, or for a 202 the operation to follow."),
+    "Retry-After": ({"type": "integer", "minimum": 1}, "Seconds after which to try again."),
+    "Idempotent-Replayed": (
+        {"type": "string", "const": "true"},
+        "This is what became of an earlier request with the same Idempotency-Key.",
+    ),
+    "Preference-Applied": ({"type": "string"}, "What was made of Prefer (RFC 7240)."),
+    "Twinrun-Operation": ({"type": "string"}, "The operation that this write became."),
+    "Twinrun-Stage": ({"type": "string"}, "The stage of the slice, (entity, region)."),
+    "Twinrun-Answered-By": ({"type": "string"}, "The system that answered: `legacy` or `cloud`."),
+    "Pending-Operations": (
+        {"type": "integer", "minimum": 0},
+        "Accepted writes to this record that are not confirmed yet.",
+    ),
+    "WWW-Authenticate": ({"type": "string"}, "How to authenticate (RFC 6750)."),
+    "X-Request-Id": ({"type": "string"}, "The id of this request in our logs and in the ERPs' calls."),
+    "Allow": ({"type": "string"}, "The methods that this address takes."),
+}

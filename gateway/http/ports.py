@@ -1,0 +1,123 @@
+"""What the routes ask of the rest of the gateway; the composition root passes it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from gateway.canonical import Entity
+from gateway.compare.observation import Diff, SliceSummary
+from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
+from gateway.ledger.slices import Slice, SliceChange
+from gateway.routing.stage import Stage
+
+
+class ExecutorPort(Protocol):
+    async def write(self, command: Command) -> Answer: ...
+
+
+class ReadsPort(Protocol):
+    async def one(
+        self, entity: Entity, record_id: str, *, regions: frozenset[str] | None, trace: Mapping[str, str]
+    ) -> Read: ...
+
+    async def by_ref(
+        self,
+        entity: Entity,
+        system: str,
+        native_id: str,
+        *,
+        regions: frozenset[str] | None,
+        trace: Mapping[str, str],
+    ) -> Read: ...
+
+    async def page(self, entity: Entity, query: ListQuery, *, trace: Mapping[str, str]) -> ReadPage: ...
+
+
+class OperationsPort(Protocol):
+    async def get(
+        self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> dict[str, Any]: ...
+
+    async def cancel(
+        self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> dict[str, Any]: ...
+
+
+class SlicesPort(Protocol):
+    async def all(self) -> tuple[Slice, ...]: ...
+
+    def cached(self, entity: str, region: str) -> Slice: ...
+
+    def regions(self) -> tuple[str, ...]: ...
+
+    def age_s(self) -> float: ...
+
+    async def history(
+        self, entity: str, region: str, *, after: int | None = None, limit: int = 50
+    ) -> tuple[SliceChange, ...]: ...
+
+
+class SwitchoverPort(Protocol):
+    async def set_stage(
+        self,
+        entity: str,
+        region: str,
+        *,
+        stage: Stage,
+        reason: str,
+        expected_version: int,
+        actor: str,
+        override: bool = False,
+        compare_sample: int | None = None,
+        storable: bool | None = None,
+    ) -> Slice: ...
+
+
+class JourneyPort(Protocol):
+    async def of(self, record_id: str) -> dict[str, Any]: ...
+
+
+class DeliveriesPort(Protocol):
+    async def list(
+        self,
+        *,
+        state: str | None = None,
+        system: str | None = None,
+        entity: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Mapping[str, Any]]: ...
+
+    async def replay(
+        self,
+        delivery_id: str,
+        actor: str,
+        *,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Mapping[str, Any]: ...
+
+
+class DiffsPort(Protocol):
+    """What was found by comparing; reads of ``gateway.compare.queries`` on a connection."""
+
+    async def page(
+        self,
+        *,
+        entity: str | None,
+        region: str | None,
+        regions: frozenset[str] | None,
+        verdict: str | None,
+        field: str | None,
+        record_id: str | None,
+        since: int | None,
+        after: str | None,
+        limit: int,
+    ) -> Sequence[Diff]: ...
+
+    async def one(self, diff_id: str) -> Diff | None: ...
+
+    async def summary(
+        self, *, entity: str | None, region: str | None, regions: frozenset[str] | None, since: int | None
+    ) -> Sequence[SliceSummary]: ...
