@@ -1,8 +1,9 @@
-"""The port for identity: canonical ids, operation ids and markers, all minted here and never by an ERP."""
+"""The port for identity and chance: canonical ids, operation ids, markers and jitter, none of them made by an ERP."""
 
 from __future__ import annotations
 
 import base64
+import random
 from typing import Protocol
 
 from uuid_utils import uuid7
@@ -25,6 +26,10 @@ class Ids(Protocol):
         short enough for a 30-character reference field, safe in XML, URLs and file names."""
         ...
 
+    def fraction(self) -> float:
+        """A number in [0, 1), for jitter and sampling; nothing secret is made of it."""
+        ...
+
 
 class SystemIds:
     def new(self, prefix: str) -> str:
@@ -32,3 +37,6 @@ class SystemIds:
 
     def marker(self) -> str:
         return "T" + base64.b32encode(uuid7().bytes).decode("ascii").rstrip("=")
+
+    def fraction(self) -> float:
+        return random.random()  # noqa: S311 - spreads retries in time; nothing secret is made of it

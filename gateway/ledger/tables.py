@@ -85,9 +85,10 @@ operation = Table(
     Column("marker", String(40), nullable=False),
     Column("client", String(200), nullable=False),
     Column("trace", Json, nullable=False),
-    Column("idem", String(64)),  # the key it was accepted under
+    Column("waited_until", Instant, nullable=False),  # until then its caller waits, and a twin is told so
     Column("version", Integer),  # the record's version that it made
     Column("problem", Json),  # why it was refused
+    Column("answer", Json),  # the record as its caller was, or would have been, told: a replay says the same bytes
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Index(None, "record_id", "seq"),
@@ -131,7 +132,6 @@ lane = Table(
     metadata,
     Column("record_id", String(48), primary_key=True),
     Column("system", String(20), primary_key=True),
-    Column("mode", String(8), nullable=False),  # strict: one by one; latest: the newest wins (mirrors only)
     Column("inflight", String(48)),  # the delivery that is sending or of unknown outcome
     Column("applied_seq", Integer, nullable=False),
     Column("wake_at", Instant),  # when the head of the lane may be claimed; NULL: nothing to claim

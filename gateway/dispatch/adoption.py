@@ -1,0 +1,127 @@
+"""Native records as they come from a system become canonical documents: references exchanged, unknown ones adopted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from adapters.contract import Adapter, Found
+from adapters.errors import AdapterError
+from gateway.canonical import BY_NAME
+from gateway.dispatch.command import Document
+from gateway.dispatch.records import AdoptedMeanwhile, Records, Sighting
+from gateway.dispatch.translate import references, translated
+from gateway.routing.ruleset import Ruleset
+
+#: How far references of references are followed for records that are seen for the first time.
+DEPTH = 5
+
+
+class Adoption:
+    """Joins what a system answers with the crosswalk. Adopts what the system holds and we have never seen."""
+
+    def __init__(self, *, records: Records, ruleset: Ruleset) -> None:
+        self._records = records
+        self._ruleset = ruleset
+
+    async def documents(
+        self, adapter: Adapter, entity_name: str, found: Sequence[Found], *, region: str | None = None
+    ) -> list[tuple[str, Document]]:
+        """(record id, canonical document) of each native record, in order. ``region`` is where a record belongs
+        whose legal entity does not say."""
+        return await self._resolve(adapter, entity_name, found, region, DEPTH)
+
+    async def document(self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None) -> Document:
+        """The canonical document of a record that is linked already."""
+        known = await self._references(adapter, entity_name, [found], region, DEPTH)
+        return _exchange(adapter, entity_name, found, known)
+
+    async def _resolve(
+        self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int
+    ) -> list[tuple[str, Document]]:
+        if not found:
+            return []
+        known = await self._references(adapter, entity_name, found, region, depth)
+        keys = [(adapter.name, entity_name, one.native_id) for one in found]
+        ids = await self._records.canonical_ids(keys)
+        documents = [_exchange(adapter, entity_name, one, known) for one in found]
+        unseen = [
+            self._sighting(adapter, entity_name, one, document, region)
+            for one, key, document in zip(found, keys, documents, strict=True)
+            if key not in ids
+        ]
+        placed = [one for one in unseen if one is not None]
+        if placed:
+            try:
+                ids.update(await self._records.adopt(placed))
+            except AdoptedMeanwhile:
+                ids.update(await self._records.canonical_ids(keys))
+        return [(ids[key], document) for key, document in zip(keys, documents, strict=True) if key in ids]
+
+    async def _references(
+        self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int
+    ) -> dict[tuple[str, str, str], str]:
+        entity = BY_NAME[entity_name]
+        wanted = {
+            (adapter.name, owner, native): one.fields.get("legal_entity")
+            for one in found
+            for _, owner, native in references(entity, one.fields)
+        }
+        known = await self._records.canonical_ids(wanted)
+        if depth == 0:
+            return known
+        missing: dict[str, list[str]] = {}
+        for key in wanted:
+            if key not in known and adapter.supports(key[1]):
+                missing.setdefault(key[1], []).append(key[2])
+        for owner, natives in missing.items():
+            # A record that refers to itself, or to one that refers back, ends when the depth is used up.
+            answers = await asyncio.gather(
+                *(adapter.fetch(owner, native) for native in natives), return_exceptions=True
+            )
+            seen = [one for one in answers if isinstance(one, Found)]
+            broken = [
+                one for one in answers if isinstance(one, BaseException) and not isinstance(one, AdapterError)
+            ]
+            if broken:
+                raise broken[0]
+            place = region or next(
+                (r for r in (self._region_of(one) for one in found) if r is not None), None
+            )
+            await self._resolve(adapter, owner, seen, place, depth - 1)
+        return await self._records.canonical_ids(wanted) if missing else known
+
+    def _region_of(self, found: Found) -> str | None:
+        legal_entity = found.fields.get("legal_entity")
+        return None if legal_entity is None else self._ruleset.region_of(str(legal_entity))
+
+    def _sighting(
+        self, adapter: Adapter, entity_name: str, found: Found, document: Document, region: str | None
+    ) -> Sighting | None:
+        """What is to be adopted; None for a record of a company that no region knows, which is not ours to show."""
+        legal_entity = document.get("legal_entity")
+        place = self._ruleset.region_of(legal_entity) if legal_entity is not None else region
+        if place is None:
+            return None
+        value = document.get(BY_NAME[entity_name].match_key)
+        return Sighting(
+            system=adapter.name,
+            entity=entity_name,
+            region=place,
+            legal_entity=legal_entity or self._ruleset.default_legal_entity(place),
+            native_id=found.native_id,
+            native_version=found.native_version,
+            external_id=found.external_id,
+            match_key=None if value is None else str(value),
+            image=document,
+        )
+
+
+def _exchange(
+    adapter: Adapter, entity_name: str, found: Found, known: Mapping[tuple[str, str, str], str]
+) -> Document:
+    return translated(
+        BY_NAME[entity_name],
+        {name: value for name, value in found.fields.items() if value is not None},
+        lambda owner, native: known.get((adapter.name, owner, native)),
+    )

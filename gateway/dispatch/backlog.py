@@ -1,0 +1,161 @@
+"""What is still under way, slice by slice; and single deliveries, for those who look after them."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from sqlalchemy import Connection, case, func, select
+
+from gateway.audit import record as audited
+from gateway.database import Database
+from gateway.dispatch.claim import LATEST, MICROS, supersede
+from gateway.dispatch.operations import told_delivery
+from gateway.errors import CannotCancel, NotFoundHere
+from gateway.ledger import journal
+from gateway.ledger.states import DELIVERY_OPEN, DeliveryEvent, DeliveryState, delivery_after
+from gateway.ledger.tables import delivery
+
+_OPEN = [state.value for state in DELIVERY_OPEN]
+#: Mirror deliveries of this long ago are what the lag is read from.
+LAG_WINDOW_S = 600
+LAG_SAMPLE = 500
+
+
+class SliceBacklog(TypedDict):
+    open: int
+    parked: int
+    unknown: int
+    oldest_age_s: float | None  #: of what is still under way, parked ones left out
+    lag_p99_s: float | None  #: from acceptance to applied by the mirror, over the last ten minutes
+
+
+class Backlog:
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def of_slices(self) -> dict[tuple[str, str], SliceBacklog]:
+        """Every slice that has, or lately had, something under way."""
+        return await self._database.read(self._of_slices)
+
+    def _of_slices(self, connection: Connection) -> dict[tuple[str, str], SliceBacklog]:
+        now = self._database.now(connection)
+        moving = case((delivery.c.state != DeliveryState.PARKED.value, delivery.c.created_at))
+        found: dict[tuple[str, str], SliceBacklog] = {}
+        for row in connection.execute(
+            select(
+                delivery.c.entity,
+                delivery.c.region,
+                func.count().label("open"),
+                func.sum(case((delivery.c.state == DeliveryState.PARKED.value, 1), else_=0)).label("parked"),
+                func.sum(case((delivery.c.state == DeliveryState.UNKNOWN.value, 1), else_=0)).label("unknown"),
+                func.min(moving).label("oldest"),
+            )
+            .where(delivery.c.state.in_(_OPEN))
+            .group_by(delivery.c.entity, delivery.c.region)
+        ):
+            found[row.entity, row.region] = SliceBacklog(
+                open=row.open,
+                parked=int(row.parked),
+                unknown=int(row.unknown),
+                oldest_age_s=None if row.oldest is None else (now - row.oldest) / MICROS,
+                lag_p99_s=None,
+            )
+        lags: dict[tuple[str, str], list[int]] = {}
+        for row in connection.execute(
+            select(delivery.c.entity, delivery.c.region, (delivery.c.updated_at - delivery.c.created_at).label("lag"))
+            .where(
+                delivery.c.state == DeliveryState.APPLIED.value,
+                delivery.c.role == "mirror",
+                delivery.c.updated_at > now - LAG_WINDOW_S * MICROS,
+            )
+            .order_by(delivery.c.id.desc())
+            .limit(LAG_SAMPLE)
+        ):
+            lags.setdefault((row.entity, row.region), []).append(row.lag)
+        for key, values in lags.items():
+            values.sort()
+            lag = values[min(len(values) - 1, int(len(values) * 0.99))] / MICROS
+            one = found.get(key) or SliceBacklog(open=0, parked=0, unknown=0, oldest_age_s=None, lag_p99_s=None)
+            one["lag_p99_s"] = lag
+            found[key] = one
+        return found
+
+
+class Deliveries:
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def list(
+        self,
+        *,
+        state: str | None = None,
+        system: str | None = None,
+        entity: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> tuple[dict[str, Any], ...]:
+        """Deliveries from the newest to the oldest; ``after`` is the id that the last page ended with."""
+
+        def unit(connection: Connection) -> tuple[dict[str, Any], ...]:
+            query = select(delivery).order_by(delivery.c.id.desc()).limit(limit)
+            for column, value in ((delivery.c.state, state), (delivery.c.system, system), (delivery.c.entity, entity)):
+                if value is not None:
+                    query = query.where(column == value)
+            if after is not None:
+                query = query.where(delivery.c.id < after)
+            return tuple(told_delivery(row) for row in connection.execute(query))
+
+        return await self._database.read(unit)
+
+    async def replay(self, delivery_id: str, actor: str) -> dict[str, Any]:
+        """Makes a parked mirror delivery ready again with the same marker. Raises NotFoundHere, and CannotCancel
+        when it is not parked. One that a newer applied state has overtaken is marked so instead of being sent."""
+
+        def unit(connection: Connection) -> dict[str, Any]:
+            row = connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one_or_none()
+            if row is None:
+                raise NotFoundHere(f"no delivery {delivery_id}")
+            journal.records_for_update(connection, [row.record_id])
+            key = (row.record_id, row.system)
+            journal.lanes_for_update(connection, [key])
+            row = connection.execute(select(delivery).where(delivery.c.id == delivery_id).with_for_update()).one()
+            if row.state != DeliveryState.PARKED.value or row.role != "mirror":
+                raise CannotCancel(f"it is {row.state}; only a mirror's parked delivery can be replayed")
+            now = self._database.now(connection)
+            newer = connection.execute(
+                select(func.count())
+                .select_from(delivery)
+                .where(
+                    delivery.c.record_id == row.record_id,
+                    delivery.c.system == row.system,
+                    delivery.c.seq > row.seq,
+                    delivery.c.state.in_(["sending", "unknown", "applied"]),
+                )
+            ).scalar_one()
+            if newer:
+                supersede(connection, [row], at=now)
+            else:
+                after = delivery_after(DeliveryState.PARKED, DeliveryEvent.REPLAYED)
+                connection.execute(
+                    delivery.update()
+                    .where(delivery.c.id == delivery_id)
+                    .values(state=after.value, wake_at=now, updated_at=now, code=None, message=None)
+                )
+                journal.add_events(
+                    connection,
+                    [
+                        journal.event_row(
+                            at=now,
+                            operation_id=row.operation_id,
+                            record_id=row.record_id,
+                            name="replayed",
+                            delivery_id=delivery_id,
+                            detail=f"by {actor}",
+                        )
+                    ],
+                )
+            journal.wake_lanes(connection, [key], latest=LATEST)
+            audited(connection, at=now, actor=actor, action="delivery.replay", subject=delivery_id, detail={"newer": newer})
+            return told_delivery(connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one())
+
+        return await self._database.transaction(unit)

@@ -1,0 +1,247 @@
+"""One upstream write from its acceptance to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from gateway.canonical import BY_NAME, Entity
+from gateway.clock import Clock
+from gateway.database import Database, GroupCommit, to_micros
+from gateway.dispatch.claim import Claim
+from gateway.dispatch.command import Answer, Command, Document
+from gateway.dispatch.deliver import Deliverer
+from gateway.dispatch.intake import Accepted, Intake, Intent, KeptRefusal, Twin, intent_of
+from gateway.dispatch.outcome import Concluded
+from gateway.dispatch.reads import Reads
+from gateway.dispatch.records import Records
+from gateway.dispatch.translate import references
+from gateway.dispatch.waiting import Waiting
+from gateway.errors import (
+    FieldError,
+    GatewayError,
+    Invalid,
+    RecordNotFound,
+    ReferenceUnknown,
+    Refused,
+    TwinRunning,
+    by_name,
+)
+from gateway.ids import Ids
+from gateway.ledger.states import OPERATION_ANSWERED, OperationState
+from gateway.ledger.tables import operation
+from gateway.routing.ruleset import Ruleset
+from gateway.routing.stage import Stage, System
+
+
+class Executor:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        intake: Intake,
+        deliverer: Deliverer,
+        waiting: Waiting,
+        records: Records,
+        reads: Reads,
+        ruleset: Ruleset,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._database = database
+        self._intake: GroupCommit[Intent, Any] = GroupCommit(database, intake.step)
+        self._looks: GroupCommit[str, Concluded | None] = GroupCommit(database, answered, limit=200, read_only=True)
+        self._deliverer = deliverer
+        self._waiting = waiting
+        self._records = records
+        self._reads = reads
+        self._ruleset = ruleset
+        self._clock = clock
+        self._ids = ids
+        #: Set where deliveries of this process may also be sent by others: then waiting callers also look.
+        self.shared = not database.sqlite
+
+    async def write(self, command: Command) -> Answer:
+        """The answer for this write, or a GatewayError. Once it is accepted it goes on whatever becomes of the caller."""
+        entity = BY_NAME[command.entity]
+        self._check_create(command)
+        if command.kind != "create":
+            await self._reads.ensure_image(entity, command.record_id or "", regions=command.regions)
+        await self._check_references(entity, command)
+        intent = intent_of(command, entity_prefix=entity.prefix, ids=self._ids)
+        future = self._waiting.expect(intent.operation_id)
+        try:
+            outcome = await self._intake.submit(intent)
+        except BaseException:
+            future.cancel()
+            self._waiting.forget(intent.operation_id)
+            raise
+        if isinstance(outcome, Accepted):
+            return await self._follow(outcome, command, future)
+        self._waiting.forget(intent.operation_id)
+        if isinstance(outcome, Twin):
+            return await self._replay(outcome.operation_id, command)
+        assert isinstance(outcome, KeptRefusal)
+        raise retold(outcome.problem, replayed=True)
+
+    # --- before ----------------------------------------------------------------------------------------------
+
+    def _check_create(self, command: Command) -> None:
+        if command.kind != "create":
+            return
+        region = self._ruleset.region(command.region or "")
+        companies = [company.code for company in region.legal_entities]
+        if command.legal_entity is not None and command.legal_entity not in companies:
+            allowed = ", ".join(companies)
+            raise Invalid(
+                f"{command.legal_entity!r} is not a legal entity of {region.code}",
+                errors=[FieldError(pointer="/legal_entity", code="unknown", message=f"allowed: {allowed}")],
+            )
+        taken = [name for name in command.external_refs if name in (System.LEGACY, System.CLOUD)]
+        if taken:
+            raise Invalid(
+                "the references of the two systems are set by the gateway",
+                errors=[
+                    FieldError(
+                        pointer=f"/external_refs/{name}",
+                        code="read_only",
+                        message=f"find a record that {name} already holds with GET …/by-ref/{name}/{{native_id}}",
+                    )
+                    for name in taken
+                ],
+            )
+
+    async def _check_references(self, entity: Entity, command: Command) -> None:
+        if command.kind == "transition":
+            return
+        named = list(references(entity, command.body))
+        if not named:
+            return
+        views = await self._records.known([record_id for _, _, record_id in named])
+        wrong = [
+            FieldError(pointer=pointer, code="unknown_reference", message=f"there is no {owner} {record_id}")
+            for pointer, owner, record_id in named
+            if views.get(record_id) != owner
+        ]
+        if wrong:
+            raise ReferenceUnknown(f"{wrong[0].pointer}: {wrong[0].message}", errors=wrong)
+
+    # --- after -----------------------------------------------------------------------------------------------
+
+    async def _follow(
+        self, accepted: Accepted, command: Command, future: asyncio.Future[Concluded]
+    ) -> Answer:
+        if accepted.claim is not None:
+            claim: Claim = accepted.claim
+            if command.kind != "create":
+                claim = await self._with_native(claim)
+            self._deliverer.start(claim)
+        else:
+            self._deliverer.work_left.set()
+        look = self._look(accepted.operation_id) if self.shared or accepted.claim is None else None
+        concluded = await self._waiting.outcome(accepted.operation_id, future, command.wait_s, look=look)
+        stage = accepted.slice.stage
+        if concluded is None:
+            return await self._pending(accepted.operation_id, accepted.record_id, stage)
+        return _answer(concluded, command, accepted.record_id, stage, accepted.slice.authority)
+
+    async def _with_native(self, claim: Claim) -> Claim:
+        view = await self._records.one(claim.record_id)
+        if view is None or claim.system not in view.links:
+            return claim
+        link = view.links[claim.system]
+        return msgspec.structs.replace(claim, native_id=link.native_id, native_version=link.native_version)
+
+    def _look(self, operation_id: str) -> Any:
+        return lambda: self._looks.submit(operation_id)
+
+    async def _replay(self, operation_id: str, command: Command) -> Answer:
+        def unit(connection: Connection) -> Any:
+            return connection.execute(select(operation).where(operation.c.id == operation_id)).one()
+
+        row = await self._database.read(unit)
+        concluded = _concluded(row)
+        if concluded is None:
+            if to_micros(self._clock.now()) < row.waited_until:
+                raise TwinRunning(
+                    "its answer will be under the same key", retry_after_s=1, operation=operation_id,
+                    location=f"/v1/operations/{operation_id}",
+                )
+            pending = await self._pending(operation_id, row.record_id, Stage(row.stage))
+            return msgspec.structs.replace(pending, replayed=True)
+        if concluded.refusal is not None:
+            concluded.refusal.facts["replayed"] = True
+        answer = _answer(concluded, command, row.record_id, Stage(row.stage), System(row.authority))
+        return msgspec.structs.replace(answer, replayed=True)
+
+    async def _pending(self, operation_id: str, record_id: str, stage: Stage) -> Answer:
+        def unit(connection: Connection) -> Any:
+            return connection.execute(
+                select(operation.c.state, operation.c.confirming).where(operation.c.id == operation_id)
+            ).one()
+
+        row = await self._database.read(unit)
+        return Answer(
+            status=202,
+            operation=operation_id,
+            record_id=record_id,
+            stage=stage,
+            body={
+                "operation": operation_id,
+                "record": record_id,
+                "state": row.state,
+                "confirming": row.confirming,
+                "href": f"/v1/operations/{operation_id}",
+            },
+        )
+
+
+def _answer(concluded: Concluded, command: Command, record_id: str, stage: Stage, authority: System) -> Answer:
+    if concluded.refusal is not None:
+        concluded.refusal.facts.setdefault("operation", concluded.operation_id)
+        concluded.refusal.facts.setdefault("stage", stage.value)
+        raise concluded.refusal
+    if concluded.answer is None:
+        raise RecordNotFound
+    return Answer(
+        status=201 if command.kind == "create" else 200,
+        operation=concluded.operation_id,
+        record_id=record_id,
+        stage=stage,
+        answered_by=authority,
+        version=concluded.version,
+        body=concluded.answer,
+    )
+
+
+def answered(connection: Connection, operation_ids: Any) -> list[Concluded | None]:
+    """What became of operations, for those whose authority has spoken."""
+    rows = {
+        row.id: row
+        for row in connection.execute(select(operation).where(operation.c.id.in_(set(operation_ids))))
+    }
+    return [None if (row := rows.get(one)) is None else _concluded(row) for one in operation_ids]
+
+
+def _concluded(row: Any) -> Concluded | None:
+    state = OperationState(row.state)
+    if state not in OPERATION_ANSWERED:
+        return None
+    answer: Document | None = None if row.answer is None else msgspec.json.decode(row.answer)
+    refusal = None if row.problem is None or answer is not None else retold(msgspec.json.decode(row.problem))
+    if state is OperationState.CANCELLED and refusal is None:
+        refusal = Refused("the operation was cancelled before anything was sent")
+    return Concluded(
+        operation_id=row.id, state=state, counted=True, answer=answer, version=row.version, refusal=refusal
+    )
+
+
+def retold(problem: Mapping[str, Any], *, replayed: bool = False) -> GatewayError:
+    """A kept refusal as the error that it was."""
+    kind = by_name(problem["kind"])
+    facts = {**problem["facts"], **({"replayed": True} if replayed else {})}
+    return kind(problem["detail"], errors=msgspec.convert(problem["errors"], list[FieldError]), **facts)

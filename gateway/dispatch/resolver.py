@@ -1,0 +1,252 @@
+"""Writes of unknown outcome: look first, send again only when that cannot make a second effect.
+
+What may be done depends on what the system offers (idempotency class): A and B take the same request again without a
+second effect; C refuses it, and the refusal is then looked into; D is sent again only after the quarantine and two
+looks that found nothing, because a request that we gave up on may still land; E is never sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from adapters.contract import Adapter, Found, Idempotency
+from adapters.errors import AdapterError, NotFound
+from gateway.crosswalk.store import links_of
+from gateway.database import Database, GroupCommit
+from gateway.dispatch.claim import MICROS, Claim
+from gateway.dispatch.outcome import Concluded, Conclusion
+from gateway.dispatch.sender import Sender, look
+from gateway.dispatch.waiting import Waiting
+from gateway.ledger import journal
+from gateway.ledger.retry import probe_s
+from gateway.ledger.states import DeliveryEvent, DeliveryState
+from gateway.ledger.tables import delivery, operation, record
+from gateway.telemetry import Log
+
+LOOK_LEASE_S = 60.0  #: while one process looks, no other does
+GIVE_UP_S = 24 * 3600.0  #: after this long a person decides
+NEEDED_LOOKS = 2  #: looks that must have found nothing before a class D write is sent again
+
+
+class _Open(msgspec.Struct, frozen=True, kw_only=True):
+    claim: Claim
+    probes: int
+    quarantine_until: int
+    since: int
+    now: int
+
+
+class Resolver:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        adapters: Mapping[str, Adapter],
+        sender: Sender,
+        outcomes: GroupCommit[Conclusion, Concluded],
+        waiting: Waiting,
+        log: Log,
+    ) -> None:
+        self._database = database
+        self._adapters = adapters
+        self._sender = sender
+        self._outcomes = outcomes
+        self._waiting = waiting
+        self._log = log
+
+    async def run_once(self, limit: int = 32) -> int:
+        """Looks for what is due to be looked for. Safe to run twice and in many processes."""
+        open_ = await self._database.transaction(lambda conn: self._due(conn, limit))
+        for one in open_:
+            conclusion = await self._resolve(one)
+            concluded = await self._outcomes.submit(conclusion)
+            if concluded.counted and one.claim.role == "authority":
+                self._waiting.tell(concluded)
+        return len(open_)
+
+    async def reap(self) -> int:
+        """Leases that ran out: whoever held them may have sent, so their outcome is unknown."""
+        expired = await self._database.transaction(self._expired)
+        for claim in expired:
+            adapter = self._adapters.get(claim.system)
+            quarantine = 0.0 if adapter is None else self._sender.quarantine_s(adapter, claim.entity)
+            await self._outcomes.submit(
+                Conclusion(
+                    claim=claim,
+                    event=DeliveryEvent.LEASE_EXPIRED,
+                    code="lease_expired",
+                    message="the process that was sending it was not heard of again",
+                    quarantine_s=quarantine,
+                )
+            )
+        return len(expired)
+
+    async def recover(self) -> int:
+        """At the start of the only process of a SQLite journal: nobody else can be sending, so nothing is."""
+
+        def unit(connection: Connection) -> int:
+            now = self._database.now(connection)
+            return connection.execute(
+                delivery.update()
+                .where(delivery.c.state == DeliveryState.SENDING.value, delivery.c.lease_until > now)
+                .values(lease_until=now)
+            ).rowcount
+
+        return await self._database.transaction(unit) if self._database.sqlite else 0
+
+    # --- one -------------------------------------------------------------------------------------------------
+
+    async def _resolve(self, one: _Open) -> Conclusion:
+        claim = one.claim
+        adapter = self._adapters.get(claim.system)
+        if adapter is None:
+            return _again(one, "no such system in the settings")
+        try:
+            mine = [found for found in await look(adapter, claim) if self._is_ours(adapter, claim, found)]
+        except NotFound:
+            mine = []
+        except AdapterError as failed:
+            if one.now - one.since > GIVE_UP_S * MICROS:
+                return _park(claim, "unresolved", f"{claim.system} could not be asked for a day: {failed.message}")
+            return _again(one, failed.message)
+        if len(mine) > 1:
+            return _park(claim, "duplicate_effect", f"{claim.system} holds it {len(mine)} times")
+        if mine:
+            return await self._sender.applied(adapter, claim, mine[0], event=DeliveryEvent.FOUND)
+        return self._absent(adapter, one)
+
+    def _is_ours(self, adapter: Adapter, claim: Claim, found: Found) -> bool:
+        """Whether what was found is the effect of this very operation. The marker says so where the system keeps it."""
+        if found.marker is not None and found.marker == claim.marker:
+            return True
+        if claim.kind == "create":
+            return found.external_id == claim.record_id
+        # A product that keeps no marker on this kind of call: then the record's state has to speak. Everything that
+        # the write was to make of it is so; whether that was this attempt or an equal one makes no difference.
+        wanted = {"state": claim.image["state"]} if claim.kind == "transition" else claim.change
+        expected = adapter.expect(claim.entity, {name: claim.image.get(name) for name in wanted})
+        plain = found.marker is None or claim.kind == "transition"
+        return plain and all(
+            found.fields.get(name) == value for name, value in expected.items() if not name.endswith("_id")
+        )
+
+    def _absent(self, adapter: Adapter, one: _Open) -> Conclusion:
+        claim = one.claim
+        match adapter.facts(claim.entity).idempotency:
+            case Idempotency.A_NATIVE_KEY | Idempotency.B_EXTERNAL_ID | Idempotency.C_UNIQUE_KEY:
+                # The same request again has no second effect, so it need not be waited for.
+                return _ready(claim)
+            case Idempotency.D_SEARCHABLE:
+                if one.probes + 1 >= NEEDED_LOOKS and one.now >= one.quarantine_until:
+                    return _ready(claim)
+                # The next look is no earlier than it can decide something, and no later than a landing would show.
+                until = (one.quarantine_until - one.now) / MICROS
+                wait = probe_s(one.probes)
+                return msgspec.structs.replace(
+                    _again(one, "not found yet"), wait_s=min(wait, until + 0.01) if until > 0 else wait
+                )
+            case Idempotency.E_NOTHING:
+                return _park(claim, "unresolved", f"{claim.system} cannot be asked whether it took this write")
+
+    # --- the journal -----------------------------------------------------------------------------------------
+
+    def _due(self, connection: Connection, limit: int) -> list[_Open]:
+        now = self._database.now(connection)
+        rows = connection.execute(
+            select(delivery)
+            .where(
+                delivery.c.state == DeliveryState.UNKNOWN.value,
+                delivery.c.system.in_(list(self._adapters)),
+                delivery.c.wake_at <= now,
+            )
+            .order_by(delivery.c.wake_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).all()
+        journal.update_rows(
+            connection,
+            delivery,
+            [{"id": row.id, "wake_at": now + int(LOOK_LEASE_S * MICROS)} for row in rows],
+            "id",
+        )
+        claims = self._claims(connection, rows)
+        return [
+            _Open(
+                claim=claims[row.id],
+                probes=row.probes,
+                quarantine_until=row.quarantine_until or 0,
+                since=row.created_at,
+                now=now,
+            )
+            for row in rows
+        ]
+
+    def _expired(self, connection: Connection) -> list[Claim]:
+        now = self._database.now(connection)
+        rows = connection.execute(
+            select(delivery)
+            .where(delivery.c.state == DeliveryState.SENDING.value, delivery.c.lease_until <= now)
+            .order_by(delivery.c.lease_until)
+            .limit(200)
+        ).all()
+        return list(self._claims(connection, rows).values())
+
+    def _claims(self, connection: Connection, rows: Sequence[Any]) -> dict[str, Claim]:
+        """The claims as they were made, for deliveries that are being looked for."""
+        if not rows:
+            return {}
+        operations = {
+            row.id: row
+            for row in connection.execute(select(operation).where(operation.c.id.in_({r.operation_id for r in rows})))
+        }
+        records = {
+            row.id: row
+            for row in connection.execute(select(record).where(record.c.id.in_({r.record_id for r in rows})))
+        }
+        links = links_of(connection, records)
+        claims: dict[str, Claim] = {}
+        for row in rows:
+            op, owner = operations[row.operation_id], records[row.record_id]
+            link = links.get((row.record_id, row.system))
+            claims[row.id] = Claim(
+                delivery_id=row.id,
+                attempt=row.attempt,
+                maybe_sent=row.maybe_sent,
+                operation_id=op.id,
+                record_id=row.record_id,
+                entity=row.entity,
+                region=row.region,
+                legal_entity=owner.legal_entity,
+                system=row.system,
+                role=row.role,
+                seq=row.seq,
+                kind=op.kind,
+                marker=op.marker,
+                image={} if op.image is None else msgspec.json.decode(op.image),
+                change=msgspec.json.decode(op.change),
+                native_id=None if link is None else link.native_id,
+                native_version=None if link is None else link.native_version,
+                lease_until=row.lease_until or 0,
+                storable=True,
+                trace=msgspec.json.decode(op.trace),
+            )
+        return claims
+
+
+def _again(one: _Open, message: str) -> Conclusion:
+    return Conclusion(
+        claim=one.claim, event=DeliveryEvent.LOOKED, code="looking", message=message[:2000], wait_s=probe_s(one.probes + 1)
+    )
+
+
+def _ready(claim: Claim) -> Conclusion:
+    return Conclusion(claim=claim, event=DeliveryEvent.PROVEN_ABSENT, code="absent", message="looked for and not there")
+
+
+def _park(claim: Claim, code: str, message: str) -> Conclusion:
+    return Conclusion(claim=claim, event=DeliveryEvent.GAVE_UP, code=code, message=message[:2000])
+

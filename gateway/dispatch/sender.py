@@ -1,0 +1,350 @@
+"""One send: a claim becomes one adapter call, and whatever comes of it becomes a Conclusion. Tries once.
+
+What the transport saw decides (``adapters.errors``): a definite no makes the delivery ready again after a wait; an
+unknown outcome keeps the lane held until the resolver has looked; a refusal ends it. A refusal of a second or later
+attempt, and any "already exists", is looked into first: our own earlier request may have landed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapters.contract import Adapter, Found, Idempotency, Query, Receipt, Write
+from adapters.errors import (
+    AdapterError,
+    Conflict,
+    Misconfigured,
+    NotFound,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unavailable,
+)
+from gateway.canonical import BY_NAME
+from gateway.clock import Clock
+from gateway.crosswalk.store import Link
+from gateway.dispatch.claim import Claim
+from gateway.dispatch.command import Document
+from gateway.dispatch.outcome import Conclusion
+from gateway.dispatch.present import overlay
+from gateway.dispatch.records import Records
+from gateway.dispatch.translate import references, translated
+from gateway.errors import FieldError, NotAccepted, Refused
+from gateway.ids import Ids
+from gateway.ledger.retry import QUARANTINE_MARGIN_S, backoff_s, probe_s
+from gateway.ledger.states import DeliveryEvent
+
+#: A reference that the system does not hold yet is waited for this long before the delivery is looked at again.
+REFERENCE_WAIT_S = 0.5
+
+
+class ReferenceMissing(Exception):
+    """A record that this one refers to is not in that system yet."""
+
+    def __init__(self, pointer: str, record_id: str) -> None:
+        super().__init__(f"{pointer}: {record_id} is not in this system yet")
+        self.pointer = pointer
+        self.record_id = record_id
+
+
+class Sender:
+    def __init__(
+        self,
+        *,
+        adapters: Mapping[str, Adapter],
+        records: Records,
+        clock: Clock,
+        ids: Ids,
+        quarantine_margin_s: float = QUARANTINE_MARGIN_S,
+    ) -> None:
+        self._adapters = adapters
+        self._records = records
+        self._clock = clock
+        self._ids = ids
+        self._quarantine_margin_s = quarantine_margin_s
+
+    async def send(self, claim: Claim) -> Conclusion:
+        """The outcome of this one attempt. Never raises what a system can cause."""
+        if claim.refusal is not None:
+            return self._refused(claim, claim.refusal.title(), str(claim.refusal), refusal=claim.refusal)
+        adapter = self._adapters.get(claim.system)
+        if adapter is None or not adapter.supports(claim.entity):
+            message = f"no profile of {claim.system} holds {claim.entity}"
+            return self._refused(claim, "not_held", message, refusal=Refused(message))
+        try:
+            write, kind = await self._prepare(adapter, claim)
+        except ReferenceMissing as missing:
+            return self._later(claim, "reference_missing", str(missing), wait_s=REFERENCE_WAIT_S)
+        except AdapterError as failed:
+            # Nothing of the write itself has been sent; only the look-ups before it failed.
+            return self._later(claim, failed.code or type(failed).__name__, failed.message, cause=failed)
+        try:
+            receipt = await self._call(adapter, kind, write)
+        except Throttled as throttled:
+            return self._later(claim, "throttled", throttled.message, wait_s=throttled.retry_after_s or 30.0)
+        except (Unavailable, Misconfigured) as no:
+            return self._later(claim, no.code or type(no).__name__, no.message, cause=no)
+        except OutcomeUnknown as unknown:
+            return self._unknown(adapter, claim, unknown)
+        except Rejected as refused:
+            return await self._judge(adapter, claim, write, kind, refused)
+        return await self.applied(adapter, claim, receipt, event=DeliveryEvent.APPLIED)
+
+    # --- before ----------------------------------------------------------------------------------------------
+
+    async def _prepare(self, adapter: Adapter, claim: Claim) -> tuple[Write, str]:
+        entity = BY_NAME[claim.entity]
+        facts = adapter.facts(claim.entity)
+        native_id, native_version = claim.native_id, claim.native_version
+        if native_id is None and claim.kind != "create" or claim.native_id is None and claim.maybe_sent:
+            known = await self._records.one(claim.record_id)
+            if known is not None and claim.system in known.links:
+                native_id = known.links[claim.system].native_id
+                native_version = known.links[claim.system].native_version
+        if native_id is None and not (claim.kind == "create" and claim.role == "authority"):
+            # A mirror may hold the record since long before us; then it is changed and not made again.
+            found = await self.match(adapter, claim)
+            if found is not None:
+                native_id, native_version = found.native_id, found.native_version
+        image = claim.image
+        if native_id is not None and (claim.role == "authority" or entity.lane_mode == "strict"):
+            # Only what the write changed: somebody in the ERP may have edited another field meanwhile. A mirror
+            # of master data takes the whole state instead, because writes before this one may have been overtaken.
+            if claim.kind == "update":
+                image = {name: image.get(name) for name in claim.change}
+            elif claim.kind == "transition":
+                image = {"state": image["state"]}
+        fields = await self._native(adapter, claim, image)
+        write = Write(
+            entity=claim.entity,
+            marker=claim.marker,
+            external_id=claim.record_id,
+            fields={name: value for name, value in fields.items() if name in facts.mapped},
+            native_id=native_id,
+            native_version=native_version,
+            to_state=claim.image["state"] if claim.kind == "transition" else None,
+            headers=claim.trace,
+        )
+        if native_id is None:
+            return write, "create"
+        return write, "transition" if claim.kind == "transition" else "update"
+
+    async def _native(self, adapter: Adapter, claim: Claim, image: Document) -> dict[str, Any]:
+        """The image with native ids. Raises ReferenceMissing for a record that the system does not hold."""
+        entity = BY_NAME[claim.entity]
+        named = list(references(entity, image))
+        natives = await self._records.native_ids(adapter.name, [record_id for _, _, record_id in named])
+        for pointer, owner, record_id in named:
+            if record_id in natives:
+                continue
+            if not adapter.supports(owner):
+                continue
+            native = await self._match_reference(adapter, owner, record_id)
+            if native is None:
+                raise ReferenceMissing(pointer, record_id)
+            natives[record_id] = native
+        return translated(entity, image, lambda _, record_id: natives.get(record_id))
+
+    async def _match_reference(self, adapter: Adapter, entity: str, record_id: str) -> str | None:
+        view = await self._records.one(record_id)
+        if view is None:
+            return None
+        if adapter.name in view.links:
+            return view.links[adapter.name].native_id
+        found = await find_match(adapter, entity, record_id, view.match_key, view.legal_entity)
+        if found is None:
+            return None
+        kept = await self._records.keep_link(_link(adapter, entity, record_id, found))
+        return found.native_id if kept else None
+
+    async def match(self, adapter: Adapter, claim: Claim) -> Found | None:
+        """The record that the system already holds for this canonical one, if exactly one fits."""
+        entity = BY_NAME[claim.entity]
+        value = claim.image.get(entity.match_key)
+        legal_entity = claim.image.get("legal_entity") or claim.legal_entity
+        if claim.kind == "create":
+            # Just made upstream: only a unique key can say that the system had it already, and a system that
+            # upserts on our id needs no look for that id.
+            if entity.natural_key is None or not value:
+                return None
+            return await find_match(adapter, claim.entity, None, str(value), legal_entity)
+        return await find_match(
+            adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity
+        )
+
+    # --- the call --------------------------------------------------------------------------------------------
+
+    async def _call(self, adapter: Adapter, kind: str, write: Write) -> Receipt:
+        if kind == "create":
+            return await adapter.create(write)
+        if kind == "transition":
+            return await adapter.transition(write)
+        return await adapter.update(write)
+
+    # --- after -----------------------------------------------------------------------------------------------
+
+    async def applied(
+        self, adapter: Adapter, claim: Claim, receipt: Receipt | Found, *, event: DeliveryEvent
+    ) -> Conclusion:
+        """The system has it. For the authority the record is what it now says it is."""
+        document: Document | None = None
+        if claim.role == "authority" and receipt.fields:
+            document = await self.canonical(adapter, claim.entity, receipt.fields, claim.image)
+        return Conclusion(
+            claim=claim,
+            event=event,
+            native_id=receipt.native_id,
+            native_version=receipt.native_version,
+            document=document,
+            source="probe" if event is DeliveryEvent.FOUND else "answer",
+        )
+
+    async def canonical(
+        self, adapter: Adapter, entity_name: str, fields: Mapping[str, Any], image: Document
+    ) -> Document:
+        """What the system answered, laid over what it was given, with canonical references."""
+        entity = BY_NAME[entity_name]
+        named = [(adapter.name, owner, native) for _, owner, native in references(entity, fields)]
+        known = await self._records.canonical_ids(named)
+        answered = translated(
+            entity, dict(fields), lambda owner, native: known.get((adapter.name, owner, native))
+        )
+        facts = adapter.facts(entity_name)
+        return overlay(
+            entity,
+            image,
+            answered,
+            mapped=facts.mapped & answered.keys(),
+            expect=lambda document: adapter.expect(entity_name, document),
+        )
+
+    async def _judge(
+        self, adapter: Adapter, claim: Claim, write: Write, kind: str, refused: Rejected
+    ) -> Conclusion:
+        """A refusal. Was it really this request that was refused, or has an earlier one of ours landed?"""
+        try:
+            if isinstance(refused, Conflict) and kind != "create" and write.native_id is not None:
+                found = await adapter.fetch(claim.entity, write.native_id)
+                if found.marker == claim.marker:
+                    return await self.applied(adapter, claim, found, event=DeliveryEvent.APPLIED)
+                if found.native_version != write.native_version:
+                    # It was changed in the ERP meanwhile; the next attempt is made on what is there now.
+                    await self._records.keep_link(_link(adapter, claim.entity, claim.record_id, found))
+                    return self._later(claim, "version_moved", "changed in the ERP meanwhile", wait_s=0.05)
+            elif isinstance(refused, Conflict) or claim.maybe_sent or claim.attempt > 1:
+                mine = [one for one in await look(adapter, claim) if one.marker == claim.marker]
+                if len(mine) == 1:
+                    return await self.applied(adapter, claim, mine[0], event=DeliveryEvent.APPLIED)
+        except NotFound:
+            pass
+        except AdapterError:
+            # Whether our own earlier request landed could not be found out just now.
+            return self._unknown(adapter, claim, OutcomeUnknown(refused.message, system=adapter.name, code=refused.code))
+        field = refused.field
+        pointer = "" if field is None else f"/{field.replace('.', '/')}"
+        return self._refused(
+            claim,
+            refused.code or type(refused).__name__,
+            refused.message,
+            refusal=Refused(
+                refused.message,
+                errors=[FieldError(pointer=pointer, code=refused.code or "refused", message=refused.message)],
+                system=adapter.name,
+                code=refused.code,
+            ),
+        )
+
+    def _refused(self, claim: Claim, code: str, message: str, *, refusal: Any) -> Conclusion:
+        authority = claim.role == "authority"
+        return Conclusion(
+            claim=claim,
+            event=DeliveryEvent.REFUSED_AUTHORITY if authority else DeliveryEvent.REFUSED_MIRROR,
+            code=code[:80],
+            message=message[:2000],
+            refusal=refusal,
+        )
+
+    def _later(
+        self,
+        claim: Claim,
+        code: str,
+        message: str,
+        *,
+        wait_s: float | None = None,
+        cause: AdapterError | None = None,
+    ) -> Conclusion:
+        withdraw = claim.role == "authority" and not claim.storable and claim.attempt == 1 and not claim.maybe_sent
+        wait = backoff_s(claim.attempt, self._ids) if wait_s is None else wait_s
+        refusal = None
+        if withdraw:
+            retry_after = cause.retry_after_s if cause is not None and cause.retry_after_s else max(1, round(wait))
+            refusal = NotAccepted(
+                f"{claim.system} cannot be reached and this slice does not store writes", retry_after_s=retry_after
+            )
+        return Conclusion(
+            claim=claim,
+            event=DeliveryEvent.DEFINITE_NO,
+            code=code[:80],
+            message=message[:2000],
+            wait_s=wait,
+            withdraw=withdraw,
+            refusal=refusal,
+        )
+
+    def _unknown(self, adapter: Adapter, claim: Claim, cause: AdapterError) -> Conclusion:
+        return Conclusion(
+            claim=claim,
+            event=DeliveryEvent.AMBIGUOUS,
+            code=cause.code or type(cause).__name__,
+            message=cause.message[:2000],
+            wait_s=probe_s(0),
+            quarantine_s=self.quarantine_s(adapter, claim.entity),
+        )
+
+    def quarantine_s(self, adapter: Adapter, entity: str) -> float:
+        """How long after the end of its lease a request of ours may still take effect there."""
+        facts = adapter.facts(entity)
+        return facts.max_processing_s + max(facts.read_lag_s, facts.search_lag_s) + self._quarantine_margin_s
+
+
+async def look(adapter: Adapter, claim: Claim) -> tuple[Found, ...]:
+    """Records in the system that may be what this delivery did, by every means that the profile gives us."""
+    facts = adapter.facts(claim.entity)
+    if claim.native_id is not None:
+        return (await adapter.fetch(claim.entity, claim.native_id),)
+    if facts.idempotency is Idempotency.E_NOTHING:
+        return ()
+    if facts.idempotency is Idempotency.B_EXTERNAL_ID:
+        return await adapter.find(claim.entity, external_id=claim.record_id)
+    return await adapter.find(claim.entity, marker=claim.marker)
+
+
+async def find_match(
+    adapter: Adapter, entity_name: str, record_id: str | None, match_key: str | None, legal_entity: str | None
+) -> Found | None:
+    """The one record of a system that is this canonical record: by our id, else by its match key."""
+    facts = adapter.facts(entity_name)
+    if record_id is not None and facts.idempotency is Idempotency.B_EXTERNAL_ID:
+        mine = await adapter.find(entity_name, external_id=record_id)
+        if len(mine) == 1:
+            return mine[0]
+    name = BY_NAME[entity_name].match_key
+    if match_key is None or name not in facts.filters:
+        return None
+    where: dict[str, str | tuple[str, ...]] = {name: match_key}
+    if legal_entity is not None and "legal_entity" in facts.filters:
+        where["legal_entity"] = legal_entity
+    page = await adapter.search(entity_name, Query(where=where, limit=2))
+    exact = [one for one in page.items if str(one.fields.get(name)) == match_key]
+    return exact[0] if len(exact) == 1 and page.next_cursor is None else None
+
+
+def _link(adapter: Adapter, entity: str, record_id: str, found: Found) -> Link:
+    return Link(
+        record_id=record_id,
+        system=adapter.name,
+        entity=entity,
+        native_id=found.native_id,
+        native_version=found.native_version,
+    )

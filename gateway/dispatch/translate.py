@@ -1,0 +1,58 @@
+"""References between canonical ids and native ids, wherever an entity has them: ``customer_id``,
+``lines[].project_id``. Pure: the caller brings the pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gateway.canonical import Entity
+from gateway.dispatch.command import Document
+
+
+def references(entity: Entity, document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(JSON pointer, entity, id) of every reference that the document makes."""
+    for reference in entity.references:
+        head, _, tail = reference.path.partition("[].")
+        value = document.get(head)
+        if value is None:
+            continue
+        if not tail:
+            yield f"/{head}", reference.entity, value
+            continue
+        for index, row in enumerate(value):
+            inner = row.get(tail)
+            if inner is not None:
+                yield f"/{head}/{index}/{tail}", reference.entity, inner
+
+
+def translated(
+    entity: Entity, document: Document, exchange: Callable[[str, str], str | None]
+) -> Document:
+    """The document with every reference exchanged: ``exchange(entity, id)``; None leaves the reference out."""
+    out = document
+    for reference in entity.references:
+        head, _, tail = reference.path.partition("[].")
+        value = out.get(head)
+        if value is None:
+            continue
+        if out is document:
+            out = dict(document)
+        if not tail:
+            other = exchange(reference.entity, value)
+            if other is None:
+                del out[head]
+            else:
+                out[head] = other
+            continue
+        rows: list[dict[str, Any]] = []
+        for row in value:
+            inner = row.get(tail)
+            if inner is not None:
+                other = exchange(reference.entity, inner)
+                row = {name: kept for name, kept in row.items() if name != tail}
+                if other is not None:
+                    row[tail] = other
+            rows.append(row)
+        out[head] = rows
+    return out

@@ -1,0 +1,64 @@
+"""Callers that wait for their operation. Told at once by this process; what another process has done is seen by
+looking, a few times a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway.dispatch.outcome import Concluded
+from gateway.ledger.states import OPERATION_ANSWERED
+
+#: How often a waiting caller looks for itself; only matters when another process delivers.
+LOOK_S = 0.15
+
+
+class Waiting:
+    def __init__(self) -> None:
+        self._futures: dict[str, asyncio.Future[Concluded]] = {}
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def tell(self, concluded: Concluded) -> None:
+        """Wakes the caller if the authority's part of its operation is over."""
+        if concluded.state not in OPERATION_ANSWERED:
+            return
+        future = self._futures.get(concluded.operation_id)
+        if future is not None and not future.done():
+            future.set_result(concluded)
+
+    def expect(self, operation_id: str) -> asyncio.Future[Concluded]:
+        """To be called before the operation is started, so that no word is missed."""
+        future: asyncio.Future[Concluded] = asyncio.get_running_loop().create_future()
+        self._futures[operation_id] = future
+        return future
+
+    def forget(self, operation_id: str) -> None:
+        """Nobody waits for it after all."""
+        self._futures.pop(operation_id, None)
+
+    async def outcome(
+        self,
+        operation_id: str,
+        future: asyncio.Future[Concluded],
+        limit_s: float,
+        *,
+        look: Callable[[], Awaitable[Concluded | None]] | None,
+    ) -> Concluded | None:
+        """What became of it within ``limit_s`` seconds, or None. ``look`` asks the journal."""
+        try:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + limit_s
+            while not future.done():
+                left = until - loop.time()
+                if left <= 0:
+                    return None
+                await asyncio.wait([future], timeout=left if look is None else min(left, LOOK_S))
+                if not future.done() and look is not None:
+                    seen = await look()
+                    if seen is not None:
+                        return seen
+            return future.result()
+        finally:
+            self._futures.pop(operation_id, None)

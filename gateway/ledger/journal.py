@@ -1,0 +1,192 @@
+"""The set-based statements under intake, claim and outcome: rows in, rows changed, lanes kept in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
+from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
+
+#: (record id, system)
+LaneKey = tuple[str, str]
+
+_OPEN = [state.value for state in DELIVERY_OPEN]
+
+
+def encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: str) -> set[Any]:
+    """Inserts what is not there yet and returns the ``key`` of each row that was new."""
+    if not rows:
+        return set()
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = make(table).on_conflict_do_nothing().returning(table.c[key])
+    return set(connection.execute(statement, list(rows)).scalars())
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(make(table).on_conflict_do_nothing(), list(rows))
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), list(rows))
+
+
+def update_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *keys: str) -> None:
+    """One UPDATE a row, sent together. Every row names the same columns; ``keys`` say which row of the table."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(sorted(row)), []).append(row)
+    for columns, members in groups.items():
+        connection.execute(
+            _update(table, columns, keys), [{f"b_{name}": value for name, value in row.items()} for row in members]
+        )
+
+
+_updates: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Any] = {}
+
+
+def _update(table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Any:
+    known = _updates.get((table.name, columns, keys))
+    if known is None:
+        known = (
+            update(table)
+            .where(*(table.c[key] == bindparam(f"b_{key}") for key in keys))
+            .values({name: bindparam(f"b_{name}") for name in columns if name not in keys})
+        )
+        _updates[table.name, columns, keys] = known
+    return known
+
+
+def records_for_update(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
+    """Locks records in the order of their ids, which is the one order in which anybody locks several."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = connection.execute(select(record).where(record.c.id.in_(wanted)).order_by(record.c.id).with_for_update())
+    return {row.id: row for row in rows}
+
+
+def lanes_for_update(connection: Connection, keys: Iterable[LaneKey]) -> dict[LaneKey, Any]:
+    """Locks lanes whose records the caller has locked already."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    rows = connection.execute(
+        select(lane)
+        .where(tuple_(lane.c.record_id, lane.c.system).in_(wanted))
+        .order_by(lane.c.record_id, lane.c.system)
+        .with_for_update()
+    )
+    return {(row.record_id, row.system): row for row in rows}
+
+
+def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[LaneKey, list[Any]]:
+    """What each lane of these records still has to do, lowest write first."""
+    wanted = list(set(record_ids))
+    if not wanted:
+        return {}
+    found: dict[LaneKey, list[Any]] = {}
+    rows = connection.execute(
+        select(delivery)
+        .where(delivery.c.record_id.in_(wanted), delivery.c.state.in_(_OPEN))
+        .order_by(delivery.c.seq)
+    )
+    for row in rows:
+        found.setdefault((row.record_id, row.system), []).append(row)
+    return found
+
+
+def head_of(deliveries: Sequence[Any], latest: frozenset[str]) -> Any | None:
+    """The delivery of a lane that may be claimed next, or None. ``latest`` names the entities whose mirrors take
+    only the newest state; an authority's lane is always strict, because a patch is not a snapshot."""
+    if any(one.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN) for one in deliveries):
+        return None
+    for one in deliveries:
+        if one.role == "mirror" and one.entity in latest:
+            continue
+        # The lowest open write of a strict lane goes first or nothing does.
+        return one if one.state == DeliveryState.READY else None
+    ready = [one for one in deliveries if one.state == DeliveryState.READY]
+    return ready[-1] if ready else None
+
+
+def wake_lanes(
+    connection: Connection,
+    keys: Iterable[LaneKey],
+    *,
+    latest: frozenset[str],
+    freed: Iterable[LaneKey] = (),
+) -> None:
+    """Sets when each of these lanes has something to claim. ``freed`` lanes also give up what was in flight there."""
+    free = set(freed)
+    wanted = set(keys) | free
+    if not wanted:
+        return
+    open_ = open_deliveries(connection, {record_id for record_id, _ in wanted})
+    rows: list[dict[str, Any]] = []
+    for key in sorted(wanted):
+        head = head_of(open_.get(key, ()), latest)
+        row: dict[str, Any] = {
+            "record_id": key[0],
+            "system": key[1],
+            "wake_at": None if head is None else (head.wake_at or 0),
+        }
+        if key in free:
+            row["inflight"] = None
+        rows.append(row)
+    update_rows(connection, lane, rows, "record_id", "system")
+
+
+def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    insert_rows(connection, event, rows)
+
+
+def event_row(
+    *, at: int, operation_id: str, record_id: str, name: str, delivery_id: str | None = None, detail: str | None = None
+) -> dict[str, Any]:
+    return {
+        "operation_id": operation_id,
+        "record_id": record_id,
+        "delivery_id": delivery_id,
+        "at": at,
+        "event": name,
+        "detail": detail,
+    }
+
+
+def attempt_row(delivery_id: str, number: int, at: int) -> dict[str, Any]:
+    return {"delivery_id": delivery_id, "number": number, "started_at": at}
+
+
+__all__ = [
+    "LaneKey",
+    "add_events",
+    "attempt",
+    "attempt_row",
+    "delivery",
+    "encode",
+    "event_row",
+    "head_of",
+    "insert_missing",
+    "insert_new",
+    "insert_rows",
+    "lane",
+    "lanes_for_update",
+    "open_deliveries",
+    "operation",
+    "record",
+    "records_for_update",
+    "update_rows",
+    "wake_lanes",
+]

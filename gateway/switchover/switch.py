@@ -1,0 +1,482 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from adapters.contract import Adapter
+from adapters.errors import AdapterError
+from gateway.audit import record as audited
+from gateway.clock import Clock
+from gateway.crosswalk.store import Link
+from gateway.crosswalk.tables import crosswalk
+from gateway.database import Database
+from gateway.dispatch.claim import LATEST, MICROS
+from gateway.dispatch.records import Records
+from gateway.dispatch.sender import find_match
+from gateway.errors import FieldError, Malformed, RuleRefused, RuleVersionMoved, UnknownRegion
+from gateway.ids import DELIVERY, Ids
+from gateway.ledger import journal, slices
+from gateway.ledger.slices import Slice, Slices
+from gateway.ledger.states import DELIVERY_OPEN, DeliveryState, OperationEvent, OperationState, operation_after
+from gateway.ledger.tables import delivery, operation, record, slice_
+from gateway.routing import transition
+from gateway.routing.plan import PLANS, Plan
+from gateway.routing.stage import Stage
+from gateway.telemetry import Log
+
+#: How often a drain looks whether it is done.
+LOOK_S = 0.1
+#: Records that one move tries to find in the system that takes over; more are a backfill's work.
+MATCHED_BY_A_MOVE = 5_000
+MATCHES_AT_ONCE = 16
+
+_MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
+
+
+class Switchover:
+    """``told`` is called after each change, so that this process acts on it without waiting."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        slices: Slices,
+        adapters: Mapping[str, Adapter],
+        records: Records,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+        drain_limit_s: float,
+        told: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._slices = slices
+        self._adapters = adapters
+        self._records = records
+        self._clock = clock
+        self._ids = ids
+        self._log = log
+        self._drain_limit_s = drain_limit_s
+        self._told = told
+
+    async def set_stage(
+        self,
+        entity: str,
+        region: str,
+        *,
+        stage: Stage,
+        reason: str,
+        expected_version: int,
+        actor: str,
+        override: bool = False,
+        compare_sample: int | None = None,
+        storable: bool | None = None,
+    ) -> Slice:
+        """Changes the rule of one slice. Raises UnknownRegion, RuleVersionMoved when somebody else changed it since
+        ``expected_version``, and RuleRefused with each gate that stands against it."""
+        if not reason.strip():
+            raise Malformed(
+                "a change of a rule needs a reason",
+                errors=[FieldError(pointer="/reason", code="missing", message="say why; it is kept in the history")],
+            )
+        current = (await self._database.read(lambda conn: slices.read(conn, [(entity, region)]))).get((entity, region))
+        if current is None:
+            raise UnknownRegion(f"no rule for {entity} in {region}")
+        _expect(current, expected_version)
+        values: dict[str, Any] = {}
+        if compare_sample is not None:
+            values["compare_sample"] = compare_sample
+        if storable is not None:
+            values["storable"] = storable
+        failures: list[FieldError] = []
+        gates = () if current.stage is stage else transition.gates(current.stage, stage)
+        if current.stage is not stage:
+            failures = await self._failures(current, stage, gates)
+            if failures and not override:
+                raise RuleRefused(
+                    f"{entity} in {region} cannot go from {current.stage} to {stage}: {failures[0].message}",
+                    errors=failures,
+                    gates=[one.code for one in failures],
+                )
+            values.update(stage=stage.value, authority=PLANS[stage].authority.value)
+        overridden = tuple(one.code for one in failures)
+        if "open_deliveries" in gates:
+            changed = await self._fenced(current, values, actor=actor, reason=reason, overridden=overridden)
+        else:
+            changed = await self._database.transaction(
+                lambda conn: self._commit(conn, current, values, actor=actor, reason=reason, overridden=overridden)
+            )
+        await self._slices.refresh()
+        self._told()
+        return changed
+
+    async def lift_stale_fences(self) -> int:
+        """Ends fences whose process is gone, in favour of the authority that was. Returns how many."""
+        known = await self._database.read(slices.read)
+        limit = int(3 * self._drain_limit_s * MICROS)
+
+        def unit(connection: Connection, one: Slice) -> bool:
+            slices.lock_exclusive(connection, (one.entity, one.region))
+            since = connection.execute(
+                select(slice_.c.drain_since).where(
+                    slice_.c.entity == one.entity, slice_.c.region == one.region, slice_.c.draining.is_(True)
+                )
+            ).scalar_one_or_none()
+            if since is None or since > self._database.now(connection) - limit:
+                return False
+            self._lift(connection, slices.read(connection, [(one.entity, one.region)])[one.entity, one.region])
+            return True
+
+        lifted = 0
+        for one in known.values():
+            if one.draining and await self._database.transaction(lambda conn, one=one: unit(conn, one)):
+                self._log.warning("stale fence lifted", entity=one.entity, region=one.region)
+                lifted += 1
+        return lifted
+
+    # --- gates -----------------------------------------------------------------------------------------------
+
+    async def _failures(self, current: Slice, wanted: Stage, gates: tuple[str, ...]) -> list[FieldError]:
+        facts: dict[str, int | None] = {}
+        if "open_deliveries" in gates:
+            facts["open_deliveries"] = await self._database.read(lambda conn: _stuck(conn, current))
+        if "crosswalk" in gates:
+            facts["crosswalk"] = await self._complete_crosswalk(current, PLANS[wanted].authority.value)
+        failures = [
+            FieldError(pointer="/stage", code=one.gate, message=one.message)
+            for one in transition.judge(current.stage, wanted, facts)
+        ]
+        stages = {(one.entity, one.region): one.stage for one in await self._slices.all()}
+        failures.extend(
+            FieldError(pointer="/stage", code="dependency", message=one.message)
+            for one in transition.new_violations(stages, current.entity, current.region, wanted)
+        )
+        return failures
+
+    async def _complete_crosswalk(self, current: Slice, system: str) -> int:
+        """Looks the slice's unlinked records up in the system that takes over; returns how many it does not hold."""
+        adapter = self._adapters.get(system)
+        if adapter is None or not adapter.supports(current.entity):
+            return 1
+        missing = await self._database.read(lambda conn: _unlinked(conn, current, system))
+        places = asyncio.Semaphore(MATCHES_AT_ONCE)
+
+        async def one(record_id: str, match_key: str | None, legal_entity: str | None) -> bool:
+            async with places:
+                try:
+                    found = await find_match(adapter, current.entity, record_id, match_key, legal_entity)
+                except AdapterError as failed:
+                    self._log.warning("not matched", record=record_id, system=system, reason=failed.message)
+                    return False
+            if found is None:
+                return False
+            return await self._records.keep_link(
+                Link(
+                    record_id=record_id,
+                    system=system,
+                    entity=current.entity,
+                    native_id=found.native_id,
+                    native_version=found.native_version,
+                )
+            )
+
+        if len(missing) > MATCHED_BY_A_MOVE:
+            return len(missing)
+        found = await asyncio.gather(*(one(*row) for row in missing))
+        return found.count(False)
+
+    # --- a move that keeps the authority ---------------------------------------------------------------------
+
+    def _commit(
+        self,
+        connection: Connection,
+        before: Slice,
+        values: Mapping[str, Any],
+        *,
+        actor: str,
+        reason: str,
+        overridden: tuple[str, ...],
+    ) -> Slice:
+        key = (before.entity, before.region)
+        slices.lock_exclusive(connection, key)
+        now_there = slices.read(connection, [key])[key]
+        _expect(now_there, before.version)
+        now = self._database.now(connection)
+        changed = slices.change(
+            connection, now_there, values, at=now, actor=actor, reason=reason, overridden=overridden
+        )
+        self._audit(connection, now, actor, before, changed, reason, overridden)
+        return changed
+
+    def _audit(
+        self,
+        connection: Connection,
+        now: int,
+        actor: str,
+        before: Slice,
+        after: Slice,
+        reason: str,
+        overridden: tuple[str, ...],
+    ) -> None:
+        audited(
+            connection,
+            at=now,
+            actor=actor,
+            action="rule.set",
+            subject=f"{before.entity}/{before.region}",
+            detail={
+                "before": before.stage.value,
+                "after": after.stage.value,
+                "version": after.version,
+                "epoch": after.epoch,
+                "reason": reason,
+                "overridden": list(overridden),
+            },
+        )
+
+    # --- a move that drains first ----------------------------------------------------------------------------
+
+    async def _fenced(
+        self, before: Slice, values: Mapping[str, Any], *, actor: str, reason: str, overridden: tuple[str, ...]
+    ) -> Slice:
+        fenced = await self._database.transaction(lambda conn: self._fence(conn, before))
+        try:
+            left = await self._drain(fenced)
+        except BaseException:
+            await asyncio.shield(self._database.transaction(lambda conn: self._lift(conn, fenced)))
+            self._told()
+            raise
+        if left:
+            await self._database.transaction(lambda conn: self._lift(conn, fenced))
+            self._told()
+            raise RuleRefused(
+                f"{left} deliveries were still under way after {self._drain_limit_s:g} s; the slice stays as it was",
+                errors=[
+                    FieldError(pointer="/stage", code="open_deliveries", message=f"{left} deliveries are under way")
+                ],
+                gates=["open_deliveries"],
+            )
+
+        def commit(connection: Connection) -> Slice:
+            key = (before.entity, before.region)
+            slices.lock_exclusive(connection, key)
+            there = slices.read(connection, [key])[key]
+            if not there.draining or there.epoch != fenced.epoch:
+                raise RuleVersionMoved("the fence of this move was lifted meanwhile", version=there.version)
+            now = self._database.now(connection)
+            changed = slices.change(
+                connection,
+                there,
+                {**values, "draining": False, "drain_since": None},
+                at=now,
+                actor=actor,
+                reason=reason,
+                overridden=overridden,
+            )
+            self._audit(connection, now, actor, before, changed, reason, overridden)
+            self._release(connection, changed, now)
+            return changed
+
+        return await self._database.transaction(commit)
+
+    def _fence(self, connection: Connection, before: Slice) -> Slice:
+        key = (before.entity, before.region)
+        slices.lock_exclusive(connection, key)
+        there = slices.read(connection, [key])[key]
+        _expect(there, before.version)
+        if there.draining:
+            raise RuleRefused(
+                "another move of this slice is under way",
+                errors=[FieldError(pointer="/stage", code="draining", message="wait until it has ended")],
+                gates=["draining"],
+            )
+        now = self._database.now(connection)
+        return slices.change(
+            connection,
+            there,
+            {"draining": True, "drain_since": now, "epoch": there.epoch + 1},
+            at=now,
+            actor="",
+            reason="",
+            numbered=False,
+        )
+
+    async def _drain(self, fenced: Slice) -> int:
+        """Waits until nothing of the old epoch is under way. Returns what is left when the limit is reached."""
+        until = self._clock.monotonic() + self._drain_limit_s
+        while True:
+            self._told()
+            left = await self._database.read(lambda conn: _moving(conn, fenced))
+            if left == 0 or self._clock.monotonic() >= until:
+                return left
+            await self._clock.sleep(LOOK_S)
+
+    def _lift(self, connection: Connection, fenced: Slice) -> None:
+        """Gives the move up: the held writes go to the authority that was, under an epoch of their own."""
+        key = (fenced.entity, fenced.region)
+        slices.lock_exclusive(connection, key)
+        there = slices.read(connection, [key])[key]
+        if not there.draining:
+            return
+        now = self._database.now(connection)
+        changed = slices.change(
+            connection,
+            there,
+            {"draining": False, "drain_since": None, "epoch": there.epoch + 1},
+            at=now,
+            actor="",
+            reason="",
+            numbered=False,
+        )
+        self._release(connection, changed, now)
+
+    def _release(self, connection: Connection, now_in_force: Slice, now: int) -> None:
+        """Held writes become accepted ones under the plan that is now in force."""
+        plan = PLANS[now_in_force.stage]
+        held = connection.execute(
+            select(operation).where(
+                operation.c.entity == now_in_force.entity,
+                operation.c.region == now_in_force.region,
+                operation.c.state == OperationState.HELD.value,
+            )
+        ).all()
+        if not held:
+            return
+        after = operation_after(OperationState.HELD, OperationEvent.RELEASED)
+        journal.update_rows(
+            connection,
+            operation,
+            [
+                {
+                    "id": row.id,
+                    "state": after.value,
+                    "stage": now_in_force.stage.value,
+                    "authority": plan.authority.value,
+                    "mirror": None if plan.mirror is None else plan.mirror.value,
+                    "epoch": now_in_force.epoch,
+                    "updated_at": now,
+                }
+                for row in held
+            ],
+            "id",
+        )
+        lines = connection.execute(select(delivery).where(delivery.c.operation_id.in_([row.id for row in held]))).all()
+        self._redirect(connection, held, lines, plan, now_in_force, now)
+        journal.add_events(
+            connection,
+            [
+                journal.event_row(
+                    at=now, operation_id=row.id, record_id=row.record_id, name="released", detail=f"to {plan.authority}"
+                )
+                for row in held
+            ],
+        )
+        journal.wake_lanes(connection, {(row.record_id, plan.authority.value) for row in held}, latest=LATEST)
+
+    def _redirect(
+        self, connection: Connection, held: Any, lines: Any, plan: Plan, now_in_force: Slice, now: int
+    ) -> None:
+        changed: list[dict[str, Any]] = []
+        mirrored: set[str] = set()
+        for line in lines:
+            if line.role == "authority":
+                system, state, wake = plan.authority.value, DeliveryState.READY, now
+            elif plan.mirror is not None:
+                mirrored.add(line.operation_id)
+                system, state, wake = plan.mirror.value, DeliveryState.BLOCKED, None
+            else:
+                system, state, wake = line.system, DeliveryState.SKIPPED, None
+            changed.append(
+                {
+                    "id": line.id,
+                    "system": system,
+                    "state": state.value,
+                    "wake_at": wake,
+                    "epoch": now_in_force.epoch,
+                    "updated_at": now,
+                }
+            )
+        journal.update_rows(connection, delivery, changed, "id")
+        if plan.mirror is None:
+            return
+        journal.insert_rows(
+            connection,
+            delivery,
+            [
+                {
+                    "id": self._ids.new(DELIVERY),
+                    "operation_id": row.id,
+                    "record_id": row.record_id,
+                    "entity": row.entity,
+                    "region": row.region,
+                    "system": plan.mirror.value,
+                    "role": "mirror",
+                    "seq": row.seq,
+                    "epoch": now_in_force.epoch,
+                    "state": DeliveryState.BLOCKED.value,
+                    "attempt": 0,
+                    "maybe_sent": 0,
+                    "probes": 0,
+                    "lease_expiries": 0,
+                    "created_at": row.created_at,
+                    "updated_at": now,
+                }
+                for row in held
+                if row.id not in mirrored
+            ],
+        )
+
+
+def _expect(there: Slice, version: int) -> None:
+    if there.version != version:
+        raise RuleVersionMoved(
+            f"the rule is at version {there.version}, not {version}; read it again and decide anew",
+            version=there.version,
+        )
+
+
+def _stuck(connection: Connection, one: Slice) -> int:
+    """Deliveries that no waiting will end: a person has to."""
+    return int(
+        connection.execute(
+            select(func.count())
+            .select_from(delivery)
+            .where(
+                delivery.c.entity == one.entity,
+                delivery.c.region == one.region,
+                delivery.c.state == DeliveryState.PARKED.value,
+            )
+        ).scalar_one()
+    )
+
+
+def _moving(connection: Connection, fenced: Slice) -> int:
+    return int(
+        connection.execute(
+            select(func.count())
+            .select_from(delivery)
+            .where(
+                delivery.c.entity == fenced.entity,
+                delivery.c.region == fenced.region,
+                delivery.c.state.in_(_MOVING),
+                delivery.c.epoch < fenced.epoch,
+            )
+        ).scalar_one()
+    )
+
+
+def _unlinked(connection: Connection, one: Slice, system: str) -> list[tuple[str, str | None, str | None]]:
+    there = select(crosswalk.c.record_id).where(
+        crosswalk.c.record_id == record.c.id, crosswalk.c.system == system
+    )
+    rows = connection.execute(
+        select(record.c.id, record.c.match_key, record.c.legal_entity)
+        .where(
+            record.c.entity == one.entity, record.c.region == one.region, record.c.version > 0, ~there.exists()
+        )
+        .limit(MATCHED_BY_A_MOVE + 1)
+    )
+    return [(row.id, row.match_key, row.legal_entity) for row in rows]

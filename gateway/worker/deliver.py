@@ -1,0 +1,79 @@
+"""The loops around delivery: claim and send what is due, look for what is of unknown outcome. They take no input and
+are safe to run twice: what is due stands in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway.dispatch.deliver import Deliverer
+from gateway.dispatch.resolver import Resolver
+from gateway.errors import StoreUnavailable
+from gateway.telemetry import Log
+
+#: How often a loop looks by itself. A word from this process wakes it at once; what other processes leave is found
+#: within this time.
+LOOK_S = 0.25
+
+
+async def deliver(deliverer: Deliverer, stop: asyncio.Event, log: Log) -> None:
+    """Claims and starts deliveries until ``stop`` is set."""
+
+    async def once() -> int:
+        deliverer.work_left.clear()
+        return await deliverer.run_once()
+
+    await _loop(once, stop, log, "deliveries", wake=deliverer.work_left)
+
+
+async def resolve(resolver: Resolver, stop: asyncio.Event, log: Log) -> None:
+    """Finds leases that ran out, and looks for writes of unknown outcome, until ``stop`` is set."""
+
+    async def once() -> int:
+        await resolver.reap()
+        return await resolver.run_once()
+
+    await _loop(once, stop, log, "unknown outcomes")
+
+
+async def watch(once: Callable[[], Awaitable[int]], stop: asyncio.Event, log: Log, what: str, every_s: float) -> None:
+    """Runs ``once`` every ``every_s`` seconds until ``stop`` is set."""
+
+    async def quietly() -> int:
+        await once()
+        return 0
+
+    await _loop(quietly, stop, log, what, rest_s=every_s)
+
+
+async def _loop(
+    once: Callable[[], Awaitable[int]],
+    stop: asyncio.Event,
+    log: Log,
+    what: str,
+    *,
+    wake: asyncio.Event | None = None,
+    rest_s: float = LOOK_S,
+) -> None:
+    while not stop.is_set():
+        try:
+            done = await once()
+        except StoreUnavailable as lost:
+            log.warning("waiting for the database", loop=what, reason=str(lost))
+            done = 0
+        except Exception:  # noqa: BLE001 - the loop goes on; what it could not do is still due
+            log.exception("loop round failed", loop=what)
+            done = 0
+        if done == 0:
+            await _rest(stop, wake, rest_s)
+
+
+async def _rest(stop: asyncio.Event, wake: asyncio.Event | None, seconds: float) -> None:
+    waits = [asyncio.ensure_future(stop.wait())]
+    if wake is not None:
+        waits.append(asyncio.ensure_future(wake.wait()))
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
