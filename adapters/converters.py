@@ -1,7 +1,7 @@
 """Named two-way converters between one native value and one canonical value.
 
 ``read`` takes what the product answers, ``write`` makes what the product takes. Both are strict: what they do
-not understand is a ``ValueError``, never a guess. Empty values (missing, null, ``""``) never reach them, the
+not understand is a ``ValueError``, never a guess, and a decimal reads the same however many zeros it has. Empty values (missing, null, ``""``) never reach them, the
 mapping deals with those. Canonical values are wire values: decimal strings, ISO dates, RFC 3339 instants in UTC.
 
 The law, held by property tests: ``read(write(x)) == x`` for each value that the converter's kind allows.
@@ -44,10 +44,14 @@ def text(value: Any) -> str:
 
 def plain(value: Decimal) -> str:
     """A decimal without exponent and without zeros that say nothing."""
-    spelled = format(value, "f")
-    if "." in spelled:
-        spelled = spelled.rstrip("0").rstrip(".")
-    return "0" if spelled in {"-0", ""} else spelled
+    return shortest(format(value, "f"))
+
+
+def shortest(text: str) -> str:
+    """The same decimal without zeros that say nothing: two readings of a value are the same text."""
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def decimal_text(value: Any) -> str:
@@ -56,10 +60,14 @@ def decimal_text(value: Any) -> str:
     raise ValueError("is not a decimal with a dot")
 
 
+def _dot_read(value: Any) -> str:
+    return shortest(decimal_text(value))
+
+
 def _comma_read(value: Any) -> str:
     if type(value) is not str or not _COMMA(value):
         raise ValueError("is not a decimal with a comma")
-    return value.replace(".", "").replace(",", ".")
+    return shortest(value.replace(".", "").replace(",", "."))
 
 
 def _comma_write(value: Any) -> str:
@@ -70,7 +78,7 @@ def _number_read(value: Any) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is Decimal and value.is_finite():
-        return format(value, "f")
+        return plain(value)
     if type(value) is float:
         return plain(Decimal(repr(value)))
     raise ValueError("is not a number")
@@ -81,7 +89,7 @@ def _number_write(value: Any) -> Decimal:
 
 
 def _number_or_text_read(value: Any) -> str:
-    return decimal_text(value) if type(value) is str else _number_read(value)
+    return shortest(decimal_text(value)) if type(value) is str else _number_read(value)
 
 
 def _float_read(value: Any) -> str:
@@ -91,7 +99,7 @@ def _float_read(value: Any) -> str:
 
 
 def _cents_read(value: Any) -> str:
-    return str(Decimal(_whole(value)).scaleb(-2))
+    return plain(Decimal(_whole(value)).scaleb(-2))
 
 
 def _cents_write(value: Any) -> int:
@@ -262,7 +270,7 @@ def _tag(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _tagged_decimal_read(value: Any) -> str:
-    return format(Decimal(str(_tag(value, "Decimal")["decimal"])), "f")
+    return plain(Decimal(str(_tag(value, "Decimal")["decimal"])))
 
 
 def _tagged_decimal_write(value: Any) -> dict[str, Any]:
@@ -359,7 +367,7 @@ CONVERTERS: dict[str, Converter] = {
     "flag_x":                _two("X", "", None),                   # "X", or empty for false
     "bool_int":              _two(1, 0),
     "bool_digit":            _two("1", "0"),
-    "decimal_dot":           Converter(decimal_text, decimal_text),  # "1250.00"                            "1250.00"
+    "decimal_dot":           Converter(_dot_read, decimal_text),  # "1250.00"                            "1250.00"
     "decimal_comma":         Converter(_comma_read, _comma_write),  # "1250,00", also "1.250,00"            "1250.00"
     "decimal_number":        Converter(_number_read, _number_write),  # 1250.00                             "1250.00"
     "decimal_any":           Converter(_number_or_text_read, decimal_text),  # 1250.00 or "1250.00"; sent as text

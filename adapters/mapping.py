@@ -48,9 +48,19 @@ class Unmappable(ValueError):
         return Unmappable(f"{above}{joint}{self.path}", self.reason)
 
 
-class _Compiled(NamedTuple):
-    read: Read
-    put: Put
+class _Aim(NamedTuple):
+    """What a native record is made for."""
+
+    defaults: bool  #: fields that are absent take their default
+    #: an amount of the record's own currency brings it along where the record has none: a part of a record says
+    #: how it would read without being whole
+    currency: bool = False
+
+
+_CREATE, _UPDATE, _EXPECT = _Aim(defaults=True), _Aim(defaults=False), _Aim(defaults=False, currency=True)
+#: Inside a list or an object, which are always replaced as a whole.
+_INSIDE = {_CREATE: _CREATE, _UPDATE: _CREATE, _EXPECT: _Aim(defaults=True, currency=True)}
+_INSIDE[_INSIDE[_EXPECT]] = _INSIDE[_EXPECT]
 
 
 class EntityMap:
@@ -66,13 +76,10 @@ class EntityMap:
         # The record's own currency is written before the amounts that are checked against it.
         ordered = dict(sorted(forms.items(), key=lambda item: not first & {item[1].path, item[1].currency}))
         self._read = _record_read(_tree({n: f for n, f in ordered.items() if f.readable}), profile)
-        self._create = _record_put(_tree(_sent(ordered, on_create=True)), profile, defaults=True)
-        self._update = _record_put(_tree(_sent(ordered, on_create=False)), profile, defaults=False)
+        self._create = _record_put(_tree(_sent(ordered, on_create=True)), profile, _CREATE)
+        self._update = _record_put(_tree(_sent(ordered, on_create=False)), profile, _UPDATE)
         self._whole = _record_put(
-            _tree({n: f for n, f in ordered.items() if f.constant is None}), profile, defaults=True
-        )
-        self._always = frozenset(
-            n.partition(".")[0] for n, f in forms.items() if f.constant is not None or f.default is not None
+            _tree({n: f for n, f in ordered.items() if f.constant is None}), profile, _EXPECT
         )
         self._leaves = {n: leaf(f, profile) for n, f in forms.items() if f.path and not (f.each or f.first)}
         self._suffixed = _suffixed_field(spec, forms)
@@ -102,8 +109,7 @@ class EntityMap:
         native: Native = {}
         self._whole(fields, native, native)
         read = self._read(native, native)
-        always = self._always
-        return {name: value for name, value in read.items() if name in fields or name in always}
+        return {name: value for name, value in read.items() if name in fields}
 
     def filter_value(self, name: str, value: str) -> Any:
         """A canonical value as the product would hold it, to search by."""
@@ -221,9 +227,9 @@ def _record_read(tree: Tree, profile: Profile) -> Callable[[Native, Native], Fie
     return read
 
 
-def _record_put(tree: Tree, profile: Profile, *, defaults: bool) -> Put:
+def _record_put(tree: Tree, profile: Profile, aim: _Aim) -> Put:
     triples = tuple(
-        (name, _put(form, profile), form.default if defaults and isinstance(form, FieldForm) else None)
+        (name, _put(form, profile, aim), form.default if aim.defaults and isinstance(form, FieldForm) else None)
         for name, form in tree.items()
     )
 
@@ -261,15 +267,15 @@ def _read(form: FieldForm | Tree, profile: Profile) -> Read:
     return scalar_read(form, profile)
 
 
-def _put(form: FieldForm | Tree, profile: Profile) -> Put:
+def _put(form: FieldForm | Tree, profile: Profile, aim: _Aim) -> Put:
     if isinstance(form, dict):
-        return _object_put(form, profile)
+        return _object_put(form, profile, _INSIDE[aim])
     if form.amount is not None:
-        return money_put(form, profile)
+        return money_put(form, profile, brings_currency=aim.currency)
     if form.each is not None:
-        return _list_put(form, profile)
+        return _list_put(form, profile, _INSIDE[aim])
     if form.first is not None:
-        return _first_put(form, profile)
+        return _first_put(form, profile, _INSIDE[aim])
     return scalar_put(form, profile)
 
 
@@ -283,8 +289,8 @@ def _object_read(tree: Tree, profile: Profile) -> Read:
     return read
 
 
-def _object_put(tree: Tree, profile: Profile) -> Put:
-    inner = _record_put(tree, profile, defaults=True)
+def _object_put(tree: Tree, profile: Profile, aim: _Aim) -> Put:
+    inner = _record_put(tree, profile, aim)
     nothing = dict.fromkeys(tree)
 
     def put(value: Any, native: Native, root: Native) -> None:
@@ -321,11 +327,11 @@ def _list_read(form: FieldForm, profile: Profile) -> Read:
     return read
 
 
-def _list_put(form: FieldForm, profile: Profile) -> Put:
+def _list_put(form: FieldForm, profile: Profile, aim: _Aim) -> Put:
     assert form.path is not None
     assert form.each is not None
     put = setter(form.path)
-    inner = _record_put(_tree({n: as_form(f) for n, f in form.each.items()}), profile, defaults=True)
+    inner = _record_put(_tree({n: as_form(f) for n, f in form.each.items()}), profile, aim)
 
     def encode(value: Any, native: Native, root: Native) -> None:
         out: list[Native] = []
@@ -357,11 +363,11 @@ def _first_read(form: FieldForm, profile: Profile) -> Read:
     return read
 
 
-def _first_put(form: FieldForm, profile: Profile) -> Put:
+def _first_put(form: FieldForm, profile: Profile, aim: _Aim) -> Put:
     assert form.path is not None
     assert form.first is not None
     put = setter(form.path)
-    inner = _object_put(_tree({n: as_form(f) for n, f in form.first.items()}), profile)
+    inner = _object_put(_tree({n: as_form(f) for n, f in form.first.items()}), profile, aim)
 
     def encode(value: Any, native: Native, root: Native) -> None:
         made: Native = {}

@@ -249,13 +249,14 @@ def money_read(form: FieldForm, profile: Profile) -> Read:
     return decode
 
 
-def money_put(form: FieldForm, profile: Profile) -> Put:
+def money_put(form: FieldForm, profile: Profile, *, brings_currency: bool = False) -> Put:
     assert form.amount is not None
     put_amount, write = setter(form.amount), leaf(form, profile).write
     fixed, empty, default = form.fixed_currency, form.empty, form.default
     currency_path = form.currency or ""
     in_root = currency_path.startswith("/")
-    get_currency, put_currency = getter(currency_path.removeprefix("/")), setter(currency_path)
+    currency_path = currency_path.removeprefix("/")
+    get_currency, put_currency = getter(currency_path), setter(currency_path)
 
     def encode(value: Any, native: Native, root: Native) -> None:
         if value is None:
@@ -267,7 +268,10 @@ def money_put(form: FieldForm, profile: Profile) -> Put:
         if fixed is not None or in_root:
             # An amount in another currency than the record's would silently become an amount of that currency.
             expected = fixed or get_currency(root)
-            if expected is not None and expected != currency:
+            if expected is None:
+                if brings_currency:
+                    put_currency(root, currency)
+            elif expected != currency:
                 raise ValueError(f"is in {currency}, but this product keeps it in {expected}")
         else:
             put_currency(native, currency)

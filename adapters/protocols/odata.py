@@ -35,6 +35,29 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
+class _Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a search stands: records seen, and inside a window of ours the service's own next link."""
+
+    seen: int = 0
+    wanted: int = 0  #: what our $top still leaves for the pages behind ``link``
+    link: str | None = None
+
+    @classmethod
+    def read(cls, text: str | None) -> _Cursor:
+        if text is None:
+            return _NO_CURSOR
+        seen, _, rest = text.partition("|")
+        wanted, _, link = rest.partition("|")
+        return cls(seen=int(seen), wanted=int(wanted or 0), link=link or None)
+
+    @property
+    def text(self) -> str:
+        return str(self.seen) if self.link is None else f"{self.seen}|{self.wanted}|{self.link}"
+
+
+_NO_CURSOR = _Cursor()
+
+
 class OdataWire(NoReferences):
     def __init__(self, profile: Profile, base_url: str, settings: Mapping[str, Any]) -> None:
         assert isinstance(profile.options, OdataOptions)
@@ -57,15 +80,16 @@ class OdataWire(NoReferences):
         return _record(json_body.decode(reply.content))
 
     def search(self, entity: EntityMap, search: Search) -> Request:
-        if search.cursor is not None and not search.cursor.isdigit():
-            return Request(method="GET", url=self._followed(search.cursor), headers=dict(self._reading))
+        cursor = _Cursor.read(search.cursor)
+        if cursor.link is not None:
+            return Request(method="GET", url=self._followed(cursor.link), headers=dict(self._reading))
         options = [f"$top={search.limit}"]
         if search.conditions:
             options.append("$filter=" + quote(" and ".join(map(_condition, search.conditions)), safe=_SAFE))
         if entity.spec.order is not None:
             options.append("$orderby=" + quote(entity.spec.order, safe=_SAFE))
-        if search.cursor is not None:
-            options.append(f"$skip={search.cursor}")
+        if cursor.seen:
+            options.append(f"$skip={cursor.seen}")
         return self._get(f"{entity.spec.resource}?{'&'.join(options)}")
 
     def listed(self, entity: EntityMap, search: Search, reply: Reply) -> Listing:
@@ -74,16 +98,15 @@ class OdataWire(NoReferences):
         if not isinstance(records, list) or not all(type(r) is dict for r in cast("list[Any]", records)):
             raise Broken("the answer has no list of records")
         rows = cast("list[Native]", records)
+        before = _Cursor.read(search.cursor)
+        wanted = before.wanted if before.link is not None else search.limit
+        seen, wanted = before.seen + len(rows), wanted - len(rows)
         link = body.get("@odata.nextLink")
         if link is not None:
             self._followed(link)
-            return Listing(records=rows, next_cursor=link)
-        if len(rows) < search.limit:
-            return Listing(records=rows)
-        before = int(search.cursor) if search.cursor is not None and search.cursor.isdigit() else 0
-        # A next link followed to its end has nothing after it; only our own $top leaves something to skip to.
-        full = search.cursor is None or search.cursor.isdigit()
-        return Listing(records=rows, next_cursor=str(before + len(rows)) if full else None)
+            return Listing(records=rows, next_cursor=_Cursor(seen=seen, wanted=wanted, link=link).text)
+        # The service ends its own pages where our $top is reached: only then there may be more to skip to.
+        return Listing(records=rows, next_cursor=_Cursor(seen=seen).text if rows and wanted <= 0 else None)
 
     def prepare(self, entity: EntityMap, change: Change) -> Request | None:
         return None
