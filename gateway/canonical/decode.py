@@ -99,17 +99,14 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         decoded = decoder.decode(body)
         repeated = _may_repeat_keys(decoded, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raw = _raw(body)
-        refused = explain(decoder.type, _normal(raw))
-        raise Malformed(_summary(refused), errors=refused) from None
-    if repeated:
-        _raw(body)
-    if not body.isascii() or b"\\u" in body:
-        raw = _raw(body)
-        normal = _normal(raw)
-        if normal != raw:
-            decoded = _convert(normal, decoder.type)
-    return decoded
+        return _convert(_normal(_raw(body)), decoder.type)
+    # An escape may hide a combining character; without any, the bytes show whether the text is composed.
+    composed = b"\\u" not in body and (body.isascii() or unicodedata.is_normalized("NFC", body.decode()))
+    if composed and not repeated:
+        return decoded
+    raw = _raw(body)
+    normal = raw if composed else _normal(raw)
+    return decoded if normal == raw else _convert(normal, decoder.type)
 
 
 def _convert(value: Any, kind: Any) -> Any:
@@ -178,12 +175,14 @@ def _deeper(value: Any, levels: int) -> bool:
 
 
 def _normal(value: Any, *, top: bool = True) -> Any:
-    """The value with its text in Unicode normal form C."""
+    """The value with its text in Unicode normal form C, and whole numbers as such: 30.0 is 30 in JSON."""
     if isinstance(value, str):
         return unicodedata.normalize("NFC", value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, dict):
         members: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        return {name: v if top and name in _FOREIGN else _normal(v, top=False) for name, v in members.items()}
+        return {n: v if top and n in _FOREIGN else _normal(v, top=False) for n, v in members.items()}
     if isinstance(value, list):
         return [_normal(v, top=False) for v in value]  # pyright: ignore[reportUnknownVariableType]
     return value

@@ -81,7 +81,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise TooManyDecimals(f"{self.currency} has {MINOR_UNITS[self.currency]} decimals")
         scaled = amount.quantize(quantum, context=ARITHMETIC)
         # There is no minus zero in a ledger; a quantity of nothing times a negative price would make one.
-        msgspec.structs.force_setattr(self, "amount", scaled if scaled else abs(scaled))
+        msgspec.structs.force_setattr(self, "amount", scaled or abs(scaled))
 
 
 def money(amount: Decimal, currency: str) -> Money:

@@ -58,7 +58,7 @@ def test_required(entity: Entity) -> None:
 
 @each_entity
 def test_null_is_absent_on_create(entity: Entity) -> None:
-    """Null for an optional member of a create is the same as leaving it out; for a required one it is refused."""
+    """Null for an optional member of a create is the same as leaving it out; else it is refused."""
     body = smallest(entity.name)
     optional = {name: None for name in fullest(entity.name) if name not in body}
     assert decode_draft(entity, _bytes({**body, **optional})) == decode_draft(entity, _bytes(body))
@@ -219,7 +219,7 @@ def test_quotes_in_text_are_no_members(name: str) -> None:
 
 
 def test_text_is_nfc() -> None:
-    """Decomposed text is composed, escaped or not; what an upstream system calls its own is left as it came."""
+    """Decomposed text is composed, escaped or not; what other systems call their own is left as it came."""
     decomposed, composed = "Zu\u0308rich", "Z\u00fcrich"
     for ascii_only in (True, False):
         body = json.dumps(

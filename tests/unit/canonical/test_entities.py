@@ -12,19 +12,31 @@ from tests.unit.canonical.bodies import fullest, smallest
 each_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.name)
 
 FIELDS = {
-    "customer": "name! number legal_name tax_id registration_number email phone website billing_address currency "
-    "payment_terms_days credit_limit parent_id language",
-    "project": "name! customer_id! number contract_id manager_id billing_method! currency! start_date end_date "
-    "budget_hours budget_amount practice cost_center tasks",
-    "resource": "name! number email kind! role grade skills cost_rate bill_rate capacity_hours_per_week manager_id "
-    "employed_from employed_to",
-    "contract": "customer_id! title! kind! number signed_on start_date end_date currency! value payment_terms_days "
-    "rate_card milestones billing_schedule revenue_method document_ref",
+    "customer": (
+        "name! number legal_name tax_id registration_number email phone website billing_address "
+        "currency payment_terms_days credit_limit parent_id language"
+    ),
+    "project": (
+        "name! customer_id! number contract_id manager_id billing_method! currency! start_date "
+        "end_date budget_hours budget_amount practice cost_center tasks"
+    ),
+    "resource": (
+        "name! number email kind! role grade skills cost_rate bill_rate capacity_hours_per_week "
+        "manager_id employed_from employed_to"
+    ),
+    "contract": (
+        "customer_id! title! kind! number signed_on start_date end_date currency! value "
+        "payment_terms_days rate_card milestones billing_schedule revenue_method document_ref"
+    ),
     "time_entry": "resource_id! project_id! date! hours! billable! task_code note rate timesheet_ref",
-    "expense": "resource_id! project_id! date! category! amount! tax_amount billable! reimbursable receipt_ref note "
-    "merchant",
-    "invoice": "customer_id! currency! issue_date! lines! number project_id contract_id due_date posting_date "
-    "net_total tax_total total balance",
+    "expense": (
+        "resource_id! project_id! date! category! amount! tax_amount billable! reimbursable "
+        "receipt_ref note merchant"
+    ),
+    "invoice": (
+        "customer_id! currency! issue_date! lines! number project_id contract_id due_date "
+        "posting_date net_total tax_total total balance"
+    ),
     "payment": "customer_id! received_on! amount! method reference allocations",
 }
 
@@ -35,24 +47,34 @@ NESTED = {
     ("contract", "rate_card"): "role rate unit",
     ("contract", "milestones"): "code name amount due_date state",
     ("contract", "billing_schedule"): "due_date amount description",
-    ("invoice", "lines"): "number description project_id kind quantity unit_price amount tax_code tax_amount "
-    "source_ids",
+    ("invoice", "lines"): (
+        "number description project_id kind quantity unit_price amount tax_code tax_amount source_ids"
+    ),
     ("payment", "allocations"): "invoice_id amount",
 }
 
 MOVES = {
     "customer": "prospect>active active>blocked blocked>active active>archived blocked>archived",
-    "project": "draft>approved approved>active active>on_hold on_hold>active active>closed on_hold>closed "
-    "draft>cancelled approved>cancelled",
+    "project": (
+        "draft>approved approved>active active>on_hold on_hold>active active>closed on_hold>closed "
+        "draft>cancelled approved>cancelled"
+    ),
     "resource": "onboarding>active active>on_leave on_leave>active active>inactive on_leave>inactive",
-    "contract": "draft>sent sent>signed signed>active active>completed draft>terminated sent>terminated "
-    "signed>terminated active>terminated",
-    "time_entry": "draft>submitted submitted>approved approved>posted posted>invoiced submitted>rejected "
-    "rejected>draft",
-    "expense": "draft>submitted submitted>approved approved>posted posted>invoiced submitted>rejected "
-    "rejected>draft posted>reimbursed",
-    "invoice": "draft>ready ready>released released>posted posted>partially_paid partially_paid>paid draft>void "
-    "ready>void released>void",
+    "contract": (
+        "draft>sent sent>signed signed>active active>completed draft>terminated sent>terminated "
+        "signed>terminated active>terminated"
+    ),
+    "time_entry": (
+        "draft>submitted submitted>approved approved>posted posted>invoiced submitted>rejected rejected>draft"
+    ),
+    "expense": (
+        "draft>submitted submitted>approved approved>posted posted>invoiced submitted>rejected "
+        "rejected>draft posted>reimbursed"
+    ),
+    "invoice": (
+        "draft>ready ready>released released>posted posted>partially_paid partially_paid>paid "
+        "draft>void ready>void released>void"
+    ),
     "payment": "received>applied applied>reversed",
 }
 

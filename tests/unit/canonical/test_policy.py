@@ -21,7 +21,7 @@ def _paths(value: object, prefix: str = "") -> set[str]:
 
 @each_entity
 def test_every_field_has_a_rule(entity: Entity) -> None:
-    """Each field path that a record can have is named by the policy, with state and legal entity; no other is."""
+    """Each field path of a record is named by the policy, with state and legal entity; no other is."""
     own = {k: v for k, v in fullest(entity.name).items() if k not in ENVELOPE}
     assert set(entity.policy.rules) == (_paths(own) | {"state"}) - {""}
 

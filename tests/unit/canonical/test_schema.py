@@ -25,10 +25,11 @@ each_entity = pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: ent
 
 #: Values that are wrong for nearly every field, in one way or another.
 ODD: tuple[Any, ...] = (
-    None, True, 0, -1, 10**7, 1.5, "", " ", "x", "a\n", "\x00", "\ufffe", "x" * 256, "x" * 4001, "EUR", "XXX", "DE",
-    "de-CH", "cus_1", "prj_1", "1.5", "1.12345", "1.1234567", "1e3", "NaN", [], [1], [{}], {}, {"x": 1},
-    {"amount": "1", "currency": "JPY"}, {"amount": "1.5", "currency": "JPY"}, {"amount": "1.005", "currency": "EUR"},
-    {"amount": 1, "currency": "EUR"}, {"amount": "1.005", "currency": "KWD"}, {"country": "ZZ"}, {"legacy": "\n"},
+    None, True, 0, -1, 10**7, 1.5, 30.0, 1e300, "", " ", "x", "a\n", "\x00", "\ufffe", "x" * 256, "x"
+    * 4001, "EUR", "XXX", "DE", "de-CH", "cus_1", "prj_1", "1.5", "1.12345", "1.1234567", "1e3",
+    "NaN", [], [1], [{}], {}, {"x": 1}, {"amount": "1", "currency": "JPY"}, {"amount": "1.5",
+    "currency": "JPY"}, {"amount": "1.005", "currency": "EUR"}, {"amount": 1, "currency": "EUR"},
+    {"amount": "1.005", "currency": "KWD"}, {"country": "ZZ"}, {"legacy": "\n"},
 )  # fmt: skip
 
 

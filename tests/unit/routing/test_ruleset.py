@@ -95,7 +95,7 @@ def test_specific_beats_everywhere() -> None:
 
 
 def test_regions() -> None:
-    """A legal entity tells its region, a region its default; what nobody knows is told so with what there is."""
+    """A legal entity tells its region, a region its default; an unknown one is refused with those known."""
     ruleset = read(_files())
     assert ruleset.region_of("NO01") == "NO"
     assert ruleset.region_of("XX01") is None
