@@ -1,0 +1,61 @@
+"""Puts the console's pages together. The composition root passes what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litestar import Router
+from litestar.exceptions import HTTPException
+
+from gateway.clock import Clock
+from gateway.console.assets import Assets
+from gateway.console.diff_pages import DiffPages
+from gateway.console.guard import Guard, Keyring
+from gateway.console.ports import BacklogPort, DiffsPort, JourneyPort, SlicesPort, SwitchoverPort
+from gateway.console.record_pages import RecordPages
+from gateway.console.respond import Respond
+from gateway.console.routing_pages import RoutingPages
+from gateway.console.sign_in import SignInPages
+from gateway.console.view import View
+from gateway.errors import GatewayError
+
+
+def console_router(
+    *,
+    slices: SlicesPort,
+    backlog: BacklogPort,
+    diffs: DiffsPort,
+    switchover: SwitchoverPort,
+    journey: JourneyPort,
+    keys: Keyring,
+    secret: bytes,
+    clock: Clock,
+    entities: Sequence[str],
+    secure: bool | None = None,
+) -> Router:
+    """Everything below ``/console``. ``secret`` is the deployment's own; ``entities`` gives the order of the rows;
+    ``secure`` says that browsers come over HTTPS, where this process cannot see it (behind a proxy)."""
+    assets = Assets()
+    guard = Guard(keys=keys, secret=secret, clock=clock, secure=secure)
+    respond = Respond(view=View(assets, prefix="/console/static"), guard=guard)
+    pages = (
+        SignInPages(guard=guard, respond=respond),
+        RoutingPages(
+            guard=guard,
+            respond=respond,
+            slices=slices,
+            backlog=backlog,
+            diffs=diffs,
+            switchover=switchover,
+            clock=clock,
+            entities=entities,
+        ),
+        DiffPages(guard=guard, respond=respond, diffs=diffs, slices=slices, clock=clock, entities=entities),
+        RecordPages(guard=guard, respond=respond, journey=journey),
+    )
+    return Router(
+        path="/console",
+        route_handlers=[assets.handler("/static"), *(handler for page in pages for handler in page.handlers())],
+        exception_handlers={GatewayError: respond.refused, HTTPException: respond.refused},
+        include_in_schema=False,
+    )
