@@ -1,7 +1,8 @@
 """How we say who we are. A secret is never part of a ``repr``, a message or a log line.
 
-``kind``: none, basic {username, password}, bearer {token}, session {username, password}. A session is opened on
-first use, and once more when the system no longer knows it; many callers that meet that at once log in once.
+``kind``: none, basic {username, password}, bearer {token}, session {username, password}. A session is opened
+on first use, and once more when the system no longer knows it; many callers that meet that at once log in
+once.
 """
 
 from __future__ import annotations

@@ -34,14 +34,16 @@ def open_adapter(
     *,
     transport: str | Carrier = "aiohttp",
 ) -> Adapter:
-    """``name`` is the system (``legacy`` or ``cloud``); ``auth`` and ``options`` are its settings. Opens nothing:
-    the first call does."""
+    """``name`` is the system (``legacy`` or ``cloud``); ``auth`` and ``options`` are its settings. Opens
+    nothing: the first call does."""
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise Misconfigured(f"{base_url!r} is not the base address of a system", system=name)
     if isinstance(transport, str):
         if transport not in CARRIERS:
-            raise Misconfigured(f"there is no transport {transport!r}; there are: {', '.join(CARRIERS)}", system=name)
+            raise Misconfigured(
+                f"there is no transport {transport!r}; there are: {', '.join(CARRIERS)}", system=name
+            )
         transport = carrier(transport, profile.limits)
     installation = Installation(name, profile, options or {})
     profile = installation.profile

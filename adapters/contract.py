@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-#: Canonical field names with JSON-like values in canonical wire form. ``state`` and ``legal_entity`` are fields.
-#: A reference (``customer_id``, ``lines[].project_id``) carries the *native* id of the system it goes to or came from.
+#: Canonical field names with JSON-like values in canonical wire form. ``state`` and ``legal_entity`` are
+#: fields.
+#: A reference (``customer_id``, ``lines[].project_id``) carries the *native* id of the system it goes to or
+#: came from.
 Fields = dict[str, Any]
 
 
@@ -69,7 +71,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A search. ``where`` holds canonical field names; a tuple means any of these values."""
 
-    where: Mapping[str, str | tuple[str, ...]] = msgspec.field(default_factory=dict[str, "str | tuple[str, ...]"])
+    where: Mapping[str, str | tuple[str, ...]] = msgspec.field(
+        default_factory=dict[str, "str | tuple[str, ...]"]
+    )
     updated_since: datetime | None = None
     limit: int = 50
     cursor: str | None = None
@@ -81,11 +85,13 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     entity: str
     marker: str
     external_id: str  #: the canonical id
-    fields: Fields  #: absolute values; an update touches only the fields given, and leaves the others as they are
+    #: absolute values; an update touches only the fields given, and leaves the others as they are
+    fields: Fields
     native_id: str | None = None  #: None on create
     native_version: str | None = None
     to_state: str | None = None  #: set on a transition
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])  #: trace context to carry along
+    #: trace context to carry along
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +99,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     native_id: str
     native_version: str | None = None
-    fields: Fields = msgspec.field(default_factory=dict[str, Any])  #: what it answered, mapped back; may be empty
+    #: what it answered, mapped back; may be empty
+    fields: Fields = msgspec.field(default_factory=dict[str, Any])
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,9 +136,13 @@ class Adapter(Protocol):
         """Raises NotFound, Unavailable, Throttled, OutcomeUnknown (a read that got no answer), Unreadable."""
         ...
 
-    async def search(self, entity: str, query: Query, *, headers: Mapping[str, str] | None = None) -> Page: ...
+    async def search(
+        self, entity: str, query: Query, *, headers: Mapping[str, str] | None = None
+    ) -> Page: ...
 
-    async def find(self, entity: str, *, marker: str | None = None, external_id: str | None = None) -> tuple[Found, ...]:
+    async def find(
+        self, entity: str, *, marker: str | None = None, external_id: str | None = None
+    ) -> tuple[Found, ...]:
         """Records that carry our marker (or external id). At most ten are returned."""
         ...
 

@@ -1,8 +1,9 @@
 """Named two-way converters between one native value and one canonical value.
 
 ``read`` takes what the product answers, ``write`` makes what the product takes. Both are strict: what they do
-not understand is a ``ValueError``, never a guess, and a decimal reads the same however many zeros it has. Empty values (missing, null, ``""``) never reach them, the
-mapping deals with those. Canonical values are wire values: decimal strings, ISO dates, RFC 3339 instants in UTC.
+not understand is a ``ValueError``, never a guess, and a decimal reads the same however many zeros it has.
+Empty values (missing, null, ``""``) never reach them, the mapping deals with those. Canonical values are wire
+values: decimal strings, ISO dates, RFC 3339 instants in UTC.
 
 The law, held by property tests: ``read(write(x)) == x`` for each value that the converter's kind allows.
 """
@@ -45,6 +46,14 @@ def text(value: Any) -> str:
 def plain(value: Decimal) -> str:
     """A decimal without exponent and without zeros that say nothing."""
     return shortest(format(value, "f"))
+
+
+def _upper_read(value: Any) -> str:
+    return text(value).lower()
+
+
+def _upper_write(value: Any) -> str:
+    return text(value).upper()
 
 
 def shortest(text: str) -> str:
@@ -98,6 +107,10 @@ def _float_read(value: Any) -> str:
     return plain(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
 
 
+def _float_write(value: Any) -> float:
+    return float(decimal_text(value))
+
+
 def _cents_read(value: Any) -> str:
     return plain(Decimal(_whole(value)).scaleb(-2))
 
@@ -123,6 +136,10 @@ def _whole_of_text(value: Any) -> int:
     if type(value) is str and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
         return int(value)
     raise ValueError("is not a whole number")
+
+
+def _whole_as_text(value: Any) -> str:
+    return str(_whole(value))
 
 
 def _boolean(value: Any) -> bool:
@@ -252,13 +269,12 @@ def _naive_write(value: Any) -> str:
 def _dmy_instant_read(value: Any) -> str:
     if type(value) is not str:
         raise ValueError("is not a time like 23.11.2026 00:35:02")
-    pattern = "%d.%m.%Y %H:%M:%S.%f" if "." in value[10:] else "%d.%m.%Y %H:%M:%S"
-    return rfc3339(datetime.strptime(value, pattern).replace(tzinfo=UTC))
+    return rfc3339(datetime.strptime(value, "%d.%m.%Y %H:%M:%S").replace(tzinfo=UTC))
 
 
 def _dmy_instant_write(value: Any) -> str:
-    found = moment(value)
-    return found.strftime("%d.%m.%Y %H:%M:%S.%f" if found.microsecond else "%d.%m.%Y %H:%M:%S")
+    # Whole seconds, rounded down: a search from a moment on must not begin after it.
+    return moment(value).strftime("%d.%m.%Y %H:%M:%S")
 
 
 def _tag(value: Any, name: str) -> Mapping[str, Any]:
@@ -293,7 +309,8 @@ _CLOCK = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 def _tagged_instant_read(value: Any) -> str:
     tagged = _tag(value, "datetime")
     parts: list[int] = [tagged.get(part, 0) for part in _CLOCK]
-    return rfc3339(datetime(*parts, tzinfo=UTC))  # type: ignore[misc,arg-type]  # pyright: ignore[reportArgumentType]
+    # type: ignore[misc,arg-type]  # pyright: ignore[reportArgumentType]
+    return rfc3339(datetime(*parts, tzinfo=UTC))
 
 
 def _tagged_instant_write(value: Any) -> dict[str, Any]:
@@ -344,51 +361,55 @@ def _texts_read(value: Any) -> list[str]:
 
 def _texts_write(value: Any) -> list[str]:
     if not isinstance(value, list):
-        raise ValueError("is not a list")
+        raise ValueError("is not a list")  # noqa: TRY004 - one class for all that a value cannot be
     return [text(item) for item in cast("list[Any]", value)]
 
 
 # fmt: off
 CONVERTERS: dict[str, Converter] = {
-    #                        native                                   canonical
-    "text":                  Converter(text, text),                 # text or a number                      text
-    "upper":                 Converter(lambda v: text(v).lower(), lambda v: text(v).upper()),  # CODE       code
-    "any":                   Converter(same, same),                 # any JSON value                        the same
-    "integer":               Converter(_whole, _whole),             # 30                                    30
-    "integer_text":          Converter(_whole_of_text, lambda v: str(_whole(v))),  # "30"                   30
-    "int_text":              Converter(lambda v: str(_whole(v)), _whole_of_text),  # 30                     "30"
-    "boolean":               Converter(_boolean, _boolean),         # true                                  true
-    "bool_word":             Converter(_word_read, _word_write),    # true                "true", for a table of values
-    "flag_word":             Converter(_flag_word_read, _word_write),  # true, or 1 from some databases: the same
-    "bool_text":             _two("true", "false"),                 # "true"                                true
-    "yes_no":                _two("yes", "no"),
-    "y_n":                   _two("Y", "N"),
-    "j_n":                   _two("J", "N"),
-    "flag_x":                _two("X", "", None),                   # "X", or empty for false
-    "bool_int":              _two(1, 0),
-    "bool_digit":            _two("1", "0"),
-    "decimal_dot":           Converter(_dot_read, decimal_text),  # "1250.00"                            "1250.00"
-    "decimal_comma":         Converter(_comma_read, _comma_write),  # "1250,00", also "1.250,00"            "1250.00"
-    "decimal_number":        Converter(_number_read, _number_write),  # 1250.00                             "1250.00"
-    "decimal_any":           Converter(_number_or_text_read, decimal_text),  # 1250.00 or "1250.00"; sent as text
-    "float_quantity":        Converter(_float_read, lambda v: float(decimal_text(v))),  # 7.5               "7.5"
-    "cents":                 Converter(_cents_read, _cents_write),  # 125000                                "1250.00"
-    "tagged_decimal":        Converter(_tagged_decimal_read, _tagged_decimal_write),
-    "date_iso":              Converter(_date, _date),               # "2026-11-20"
-    "date_dmy_dots":         Converter(_dmy_read, _dmy_write),      # "20.11.2026"
-    "date_compact":          Converter(_compact_read, _compact_write),  # "20261120"
-    "odata_v2_date":         Converter(_v2_date_read, _v2_date_write),  # "/Date(1577836800000)/"
-    "tagged_date":           Converter(_tagged_date_read, _tagged_date_write),
-    "instant_iso":           Converter(_instant_read, _instant_read),  # any zone; sent in UTC
-    "naive_utc":             Converter(_naive_read, _naive_write),  # "2026-11-23 00:35:02"
-    "instant_dmy_dots":      Converter(_dmy_instant_read, _dmy_instant_write),  # "23.11.2026 00:35:02", UTC
-    "odata_v2_instant":      Converter(_v2_instant_read, _v2_instant_write),  # whole milliseconds
-    "tagged_instant":        Converter(_tagged_instant_read, _tagged_instant_write),
-    "tagged_timedelta_hours": Converter(_tagged_hours_read, _tagged_hours_write),  # 9000 s                 "2.5"
-    "json_text":             Converter(_json_text_read, _json_text_write),  # "[1]"                         [1]
-    "texts":                 Converter(_texts_read, _texts_write),  # a list, or one text for a list of one
-    "list_commas":           _joined(","),                          # "a,b"                                 ["a", "b"]
-    "list_semicolons":       _joined(";"),
+    #                         the comment: native value <-> canonical value
+    "text":                   Converter(text, text),  # text or a number <-> text
+    "upper":                  Converter(_upper_read, _upper_write),  # CODE <-> code
+    "any":                    Converter(same, same),  # any JSON value <-> the same
+    "integer":                Converter(_whole, _whole),  # 30 <-> 30
+    "integer_text":           Converter(_whole_of_text, _whole_as_text),  # "30" <-> 30
+    "int_text":               Converter(_whole_as_text, _whole_of_text),  # 30 <-> "30"
+    "boolean":                Converter(_boolean, _boolean),  # true <-> true
+    "bool_word":              Converter(_word_read, _word_write),  # true <-> "true", for a table of values
+    # true, or 1 from some databases: the same
+    "flag_word":              Converter(_flag_word_read, _word_write),
+    "bool_text":              _two("true", "false"),  # "true" <-> true
+    "yes_no":                 _two("yes", "no"),
+    "y_n":                    _two("Y", "N"),
+    "j_n":                    _two("J", "N"),
+    "flag_x":                 _two("X", "", None),  # "X", or empty for false
+    "bool_int":               _two(1, 0),
+    "bool_digit":             _two("1", "0"),
+    "decimal_dot":            Converter(_dot_read, decimal_text),  # "1250.00" <-> "1250.00"
+    # "1250,00", also "1.250,00" <-> "1250.00"
+    "decimal_comma":          Converter(_comma_read, _comma_write),
+    "decimal_number":         Converter(_number_read, _number_write),  # 1250.00 <-> "1250.00"
+    # 1250.00 or "1250.00"; sent as text
+    "decimal_any":            Converter(_number_or_text_read, decimal_text),
+    "float_quantity":         Converter(_float_read, _float_write),  # 7.5 <-> "7.5"
+    "cents":                  Converter(_cents_read, _cents_write),  # 125000 <-> "1250.00"
+    "tagged_decimal":         Converter(_tagged_decimal_read, _tagged_decimal_write),
+    "date_iso":               Converter(_date, _date),  # "2026-11-20"
+    "date_dmy_dots":          Converter(_dmy_read, _dmy_write),  # "20.11.2026"
+    "date_compact":           Converter(_compact_read, _compact_write),  # "20261120"
+    "odata_v2_date":          Converter(_v2_date_read, _v2_date_write),  # "/Date(1577836800000)/"
+    "tagged_date":            Converter(_tagged_date_read, _tagged_date_write),
+    "instant_iso":            Converter(_instant_read, _instant_read),  # any zone; sent in UTC
+    "naive_utc":              Converter(_naive_read, _naive_write),  # "2026-11-23 00:35:02"
+    # "23.11.2026 00:35:02", UTC, whole seconds
+    "instant_dmy_dots":       Converter(_dmy_instant_read, _dmy_instant_write),
+    "odata_v2_instant":       Converter(_v2_instant_read, _v2_instant_write),  # whole milliseconds
+    "tagged_instant":         Converter(_tagged_instant_read, _tagged_instant_write),
+    "tagged_timedelta_hours": Converter(_tagged_hours_read, _tagged_hours_write),  # 9000 s <-> "2.5"
+    "json_text":              Converter(_json_text_read, _json_text_write),  # "[1]" <-> [1]
+    "texts":                  Converter(_texts_read, _texts_write),  # a list, or one text for a list of one
+    "list_commas":            _joined(","),  # "a,b" <-> ["a", "b"]
+    "list_semicolons":        _joined(";"),
 }
 # fmt: on
 

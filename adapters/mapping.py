@@ -1,8 +1,8 @@
 """Record <-> plain canonical fields, compiled once per entity of a profile; pure.
 
-``EntityMap.decode`` reads a native record, ``encode`` makes one, ``expect`` says how canonical fields would read
-after the round trip. A value that does not fit raises ``Unmappable`` with its canonical path (``lines[2].amount``),
-never with the value itself: it may be personal, and the message travels.
+``EntityMap.decode`` reads a native record, ``encode`` makes one, ``expect`` says how canonical fields would
+read after the round trip. A value that does not fit raises ``Unmappable`` with its canonical path
+(``lines[2].amount``), never with the value itself: it may be personal, and the message travels.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class _Aim(NamedTuple):
     """What a native record is made for."""
 
     defaults: bool  #: fields that are absent take their default
-    #: an amount of the record's own currency brings it along where the record has none: a part of a record says
+    #: an amount of the record's own currency brings it along where the record has none: a part of a record
+    #: says
     #: how it would read without being whole
     currency: bool = False
 
@@ -134,7 +135,8 @@ class EntityMap:
         return external_id if self._external.max_length is None else external_id[-self._external.max_length :]
 
     def stamp(self, native: Native, external_id: str) -> None:
-        """What every new record of this product gets: its constants, and our id where there is a place for it."""
+        """What every new record of this product gets: its constants, and our id where there is a place for
+        it."""
         for put, value in self._constants:
             put(native, value)
         if self._put_external is not None:
@@ -190,7 +192,7 @@ def _sent(forms: Mapping[str, FieldForm], *, on_create: bool) -> dict[str, Field
 
 def _sent_rows(form: FieldForm, *, on_create: bool) -> FieldForm:
     """The same for the fields inside a list, of which some may be the product's to compute."""
-    from msgspec.structs import replace  # noqa: PLC0415
+    from msgspec.structs import replace
 
     for part in ("each", "first"):
         if getattr(form, part) is not None:
@@ -229,7 +231,11 @@ def _record_read(tree: Tree, profile: Profile) -> Callable[[Native, Native], Fie
 
 def _record_put(tree: Tree, profile: Profile, aim: _Aim) -> Put:
     triples = tuple(
-        (name, _put(form, profile, aim), form.default if aim.defaults and isinstance(form, FieldForm) else None)
+        (
+            name,
+            _put(form, profile, aim),
+            form.default if aim.defaults and isinstance(form, FieldForm) else None,
+        )
         for name, form in tree.items()
     )
 
@@ -311,13 +317,15 @@ def _list_read(form: FieldForm, profile: Profile) -> Read:
         if found is None or found == "":
             return []
         if type(found) is dict:
-            found = [found]
-        if type(found) is not list:
+            rows = [cast("Native", found)]
+        elif type(found) is list:
+            rows = cast("list[Native]", found)
+        else:
             raise ValueError("is not a list")
         index = 0
         try:
             out: list[Fields] = []
-            for item in cast("list[Native]", found):
+            for item in rows:
                 out.append(inner(item, root))
                 index += 1
         except Unmappable as error:
@@ -356,9 +364,9 @@ def _first_read(form: FieldForm, profile: Profile) -> Read:
     def read(native: Native, root: Native) -> Any:
         found = get(native)
         if type(found) is list:
-            items = cast("list[Native]", found)
+            items = cast("list[Any]", found)
             found = items[0] if items else None
-        return inner(found, root) if type(found) is dict else None  # pyright: ignore[reportUnknownArgumentType]
+        return inner(cast("Native", found), root) if isinstance(found, dict) else None
 
     return read
 
@@ -426,7 +434,9 @@ def _names(native: str) -> str:
     return ".".join(part for part in re.split(r"[./\[\]]+", native) if part and not part.isdigit())
 
 
-def _reverse(forms: Mapping[str, FieldForm], native: str = "", canonical: str = "") -> Iterator[tuple[str, str]]:
+def _reverse(
+    forms: Mapping[str, FieldForm], native: str = "", canonical: str = ""
+) -> Iterator[tuple[str, str]]:
     for name, form in forms.items():
         for path in (form.path, form.amount, form.currency):
             if path is not None and not path.startswith("/"):

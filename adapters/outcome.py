@@ -1,7 +1,7 @@
 """What a failed exchange means for the caller: evidence from the transport and the answer -> an error class.
 
-Two tables and the reader of Retry-After. Only what certainly was not taken is ``Unavailable``; whatever leaves
-room for doubt is ``OutcomeUnknown``, also for reads (a read may simply be repeated by the caller).
+Two tables and the reader of Retry-After. Only what certainly was not taken is ``Unavailable``; whatever
+leaves room for doubt is ``OutcomeUnknown``, also for reads (a read may simply be repeated by the caller).
 """
 
 from __future__ import annotations
@@ -74,7 +74,13 @@ def of_transport(error: Exception, system: str) -> AdapterError:
 
 
 def of_status(
-    status: int, problem: Problem, headers: Mapping[str, str], options: CommonOptions, *, system: str, now: datetime
+    status: int,
+    problem: Problem,
+    headers: Mapping[str, str],
+    options: CommonOptions,
+    *,
+    system: str,
+    now: datetime,
 ) -> AdapterError:
     """The error of an answer that is not a success."""
     kind = _by_code(problem.code, options) or STATUS.get(status)

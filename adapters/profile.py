@@ -1,8 +1,8 @@
 """The profile language: one product in one TOML file, with names, paths, numbers and choices from lists.
 
 A profile has no expressions, no conditions, and no templates beyond ``{external_id}``. Where a fact needs an
-``if``, it is a named converter (``converters.CONVERTERS``) or a protocol option (``options``), chosen by name.
-Unknown keys are refused with their path and the file. A whole one, with every kind of key::
+``if``, it is a named converter (``converters.CONVERTERS``) or a protocol option (``options``), chosen by
+name. Unknown keys are refused with their path and the file. A whole one, with every kind of key::
 
     protocol = "rest"                      # rest | odata | jsonrpc
     product  = "example_finance"
@@ -47,16 +47,18 @@ Unknown keys are refused with their path and the file. A whole one, with every k
     currency      = "Waehrung"
     budget_amount = { amount = "Budget", currency = "/Waehrung", convert = "decimal_comma" }
     "billing_address.city" = "Ort"         # a dotted canonical name reaches into an object
-    tasks = { path = "Aufgaben.Aufgabe", each = { code = "Kz", billable = { path = "Abr", convert = "flag_x" } } }
+    tasks = { path = "Aufgaben.Aufgabe", each = { code = "Kz", billable = { path = "A", convert = "j_n" } } }
 
-    [entities.project.transitions]         # canonical target state -> named action, where a state change is a call
+    # canonical target state -> named action, where a state change is a call
+    [entities.project.transitions]
     active = "freigeben"                   # "": the product does not tell this state from the one before it
     #  A state that is not listed is an update of the state field; where that is not writable, it is refused.
 
-Empty values: a native value that is missing, null or ``""`` reads as ``None`` (a list as ``[]``), unless the field
-has a ``default``. A canonical field that is absent is not sent; one that is ``None`` is sent as the product's empty
-value (``empty``, default null). Declared losses (``max_length``, ``scale``, folded ``values``) are applied by us
-before sending, and by ``expect``, so that a comparison can tell a declared loss from a difference.
+Empty values: a native value that is missing, null or ``""`` reads as ``None`` (a list as ``[]``), unless the
+field has a ``default``. A canonical field that is absent is not sent; one that is ``None`` is sent as the
+product's empty value (``empty``, default null). Declared losses (``max_length``, ``scale``, folded
+``values``) are applied by us before sending, and by ``expect``, so that a comparison can tell a declared loss
+from a difference.
 """
 
 from __future__ import annotations
@@ -91,7 +93,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     path: str
     max_length: int = 64  #: a longer marker is cut to its *last* characters, where its randomness is
     filter: str | None = None  #: search parameter; default: the path
-    style: Literal["whole", "suffix"] = "whole"  #: suffix: at the end of a text that also carries a canonical field
+    #: suffix: at the end of a text that also carries a canonical field
+    style: Literal["whole", "suffix"] = "whole"
 
 
 class ExternalId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +110,8 @@ class FieldForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     path: str | None = None  #: native path; dots descend
     convert: str = "text"  #: name in CONVERTERS; for money it converts the amount
-    values: str | dict[str, str | list[str]] | None = None  #: native code -> canonical value(s), or a name in [values]
+    #: native code -> canonical value(s), or a name in [values]
+    values: str | dict[str, str | list[str]] | None = None
     ref: str | None = None  #: the value is the native id of a record of this entity
     max_length: int | None = None  #: longer text is cut by us
     scale: int | None = None  #: decimals kept; more are rounded half up by us
@@ -121,9 +125,11 @@ class FieldForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     prefix: str = ""  #: text that stands before the value in the native form, such as ``project.work,``
     also: list[str] = []  #: further native paths that take the same value; never read
     each: dict[str, str | FieldForm] | None = None  #: ``path`` is a list of objects with these fields
-    first: dict[str, str | FieldForm] | None = None  #: ``path`` is a list whose first object is this canonical object
+    #: ``path`` is a list whose first object is this canonical object
+    first: dict[str, str | FieldForm] | None = None
     amount: str | None = None  #: money: native path of the amount
-    currency: str | None = None  #: money: native path of its currency; "/X" is the record's own X, which is only read
+    #: money: native path of its currency; "/X" is the record's own X, which is only read
+    currency: str | None = None
     fixed_currency: str | None = None  #: money: the product has one currency here; another one is refused
 
 
@@ -150,7 +156,8 @@ class EntityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     search_lag_s: float = 0.0
     filters: list[str] | dict[str, str] = []
     constants: dict[str, Any] = {}
-    installed: list[str] = []  #: native paths of constants that only the settings can give; see installation.py
+    #: native paths of constants that only the settings can give; see installation.py
+    installed: list[str] = []
     where: dict[str, Any] = {}
     order: str | None = None  #: protocol's own spelling of a stable order, such as ``Nummer asc``
     transitions: dict[str, str] = {}
@@ -283,7 +290,9 @@ def faults(profile: Profile) -> Iterator[tuple[str, str]]:
         yield from _field_faults(profile, spec.fields, f"{at}.fields")
 
 
-def _field_faults(profile: Profile, fields: Mapping[str, str | FieldForm], at: str) -> Iterator[tuple[str, str]]:
+def _field_faults(
+    profile: Profile, fields: Mapping[str, str | FieldForm], at: str
+) -> Iterator[tuple[str, str]]:
     for name, raw in fields.items():
         form = as_form(raw)
         here = f"{at}.{name}"

@@ -1,8 +1,8 @@
 """One system behind one profile: the ``Adapter`` that the gateway holds, whatever protocol stands below.
 
 Mapping, markers, deadlines, limits, sign-on and the meaning of a failure are written here once. A call makes
-its request (pure), sends it once, and reads the reply (pure). The one thing that is ever sent twice is a request
-that was refused with 401, after a new login: a request that was not let in has done nothing.
+its request (pure), sends it once, and reads the reply (pure). The one thing that is ever sent twice is a
+request that was refused with 401, after a new login: a request that was not let in has done nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import httpx
 
@@ -104,7 +104,9 @@ class System:
         try:
             reply = await self._exchange(self._wire.probe(), None)
         except AdapterError as error:
-            return Health(ok=False, latency_s=time.perf_counter() - begun, detail=f"{type(error).__name__}: {error}")
+            return Health(
+                ok=False, latency_s=time.perf_counter() - begun, detail=f"{type(error).__name__}: {error}"
+            )
         return Health(ok=True, latency_s=time.perf_counter() - begun, server_time=_date(reply))
 
     async def fetch(self, entity: str, native_id: str, *, headers: Mapping[str, str] | None = None) -> Found:
@@ -254,7 +256,9 @@ class System:
         headers: Mapping[str, str] | None,
     ) -> Page:
         always = [
-            Condition(name=name, values=tuple(value) if isinstance(value, list) else (value,))  # pyright: ignore[reportUnknownArgumentType]
+            Condition(
+                name=name, values=tuple(cast("list[Any]", value)) if isinstance(value, list) else (value,)
+            )
             for name, value in entity_map.spec.where.items()
         ]
         search = Search(conditions=(*always, *conditions), limit=limit, cursor=cursor)
@@ -287,8 +291,11 @@ class System:
             trouble[0], trouble[1], reply.headers, self._profile.options, system=self._name, now=self._now()
         )
 
-    async def _send(self, request: Request, own: Mapping[str, str], headers: Mapping[str, str] | None) -> Reply:
-        # The Struct is ours alone until it is sent, and a request that is sent again gets the same headers anew.
+    async def _send(
+        self, request: Request, own: Mapping[str, str], headers: Mapping[str, str] | None
+    ) -> Reply:
+        # The Struct is ours alone until it is sent, and a request that is sent again gets the same headers
+        # anew.
         request.headers.update(own)
         if headers:
             request.headers.update(headers)
@@ -413,7 +420,9 @@ class _Reader:
         modified = self._modified(native) if self._modified else None
         external = self._external(native) if self._external else None
         try:
-            modified_at = None if modified is None or modified == "" else moment(self._modified_read(modified))
+            modified_at = (
+                None if modified is None or modified == "" else moment(self._modified_read(modified))
+            )
         except (ValueError, TypeError, KeyError) as error:
             raise Unmappable("modified_at", str(error)) from error
         return Found(

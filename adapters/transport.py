@@ -5,8 +5,8 @@ not taken, and ``httpx.ReadError``, ``ReadTimeout`` or ``RemoteProtocolError`` w
 distinction is worth more than speed: a connect error is sent again, and an invoice would be posted twice.
 Each carrier here passes ``tests/unit/adapters/test_fault_matrix.py``.
 
-A carrier tries once: no retry, no redirect, no cookies, no proxy or certificate settings from the environment,
-no header that was not asked for, and no more than ``ANSWER_LIMIT`` bytes of answer.
+A carrier tries once: no retry, no redirect, no cookies, no proxy or certificate settings from the
+environment, no header that was not asked for, and no more than ``ANSWER_LIMIT`` bytes of answer.
 
 Requests and replies on the hot path are the two slim Structs below, since making an ``httpx.Request`` and an
 ``httpx.Response`` costs more than everything else here. ``httpcore`` is httpx's own transport, which
@@ -63,7 +63,8 @@ class AiohttpCarrier:
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
-        # Made on first use: a session belongs to the loop that runs it, a carrier is built before there is one.
+        # Made on first use: a session belongs to the loop that runs it, a carrier is built before there is
+        # one.
         session = aiohttp.ClientSession(
             # No limit here: a request that waits for a place must not spend its time, or it would look sent.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=20),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from adapters.converters import CONVERTERS, READS_EMPTY
 from adapters.profile import FieldForm, Profile
@@ -21,7 +21,28 @@ Put = Callable[[Any, Native, Native], None]
 
 #: ISO 4217 currencies whose minor unit is not a hundredth
 MINOR_UNITS = {
-    **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"], 0),
+    **dict.fromkeys(
+        [
+            "BIF",
+            "CLP",
+            "DJF",
+            "GNF",
+            "ISK",
+            "JPY",
+            "KMF",
+            "KRW",
+            "PYG",
+            "RWF",
+            "UGX",
+            "UYI",
+            "VND",
+            "VUV",
+            "XAF",
+            "XOF",
+            "XPF",
+        ],
+        0,
+    ),
     **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
     **dict.fromkeys(["CLF", "UYW"], 4),
 }
@@ -35,7 +56,8 @@ class Leaf(NamedTuple):
 
 
 def parts_of(path: str) -> tuple[str, ...]:
-    """The steps of a native path. What begins with ``@`` is one step, dots and all: ``Header.@odata.etag``."""
+    """The steps of a native path. What begins with ``@`` is one step, dots and all:
+    ``Header.@odata.etag``."""
     above, at, name = path.partition("@")
     steps = [step for step in above.split(".") if step]
     return (*steps, at + name) if at else tuple(steps)
@@ -51,8 +73,8 @@ def getter(path: str) -> Callable[[Native], Any]:
         for part in parts:
             if type(found) is not dict:
                 return None
-            found = found.get(part)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        return found  # pyright: ignore[reportUnknownVariableType]
+            found = cast("Native", found).get(part)
+        return found
 
     return descend
 
@@ -101,8 +123,12 @@ def leaf(form: FieldForm, profile: Profile) -> Leaf:
 
 
 def _scaled(inner: Leaf, scale: int) -> Leaf:
-    write = inner.write
-    return Leaf(inner.read, lambda value: write(rounded(value, scale)))
+    read, write = inner
+
+    def scaled(value: Any) -> Any:
+        return write(rounded(value, scale))
+
+    return Leaf(read, scaled)
 
 
 def _prefixed(inner: Leaf, prefix: str) -> Leaf:
@@ -266,7 +292,8 @@ def money_put(form: FieldForm, profile: Profile, *, brings_currency: bool = Fals
             return
         currency = value["currency"]
         if fixed is not None or in_root:
-            # An amount in another currency than the record's would silently become an amount of that currency.
+            # An amount in another currency than the record's would silently become an amount of that
+            # currency.
             expected = fixed or get_currency(root)
             if expected is None:
                 if brings_currency:

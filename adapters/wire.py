@@ -142,7 +142,9 @@ def at(record: Any, path: str) -> Any:
     return getter(path)(cast("Native", record)) if type(record) is dict else None
 
 
-def problem_in(body: Any, codes: tuple[str, ...], messages: tuple[str, ...], fields: tuple[str, ...]) -> Problem:
+def problem_in(
+    body: Any, codes: tuple[str, ...], messages: tuple[str, ...], fields: tuple[str, ...]
+) -> Problem:
     """The first of each group of paths that holds something."""
 
     def first(paths: tuple[str, ...]) -> str | None:

@@ -1,11 +1,11 @@
-"""JSON-RPC as business servers speak it: ``model.<resource>.<method>``, the context always the last parameter,
-errors inside HTTP 200, tagged values, sessions, and children of a record written as commands.
+"""JSON-RPC as business servers speak it: ``model.<resource>.<method>``, the context always the last
+parameter, errors inside HTTP 200, tagged values, sessions, and children of a record written as commands.
 
-Related records are read by dotted names: ``lines.quantity`` comes back in a list under ``lines.`` (with the dot),
-which is put where the profile looks for it. A list that the profile maps (``each``, ``first``) is written row by
-row: rows keep their place, so the first existing row takes the first new values, surplus rows are deleted, and
-missing ones are created. That needs the ids of the rows, which ``prepare`` reads before an update. Relations
-and named rows are the business of ``related``.
+Related records are read by dotted names: ``lines.quantity`` comes back in a list under ``lines.`` (with the
+dot), which is put where the profile looks for it. A list that the profile maps (``each``, ``first``) is
+written row by row: rows keep their place, so the first existing row takes the first new values, surplus rows
+are deleted, and missing ones are created. That needs the ids of the rows, which ``prepare`` reads before an
+update. Relations and named rows are the business of ``related``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class JsonRpcWire:
         # a search for it has a plain answer: nothing.
         domain: list[Any] = [["id", "=", _id(entity, native_id)]]
         domain += [_clause(name, value) for name, value in entity.spec.where.items()]
-        return self._model(entity, self._options.search, [domain, 0, 1, None, asked(entity.reads, self._rows_by)])
+        return self._model(
+            entity, self._options.search, [domain, 0, 1, None, asked(entity.reads, self._rows_by)]
+        )
 
     def fetched(self, entity: EntityMap, reply: Reply) -> Native | None:
         rows = self._rows(entity, reply)
@@ -109,7 +111,11 @@ class JsonRpcWire:
         for name in self._rows_by:
             if name in change.record:
                 fields += naming(name, self._rows_by) or [name]
-        return self._model(entity, self._options.read, [[_id(entity, change.native_id)], fields]) if fields else None
+        return (
+            self._model(entity, self._options.read, [[_id(entity, change.native_id)], fields])
+            if fields
+            else None
+        )
 
     def create(self, entity: EntityMap, change: Change) -> Request:
         record = self._outgoing(entity, change.record, {})
@@ -125,9 +131,11 @@ class JsonRpcWire:
         record = self._outgoing(entity, change.record, rows)
         key = _id(entity, change.native_id)
         lock = self._options.lock_context
-        context = {} if lock is None or change.version is None else {
-            lock: {f"{entity.spec.resource},{key}": change.version}
-        }
+        context = (
+            {}
+            if lock is None or change.version is None
+            else {lock: {f"{entity.spec.resource},{key}": change.version}}
+        )
         return self._model(entity, self._options.update, [[key], record], context)
 
     def act(self, entity: EntityMap, change: Change) -> Request:
@@ -163,7 +171,8 @@ class JsonRpcWire:
             part = rest.pop(0)
             if isinstance(part, str) and part:
                 message = message or part
-                # What has a blank is a sentence; a name without one (the key of a warning) may stand before it.
+                # What has a blank is a sentence; a name without one (the key of a warning) may stand before
+                # it.
                 if " " in part:
                     message = part
                     break
@@ -221,10 +230,12 @@ class JsonRpcWire:
         out: Native = {}
         for name, value in record.items():
             if name in entity.lists and self._options.children == "commands":
-                ids = existing.get(name) or []
-                out[name] = _commands([_flat(row) for row in value], cast("list[int]", ids))
+                ids: list[int] = existing.get(name) or []
+                out[name] = _commands([_flat(row) for row in value], ids)
             elif name in self._rows_by and type(value) is dict:
-                out[name] = row_commands(_flat(cast("Native", value)), existing.get(name) or [], self._rows_by[name])
+                out[name] = row_commands(
+                    _flat(cast("Native", value)), existing.get(name) or [], self._rows_by[name]
+                )
             else:
                 out[name] = _flat_value(value)
         return out

@@ -1,6 +1,8 @@
-"""OData V4: entity sets, ``$filter``, server paging, ETags, bound actions, upsert by an alternate key, ``$batch``.
+"""OData V4: entity sets, ``$filter``, server paging, ETags, bound actions, upsert by an alternate key,
+``$batch``.
 
-Values in a body are what the mapping made of them; in a ``$filter`` a string is quoted, a date or an instant is not.
+Values in a body are what the mapping made of them; in a ``$filter`` a string is quoted, a date or an instant
+is not.
 """
 
 from __future__ import annotations
@@ -117,7 +119,9 @@ class OdataWire(NoReferences):
             return self._write("POST", entity.spec.resource, change, change.record)
         record = dict(change.record)
         key = record.pop(external.path)
-        return self._write("PATCH", f"{entity.spec.resource}({external.path}={_literal(key)})", change, record)
+        return self._write(
+            "PATCH", f"{entity.spec.resource}({external.path}={_literal(key)})", change, record
+        )
 
     def update(self, entity: EntityMap, change: Change, prepared: Reply | None) -> Request:
         return self._write(self._options.update_method, _one(entity, change.native_id), change, change.record)
@@ -155,7 +159,8 @@ class OdataWire(NoReferences):
         raise Misconfigured("a session is not known to protocol odata; use basic or bearer")
 
     def batch(self, groups: Sequence[Sequence[Request]]) -> Request:
-        """One request for many writes; each group is done as a whole or not at all. Ids are ``group.part``."""
+        """One request for many writes; each group is done as a whole or not at all. Ids are
+        ``group.part``."""
         requests = [
             {
                 "id": f"{g}.{p}",
@@ -176,8 +181,8 @@ class OdataWire(NoReferences):
         )
 
     def batched(self, groups: Sequence[Sequence[Request]], reply: Reply) -> list[list[Part]]:
-        """The parts of each group. A group is done only if ``done`` says so: products answer 201 to parts of a
-        group that was rolled back."""
+        """The parts of each group. A group is done only if ``done`` says so: products answer 201 to parts of
+        a group that was rolled back."""
         answers = at(json_body.decode(reply.content), "responses")
         try:
             parts = {part.id: part for part in msgspec.convert(answers, list[Part])}

@@ -1,11 +1,12 @@
 """Related records as JSON-RPC servers keep them, and as a mapping wants to name them; pure.
 
-*Relations*: a field that holds the id of one other record. The mapping names the other record by what it carries
-(``currency.code``, ``company.party.code``), and ``references`` says what to search for before a write.
+*Relations*: a field that holds the id of one other record. The mapping names the other record by what it
+carries (``currency.code``, ``company.party.code``), and ``references`` says what to search for before a
+write.
 
 *Rows*: a list of small records of which the mapping names single ones, such as the e-mail address among the
-contact mechanisms. ``contact.email.value`` is the field ``value`` of the row whose naming fields read ``email``.
-Rows that the mapping does not name are left alone.
+contact mechanisms. ``contact.email.value`` is the field ``value`` of the row whose naming fields read
+``email``. Rows that the mapping does not name are left alone.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def gathered(record: Native, rows: Rows) -> Native:
 
 
 def row_commands(value: Native, existing: Sequence[Any], by: Sequence[str]) -> list[list[Any]]:
-    """What makes the named rows read like ``value``: rows that are there are changed, or deleted when emptied."""
+    """What makes the named rows read like ``value``: rows that are there are changed, or deleted when
+    emptied."""
     if not by:
         return [["write", [existing[0]], value]] if existing else [["create", [value]]]
     there: dict[str, Any] = {}
@@ -73,7 +75,8 @@ def row_commands(value: Native, existing: Sequence[Any], by: Sequence[str]) -> l
 
 
 def references(record: Native, relations: Mapping[str, str], above: str = "") -> Iterator[Reference]:
-    """One for each relation that the record names by what it carries; a relation named by nothing is emptied."""
+    """One for each relation that the record names by what it carries; a relation named by nothing is
+    emptied."""
     for name, value in record.items():
         path = above + name
         if type(value) is list:
@@ -88,7 +91,11 @@ def references(record: Native, relations: Mapping[str, str], above: str = "") ->
                 continue
             conditions = tuple(_conditions(inner, ""))
             if any(part is not None for _, part in conditions):
-                yield Reference(resource=model, conditions=conditions, holder=record, name=name, path=path)
+                # A message is about the field that did the naming, such as ``company.code`` for ``company``.
+                named_by = f"{path}.{conditions[0][0]}"
+                yield Reference(
+                    resource=model, conditions=conditions, holder=record, name=name, path=named_by
+                )
             else:
                 record[name] = None
 

@@ -1,4 +1,5 @@
-"""REST: a record lies at ``resource/key``; bodies are JSON or XML; names of parameters come from the profile."""
+"""REST: a record lies at ``resource/key``; bodies are JSON or XML; names of parameters come from the
+profile."""
 
 from __future__ import annotations
 

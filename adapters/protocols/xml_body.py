@@ -1,7 +1,8 @@
-"""XML bodies as plain dicts: an element with children is a dict, a repeated child is a list, a leaf is its text.
+"""XML bodies as plain dicts: an element with children is a dict, a repeated child is a list, a leaf is its
+text.
 
-Attributes are ``@name``. Namespaces are dropped when reading. The answer of a system is untrusted: no document
-type, no entities, nothing fetched, and lxml's own limits on depth and size stay on.
+Attributes are ``@name``. Namespaces are dropped when reading. The answer of a system is untrusted: no
+document type, no entities, nothing fetched, and lxml's own limits on depth and size stay on.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def _value(element: Any) -> Any:
         if element.text and element.text.strip():
             leaf["#text"] = element.text
         return leaf
-    found: dict[str, Any] = {f"@{_local(name)}": text for name, text in attributes.items()} if attributes else {}
+    found: dict[str, Any] = (
+        {f"@{_local(name)}": text for name, text in attributes.items()} if attributes else {}
+    )
     for child in element:
         tag = child.tag
         if type(tag) is not str or tag[0] == "{":

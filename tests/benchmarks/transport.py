@@ -1,6 +1,6 @@
 """CPU per call of each carrier: one JSON GET of 1.2 kB over kept connections, 16 at a time.
 
-The server is a process of its own, so that the figure is the client's alone. Prints a table; never a timed test.
+The server is a process of its own, so that the figure is the client's alone. Prints a table.
 ``python -m tests.benchmarks.transport [calls]``
 """
 

@@ -74,10 +74,24 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "payment_terms_days": 14,
         "rate_card": [{"role": "Consultant", "rate": eur("150.00"), "unit": "hour"}],
         "milestones": [
-            {"code": "M1", "name": "Design", "amount": eur("40000.00"), "due_date": "2026-03-01", "state": "open"},
-            {"code": "M2", "name": "Build", "amount": eur("60000.00"), "due_date": "2026-09-01", "state": "open"},
+            {
+                "code": "M1",
+                "name": "Design",
+                "amount": eur("40000.00"),
+                "due_date": "2026-03-01",
+                "state": "open",
+            },
+            {
+                "code": "M2",
+                "name": "Build",
+                "amount": eur("60000.00"),
+                "due_date": "2026-09-01",
+                "state": "open",
+            },
         ],
-        "billing_schedule": [{"due_date": "2026-03-31", "amount": eur("40000.00"), "description": "after M1"}],
+        "billing_schedule": [
+            {"due_date": "2026-03-31", "amount": eur("40000.00"), "description": "after M1"}
+        ],
         "revenue_method": "percentage",
         "document_ref": "doc-1",
         "custom_fields": {},

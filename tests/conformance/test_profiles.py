@@ -53,7 +53,8 @@ def _sample(entity_map: EntityMap, entity: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "entity"), PAIRS)
 def test_expect_is_where_a_round_trip_comes_to_rest(name: str, entity: str) -> None:
-    """What was lost once is not lost again: expect(expect(x)) == expect(x), and it holds only mapped fields."""
+    """What was lost once is not lost again: expect(expect(x)) == expect(x), and it holds only mapped
+    fields."""
     entity_map = EntityMap(load(name), entity)
     once = entity_map.expect(_sample(entity_map, entity))
     assert entity_map.expect(once) == once

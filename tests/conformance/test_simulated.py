@@ -90,7 +90,9 @@ async def test_the_life_of_a_record(adapter: Adapter, entity: str) -> None:
 
     change = CHANGES[entity]
     updated = await adapter.update(
-        made.write(entity, change, f"op_{entity}_update", native_id=native_id, native_version=found.native_version)
+        made.write(
+            entity, change, f"op_{entity}_update", native_id=native_id, native_version=found.native_version
+        )
     )
     after = await adapter.fetch(entity, native_id)
     assert alike({n: after.fields[n] for n in change}) == alike(adapter.expect(entity, change))
@@ -107,7 +109,11 @@ async def test_the_life_of_a_record(adapter: Adapter, entity: str) -> None:
         )
     )  # fmt: skip
     last = await adapter.fetch(entity, native_id)
-    assert (moved.native_id, last.fields["state"], last.marker) == (native_id, STATES[entity], f"op_{entity}_move")
+    assert (moved.native_id, last.fields["state"], last.marker) == (
+        native_id,
+        STATES[entity],
+        f"op_{entity}_move",
+    )
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -119,7 +125,8 @@ async def test_a_missing_record_is_not_found(adapter: Adapter, entity: str) -> N
 
 @pytest.mark.parametrize("entity", REFUSED)
 async def test_a_refusal_names_the_canonical_field(adapter: Adapter, entity: str) -> None:
-    """A reference to nobody is refused with the field in our words and the system's code; nothing is stored."""
+    """A reference to nobody is refused with the field in our words and the system's code; nothing is
+    stored."""
     made = Made(adapter)
     await made.upto(ENTITIES[ENTITIES.index(entity) - 1])
     field = REFUSED[entity]
@@ -143,7 +150,9 @@ async def test_a_refusal_inside_a_line_names_the_line_field(adapter: Adapter) ->
     assert caught.value.field == "lines[].project_id"
 
 
-async def test_what_the_product_cannot_hold_is_refused_before_it_is_sent(adapter: Adapter, sandbox: Sandbox) -> None:
+async def test_what_the_product_cannot_hold_is_refused_before_it_is_sent(
+    adapter: Adapter, sandbox: Sandbox
+) -> None:
     """A word that the code table lacks never leaves us; the error names its path."""
     made = Made(adapter)
     await made.upto("project")
@@ -168,7 +177,7 @@ async def test_pages_hold_every_record_once(adapter: Adapter, entity: str, limit
             break
         assert len(seen) < 10_000
     async with httpx.AsyncClient() as client:
-        url = (await _stats_url(adapter))
+        url = await _stats_url(adapter)
         records = (await client.get(url)).json()["records"]
     assert len(seen) == len(set(seen)) == records[entity]
 
@@ -182,11 +191,17 @@ async def test_search_filters_by_canonical_values(adapter: Adapter) -> None:
     """Conditions are asked for in canonical words and codes; several values mean any of them."""
     made = Made(adapter)
     await made.upto("time_entry")
-    page = await adapter.search("time_entry", Query(where={"project_id": made.ids["project"], "state": "draft"}))
+    page = await adapter.search(
+        "time_entry", Query(where={"project_id": made.ids["project"], "state": "draft"})
+    )
     assert [found.native_id for found in page.items] == [made.ids["time_entry"]]
-    none = await adapter.search("time_entry", Query(where={"project_id": made.ids["project"], "state": "posted"}))
+    none = await adapter.search(
+        "time_entry", Query(where={"project_id": made.ids["project"], "state": "posted"})
+    )
     assert none.items == ()
-    any_of = Query(where={"project_id": made.ids["project"], "state": ("posted", "draft"), "date": "2026-11-20"})
+    any_of = Query(
+        where={"project_id": made.ids["project"], "state": ("posted", "draft"), "date": "2026-11-20"}
+    )
     assert len((await adapter.search("time_entry", any_of)).items) == 1
 
 
@@ -203,7 +218,8 @@ async def test_search_by_change_time_includes_its_moment(adapter: Adapter) -> No
 
 
 async def test_every_seeded_record_can_be_read(adapter: Adapter) -> None:
-    """The mapping understands all that the system holds, not only what we wrote; and it would survive a write."""
+    """The mapping understands all that the system holds, not only what we wrote; and it would survive a
+    write."""
     for entity in ENTITIES:
         cursor: str | None = None
         while True:
@@ -215,7 +231,8 @@ async def test_every_seeded_record_can_be_read(adapter: Adapter) -> None:
 
 
 async def test_idempotency_is_what_the_profile_says(adapter: Adapter) -> None:
-    """Class B makes one record of two creates with the same external id; class D makes two, both found by marker."""
+    """Class B makes one record of two creates with the same external id; class D makes two, both found by
+    marker."""
     made = Made(adapter)
     fields = dict(SAMPLES["customer"])
     for _ in range(2):

@@ -175,9 +175,12 @@ def profile(name: str) -> Profile:
     return parse(PROFILES[name], file=f"{name}.toml")
 
 
-def system(name: str, auth: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None) -> Adapter:
+def system(
+    name: str, auth: Mapping[str, Any] | None = None, options: Mapping[str, Any] | None = None
+) -> Adapter:
     """Over httpx's own transport, which pytest-httpx intercepts."""
-    return open_adapter("legacy", profile(name), BASE, auth, options or {"database": "erp"}, transport="httpcore")
+    given = options or {"database": "erp"}
+    return open_adapter("legacy", profile(name), BASE, auth, given, transport="httpcore")
 
 
 def eur(amount: str) -> dict[str, str]:
@@ -185,4 +188,6 @@ def eur(amount: str) -> dict[str, str]:
 
 
 def write(entity: str, fields: dict[str, Any], **more: Any) -> Write:
-    return Write(entity=entity, marker="op_0192f0aa", external_id=f"{entity[:3]}_0192f0bb", fields=fields, **more)
+    return Write(
+        entity=entity, marker="op_0192f0aa", external_id=f"{entity[:3]}_0192f0bb", fields=fields, **more
+    )

@@ -1,7 +1,7 @@
 """What each carrier says when a system misbehaves, and how often the system got the request.
 
-The class of the error decides whether an invoice is sent again, so the matrix runs over every carrier shipped,
-against a raw server that counts requests.
+The class of the error decides whether an invoice is sent again, so the matrix runs over every carrier
+shipped, against a raw server that counts requests.
 """
 
 from __future__ import annotations
@@ -43,7 +43,12 @@ class RawServer:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next(
-                    (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line), 0
+                    (
+                        int(line.split(b":")[1])
+                        for line in head.lower().split(b"\r\n")
+                        if b"content-length" in line
+                    ),
+                    0,
                 )
                 await reader.readexactly(length)
                 self.requests += 1
@@ -158,20 +163,23 @@ class Fault(NamedTuple):
     requests: int = 1
 
 
+PROTOCOL, TIMEOUT = (httpx.RemoteProtocolError,), (httpx.ReadTimeout,)
+BROKEN = (httpx.ReadError, httpx.RemoteProtocolError)
+
 # fmt: off
 FAULTS = {
-    #                        method  what the server does  what the carrier says                        what it means
-    "read then closed":      Fault("POST", close,          (httpx.RemoteProtocolError,),                OutcomeUnknown),
-    "read then reset":       Fault("POST", rst,            (httpx.ReadError, httpx.RemoteProtocolError), OutcomeUnknown),
-    "read timeout":          Fault("POST", hang,           (httpx.ReadTimeout,),                        OutcomeUnknown),
-    "garbage":               Fault("POST", garbage,        (httpx.RemoteProtocolError,),                OutcomeUnknown),
-    "half an answer":        Fault("POST", half,           (httpx.RemoteProtocolError,),                OutcomeUnknown),
-    "half, then reset":      Fault("POST", half_then_rst,  (httpx.ReadError, httpx.RemoteProtocolError), OutcomeUnknown),
-    "half, then silence":    Fault("POST", half_then_hang, (httpx.ReadTimeout,),                        OutcomeUnknown),
-    "byte by byte":          Fault("POST", drip,           (httpx.ReadTimeout,),                        OutcomeUnknown),
-    "endless answer":        Fault("POST", flood,          (httpx.RemoteProtocolError, httpx.ReadTimeout), OutcomeUnknown),
-    "GET read then closed":  Fault("GET",  close,          (httpx.RemoteProtocolError,),                OutcomeUnknown),
-    "GET read then reset":   Fault("GET",  rst,            (httpx.ReadError, httpx.RemoteProtocolError), OutcomeUnknown),
+    #                        method  the server      the carrier says      what it means
+    "read then closed":      Fault("POST", close,          PROTOCOL,           OutcomeUnknown),
+    "read then reset":       Fault("POST", rst,            BROKEN,             OutcomeUnknown),
+    "read timeout":          Fault("POST", hang,           TIMEOUT,            OutcomeUnknown),
+    "garbage":               Fault("POST", garbage,        PROTOCOL,           OutcomeUnknown),
+    "half an answer":        Fault("POST", half,           PROTOCOL,           OutcomeUnknown),
+    "half, then reset":      Fault("POST", half_then_rst,  BROKEN,             OutcomeUnknown),
+    "half, then silence":    Fault("POST", half_then_hang, TIMEOUT,            OutcomeUnknown),
+    "byte by byte":          Fault("POST", drip,           TIMEOUT,            OutcomeUnknown),
+    "endless answer":        Fault("POST", flood,          PROTOCOL + TIMEOUT, OutcomeUnknown),
+    "GET read then closed":  Fault("GET",  close,          PROTOCOL,           OutcomeUnknown),
+    "GET read then reset":   Fault("GET",  rst,            BROKEN,             OutcomeUnknown),
 }
 # fmt: on
 
@@ -183,7 +191,8 @@ def request(method: str, url: str) -> Request:
 @pytest.mark.parametrize("kind", CARRIERS)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 async def test_a_request_that_was_read_is_never_called_unsent(kind: str, fault: Fault) -> None:
-    """Once the server has read a request, its outcome is unknown, and the carrier has sent it exactly once."""
+    """Once the server has read a request, its outcome is unknown, and the carrier has sent it exactly
+    once."""
     async with raw_server(fault.behave) as (server, url):
         under_test = carrier(kind, LIMITS)
         with pytest.raises(fault.error) as caught:
@@ -196,7 +205,8 @@ async def test_a_request_that_was_read_is_never_called_unsent(kind: str, fault: 
 @pytest.mark.parametrize("kind", CARRIERS)
 @pytest.mark.parametrize("method", ["POST", "GET"])
 async def test_a_kept_connection_that_breaks_leaves_the_outcome_open(kind: str, method: str) -> None:
-    """A request on a kept connection may have been read before it broke: it is not repeated, nor called unsent."""
+    """A request on a kept connection may have been read before it broke: it is not repeated, nor called
+    unsent."""
 
     async def once(server: RawServer, writer: asyncio.StreamWriter) -> bool:
         if server.requests > 1:
@@ -289,7 +299,8 @@ async def test_a_redirect_is_an_answer_and_not_followed(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CARRIERS)
 async def test_nothing_is_sent_that_was_not_asked_for(kind: str) -> None:
-    """No cookie of an earlier answer, no user agent, no accepted encodings: only what the protocol put there."""
+    """No cookie of an earlier answer, no user agent, no accepted encodings: only what the protocol put
+    there."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

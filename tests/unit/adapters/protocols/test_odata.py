@@ -33,16 +33,20 @@ NATIVE = {
 
 
 async def test_fetch_reads_a_record_with_its_exact_amounts(httpx_mock: HTTPXMock) -> None:
-    """Numbers stay decimal, whatever a float would make of them; version, marker and external id come along."""
+    """Numbers stay decimal, whatever a float would make of them; version, marker and external id come
+    along."""
     httpx_mock.add_response(
-        url=f"{BASE}/Invoices('O''Brien%2F1')", content=json.dumps(NATIVE).replace("119.1,", "119.10,").encode()
+        url=f"{BASE}/Invoices('O''Brien%2F1')",
+        content=json.dumps(NATIVE).replace("119.1,", "119.10,").encode(),
     )
     found = await system("odata").fetch("invoice", "O'Brien/1")
     assert found.native_id == "I7"
     assert (found.native_version, found.marker, found.external_id) == ('W/"3"', "op_1", "inv_1")
     assert found.modified_at == datetime(2026, 11, 20, 10, 0, 0, 500_000, tzinfo=UTC)
     assert found.fields["total"] == eur("119.10")
-    assert found.fields["lines"] == [{"number": 1, "quantity": "1.5", "amount": eur("119.10"), "tax_code": "S"}]
+    assert found.fields["lines"] == [
+        {"number": 1, "quantity": "1.5", "amount": eur("119.10"), "tax_code": "S"}
+    ]
     assert found.fields["note"] is None
 
 
@@ -60,15 +64,17 @@ async def test_search_spells_its_filter(httpx_mock: HTTPXMock) -> None:
     (sent,) = httpx_mock.get_requests()
     assert dict(sent.url.params) == {
         "$top": "20",
-        "$filter": "CustomerNo eq 'O''B' and (Status eq 'Draft' or Status eq 'Posted') and IssueDate eq 2026-11-20"
-        " and ModifiedAt ge 2026-11-01T00:00:00.000000Z",
+        "$filter": "CustomerNo eq 'O''B' and (Status eq 'Draft' or Status eq 'Posted')"
+        " and IssueDate eq 2026-11-20 and ModifiedAt ge 2026-11-01T00:00:00.000000Z",
     }
 
 
 @pytest.mark.parametrize(("limit", "after"), [(3, None), (2, "2")], ids=["the set ends", "our window ends"])
-async def test_search_follows_the_servers_own_pages(httpx_mock: HTTPXMock, limit: int, after: str | None) -> None:
-    """The service cuts our window into pages of its own; behind the last of them there is more only if the window
-    was filled."""
+async def test_search_follows_the_servers_own_pages(
+    httpx_mock: HTTPXMock, limit: int, after: str | None
+) -> None:
+    """The service cuts our window into pages of its own; behind the last of them there is more only if the
+    window was filled."""
     httpx_mock.add_response(
         url=httpx.URL(f"{BASE}/Invoices", params={"$top": str(limit)}),
         json={"value": [NATIVE], "@odata.nextLink": "Invoices?$skiptoken=x"},
@@ -85,7 +91,9 @@ async def test_search_follows_the_servers_own_pages(httpx_mock: HTTPXMock, limit
         assert (last.items, last.next_cursor) == ((), None)
 
 
-@pytest.mark.parametrize("link", ["http://elsewhere.test/Invoices", "//elsewhere.test/x", "http://erp.testing/x", 7])
+@pytest.mark.parametrize(
+    "link", ["http://elsewhere.test/Invoices", "//elsewhere.test/x", "http://erp.testing/x", 7]
+)
 async def test_a_next_link_never_leads_outside_the_system(httpx_mock: HTTPXMock, link: object) -> None:
     """Following it would hand our credentials to whoever wrote the link."""
     httpx_mock.add_response(json={"value": [], "@odata.nextLink": link})
@@ -94,7 +102,8 @@ async def test_a_next_link_never_leads_outside_the_system(httpx_mock: HTTPXMock,
 
 
 async def test_create_is_an_upsert_on_the_external_id(httpx_mock: HTTPXMock) -> None:
-    """Class B: sent twice it makes one record; the marker goes along, folded and rounded values as declared."""
+    """Class B: sent twice it makes one record; the marker goes along, folded and rounded values as
+    declared."""
     httpx_mock.add_response(json=NATIVE, status_code=201, headers={"ETag": 'W/"1"'})
     receipt = await system("odata").create(
         write(
@@ -132,7 +141,9 @@ async def test_create_is_an_upsert_on_the_external_id(httpx_mock: HTTPXMock) -> 
 
 
 @pytest.mark.parametrize(("version", "sent_version"), [('W/"3"', 'W/"3"'), (None, "*")])
-async def test_update_carries_its_condition(httpx_mock: HTTPXMock, version: str | None, sent_version: str) -> None:
+async def test_update_carries_its_condition(
+    httpx_mock: HTTPXMock, version: str | None, sent_version: str
+) -> None:
     """The last known version is the condition; without one the write says that it is unconditional."""
     httpx_mock.add_response(json=NATIVE)
     await system("odata").update(write("invoice", {"note": None}, native_id="I7", native_version=version))
@@ -160,7 +171,12 @@ async def test_transition(httpx_mock: HTTPXMock, state: str, method: str, path: 
 
 @pytest.mark.parametrize(
     ("status", "code", "error"),
-    [(422, "CustomerBlocked", Rejected), (404, "NotFound", NotFound), (412, "Stale", Conflict), (409, "Twin", Conflict)],
+    [
+        (422, "CustomerBlocked", Rejected),
+        (404, "NotFound", NotFound),
+        (412, "Stale", Conflict),
+        (409, "Twin", Conflict),
+    ],
 )
 async def test_a_refusal_keeps_the_systems_words(
     httpx_mock: HTTPXMock, status: int, code: str, error: type[Rejected]
@@ -168,7 +184,9 @@ async def test_a_refusal_keeps_the_systems_words(
     """Code, message and the canonical field, whatever the status."""
     httpx_mock.add_response(
         status_code=status,
-        json={"error": {"code": code, "message": "Line 2: <b>unknown</b>\n tax", "target": "Lines/1/TaxCode"}},
+        json={
+            "error": {"code": code, "message": "Line 2: <b>unknown</b>\n tax", "target": "Lines/1/TaxCode"}
+        },
     )
     with pytest.raises(error) as caught:
         await system("odata").update(write("invoice", {"note": "x"}, native_id="I7"))
@@ -182,7 +200,14 @@ async def test_a_refusal_keeps_the_systems_words(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<html>fine</html>", b'"text"', b"[]", b'{"Status": "Draft"}', b'{"InvoiceNo":"1","Status":"Elsewhere"}'],
+    [
+        b"",
+        b"<html>fine</html>",
+        b'"text"',
+        b"[]",
+        b'{"Status": "Draft"}',
+        b'{"InvoiceNo":"1","Status":"Elsewhere"}',
+    ],
     ids=["nothing", "html", "text", "list", "no key", "unknown code"],
 )
 async def test_a_success_that_cannot_be_read_is_no_success(httpx_mock: HTTPXMock, content: bytes) -> None:
@@ -195,7 +220,11 @@ async def test_a_success_that_cannot_be_read_is_no_success(httpx_mock: HTTPXMock
 def test_a_batch_group_is_done_only_if_every_part_is() -> None:
     """Products answer 201 to the first part of a group that was rolled back."""
     wire = OdataWire(profile("odata"), BASE, {})
-    parts = [Request(method="POST", url=f"{BASE}/Invoices", headers={"Content-Type": "x"}, content=b'{"Total":1.10}')] * 2
+    parts = [
+        Request(
+            method="POST", url=f"{BASE}/Invoices", headers={"Content-Type": "x"}, content=b'{"Total":1.10}'
+        )
+    ] * 2
     request = wire.batch([parts, parts[:1]])
     sent = json.loads(request.content or b"")["requests"]
     assert [(part["id"], part["atomicityGroup"], part["url"]) for part in sent] == [
@@ -203,6 +232,14 @@ def test_a_batch_group_is_done_only_if_every_part_is() -> None:
         ("0.1", "g0", "Invoices"),
         ("1.0", "g1", "Invoices"),
     ]
-    answer = {"responses": [{"id": "0.0", "status": 201}, {"id": "1.0", "status": 201}, {"id": "0.1", "status": 422}]}
-    groups = wire.batched([parts, parts[:1]], Reply(status=200, headers={}, content=json.dumps(answer).encode()))
+    answer = {
+        "responses": [
+            {"id": "0.0", "status": 201},
+            {"id": "1.0", "status": 201},
+            {"id": "0.1", "status": 422},
+        ]
+    }
+    groups = wire.batched(
+        [parts, parts[:1]], Reply(status=200, headers={}, content=json.dumps(answer).encode())
+    )
     assert [done(group) for group in groups] == [False, True]

@@ -22,7 +22,8 @@ XML = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 async def test_fetch_reads_xml(httpx_mock: HTTPXMock) -> None:
-    """Comma decimals, dotted dates and codes become canonical; an element that is missing is None, a list is []."""
+    """Comma decimals, dotted dates and codes become canonical; an element that is missing is None, a list is
+    []."""
     httpx_mock.add_response(url=f"{BASE}/Rechnungen/902", content=XML.encode())
     found = await system("rest_xml").fetch("invoice", "902")
     assert found.fields == {
@@ -41,7 +42,10 @@ async def test_create_writes_xml(httpx_mock: HTTPXMock) -> None:
     """Text is escaped, None and [] are elements without content, the marker is in the record."""
     httpx_mock.add_response(status_code=201, headers={"Location": "/Rechnungen/903"})
     receipt = await system("rest_xml").create(
-        write("invoice", {"currency": "EUR", "note": "a < b & c", "total": eur("1.50"), "issue_date": None, "lines": []})
+        write(
+            "invoice",
+            {"currency": "EUR", "note": "a < b & c", "total": eur("1.50"), "issue_date": None, "lines": []},
+        )
     )
     (sent,) = httpx_mock.get_requests()
     assert (sent.method, sent.url.path, sent.headers["Content-Type"]) == (
@@ -50,18 +54,24 @@ async def test_create_writes_xml(httpx_mock: HTTPXMock) -> None:
         "application/xml; charset=utf-8",
     )
     assert sent.content.decode() == (
-        '<?xml version="1.0" encoding="UTF-8"?><Rechnung><Waehrung>EUR</Waehrung><Datum/><Brutto>1,50</Brutto>'
+        '<?xml version="1.0" encoding="UTF-8"?><Rechnung><Waehrung>EUR</Waehrung><Datum/>'
+        "<Brutto>1,50</Brutto>"
         "<Text>a &lt; b &amp; c</Text><Positionen></Positionen><Referenz>op_0192f0aa</Referenz></Rechnung>"
     )
     assert receipt.native_id == "903"
 
 
 async def test_search_pages_by_offset_and_total(httpx_mock: HTTPXMock) -> None:
-    """The cursor is the offset; the total says when it ends, so that a full last page is not followed by an empty one."""
+    """The cursor is the offset; the total says when it ends, so that a full last page is not followed by an
+    empty one."""
     page = f'<Liste Gesamt="2">{XML.partition("?>")[2].strip()}</Liste>'
     httpx_mock.add_response(content=page.encode(), is_reusable=True)
     adapter = system("rest_xml")
-    query = Query(where={"customer_id": ("1", "2"), "state": "draft"}, limit=1, updated_since=datetime(2026, 11, 1, tzinfo=UTC))
+    query = Query(
+        where={"customer_id": ("1", "2"), "state": "draft"},
+        limit=1,
+        updated_since=datetime(2026, 11, 1, tzinfo=UTC),
+    )
     first = await adapter.search("invoice", query)
     second = await adapter.search("invoice", Query(limit=1, cursor=first.next_cursor))
     assert (first.next_cursor, second.next_cursor) == ("1", None)
@@ -88,7 +98,8 @@ async def test_an_empty_list_is_an_empty_page(httpx_mock: HTTPXMock) -> None:
 async def test_errors_are_read_from_the_body(
     httpx_mock: HTTPXMock, code: str, field: str, error: type[Exception], canonical: str | None
 ) -> None:
-    """The code decides first (a record that is locked is no refusal), then the status; the field is canonical."""
+    """The code decides first (a record that is locked is no refusal), then the status; the field is
+    canonical."""
     body = f"<Fehler><Code>{code}</Code><Feld>{field}</Feld><Text>So nicht</Text></Fehler>"
     httpx_mock.add_response(status_code=422, content=body.encode())
     with pytest.raises(error) as caught:
@@ -120,14 +131,18 @@ def test_xml_keeps_white_space_inside_text() -> None:
     """Line breaks in a note survive the round trip; namespaces, attributes and nil are understood."""
     made = xml_body.encode("R", {"T": "a\n b", "L": [{"x": "1"}, {"x": None}], "B": True})
     assert xml_body.decode(made) == ("R", {"T": "a\n b", "L": [{"x": "1"}, {"x": None}], "B": "true"})
-    nil = b'<n:R xmlns:n="urn:x" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><n:T xsi:nil="true"/><n:A k="v">t</n:A></n:R>'
+    nil = (
+        b'<n:R xmlns:n="urn:x" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
+        b'<n:T xsi:nil="true"/><n:A k="v">t</n:A></n:R>'
+    )
     assert xml_body.decode(nil) == ("R", {"T": None, "A": {"@k": "v", "#text": "t"}})
     with pytest.raises(Broken):
         xml_body.decode(b"not xml")
 
 
 async def test_json_create_and_conditional_update(httpx_mock: HTTPXMock) -> None:
-    """Nested paths, an idempotency header that carries the marker, the ETag header as version and condition."""
+    """Nested paths, an idempotency header that carries the marker, the ETag header as version and
+    condition."""
     record = {"id": 5, "name": "Ulm AG", "code": "K-1", "address": {"city": "Ulm"}}
     httpx_mock.add_response(json=record, headers={"ETag": '"1"'}, is_reusable=True)
     adapter = system("rest_json")
@@ -144,7 +159,9 @@ async def test_json_create_and_conditional_update(httpx_mock: HTTPXMock) -> None
 
 async def test_json_pages_by_number(httpx_mock: HTTPXMock) -> None:
     """Without a total a full page is followed by another."""
-    httpx_mock.add_response(url=f"{BASE}/customers?per_page=1&page=1", json={"data": {"items": [{"id": 1, "name": "a"}]}})
+    httpx_mock.add_response(
+        url=f"{BASE}/customers?per_page=1&page=1", json={"data": {"items": [{"id": 1, "name": "a"}]}}
+    )
     httpx_mock.add_response(url=f"{BASE}/customers?per_page=1&page=2", json={"data": {"items": []}})
     adapter = system("rest_json")
     first = await adapter.search("customer", Query(limit=1))
