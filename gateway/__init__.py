@@ -5,3 +5,5 @@ Rooms, from the top of the import chain to its bottom: ``cli`` and ``app`` compo
 ``crosswalk`` join the two systems; ``access`` knows callers; ``ledger`` guarantees delivery; ``audit`` remembers
 who did what; ``routing`` and ``canonical`` are pure; ``database`` commits. ``adapters`` stands apart.
 """
+
+__version__ = "0.1.0"

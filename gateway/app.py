@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,14 @@ from adapters.build import open_adapter
 from adapters.contract import Adapter, Facts
 from adapters.errors import AdapterError, Misconfigured
 from adapters.profile import load as load_profile
+from gateway import __version__
 from gateway.access import Keys, instance_secret
 from gateway.canonical import ENTITIES
 from gateway.clock import Clock, SystemClock
-from gateway.compare import Comparer, StoredDiffs
-from gateway.console import console_router, docs_router
+from gateway.compare import Comparer
+from gateway.console.docs import docs_router
+from gateway.console.ports import StoredDiffs
+from gateway.console.router import console_router
 from gateway.database import Database, GroupCommit
 from gateway.database.migrate import at_head, upgrade
 from gateway.dispatch.adoption import Adoption
@@ -241,11 +243,11 @@ class Gateway:
         """The HTTP face of this process."""
         settings = self.settings
         return build(
-            version=version("twinrun"),
+            version=__version__,
             keys=self.keys,
             secret=self.secret,
             ids=self.ids,
-            registry=self.metrics.registry,
+            metrics=self.metrics,
             executor=self.executor,
             reads=self.reads,
             operations=self.operations,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from litestar import Router
+from litestar import Request, Response, Router
 from litestar.exceptions import HTTPException
 
 from gateway.clock import Clock
@@ -53,9 +54,14 @@ def console_router(
         DiffPages(guard=guard, respond=respond, diffs=diffs, slices=slices, clock=clock, entities=entities),
         RecordPages(guard=guard, respond=respond, journey=journey),
     )
+
+    # A plain function: Litestar copies a router with all that it holds, and what a bound method holds is the gateway.
+    def refused(request: Request[Any, Any, Any], raised: Exception) -> Response[Any]:
+        return respond.refused(request, raised)
+
     return Router(
         path="/console",
         route_handlers=[assets.handler("/static"), *(handler for page in pages for handler in page.handlers())],
-        exception_handlers={GatewayError: respond.refused, HTTPException: respond.refused},
+        exception_handlers={GatewayError: refused, HTTPException: refused},
         include_in_schema=False,
     )

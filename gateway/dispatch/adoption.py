@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from adapters.contract import Adapter, Found
 from adapters.errors import AdapterError
@@ -122,6 +123,24 @@ def _exchange(
 ) -> Document:
     return translated(
         BY_NAME[entity_name],
-        {name: value for name, value in found.fields.items() if value is not None},
+        without_nulls(found.fields),
         lambda owner, native: known.get((adapter.name, owner, native)),
     )
+
+
+def without_nulls(fields: Mapping[str, Any]) -> Document:
+    """A document says nothing where there is nothing, inside an address as well as at the top."""
+    out: Document = {}
+    for name, value in fields.items():
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            inner = without_nulls(cast("dict[str, Any]", value))
+            if inner:
+                out[name] = inner
+        elif isinstance(value, list):
+            rows = cast("list[Any]", value)
+            out[name] = [without_nulls(row) if isinstance(row, dict) else row for row in rows]
+        else:
+            out[name] = value
+    return out

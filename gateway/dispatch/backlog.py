@@ -10,7 +10,7 @@ from gateway.audit import record as audited
 from gateway.database import Database
 from gateway.dispatch.claim import LATEST, MICROS, supersede
 from gateway.dispatch.operations import told_delivery
-from gateway.errors import CannotCancel, NotFoundHere
+from gateway.errors import CannotReplay, NotFoundHere
 from gateway.ledger import journal
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryEvent, DeliveryState, delivery_after
 from gateway.ledger.tables import delivery
@@ -107,20 +107,31 @@ class Deliveries:
 
         return await self._database.read(unit)
 
-    async def replay(self, delivery_id: str, actor: str) -> dict[str, Any]:
-        """Makes a parked mirror delivery ready again with the same marker. Raises NotFoundHere, and CannotCancel
+    async def replay(
+        self,
+        delivery_id: str,
+        actor: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> dict[str, Any]:
+        """Makes a parked mirror delivery ready again with the same marker. Raises NotFoundHere, and CannotReplay
         when it is not parked. One that a newer applied state has overtaken is marked so instead of being sent."""
 
         def unit(connection: Connection) -> dict[str, Any]:
             row = connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one_or_none()
-            if row is None:
+            if (
+                row is None
+                or (regions is not None and row.region not in regions)
+                or (entities is not None and row.entity not in entities)
+            ):
                 raise NotFoundHere(f"no delivery {delivery_id}")
             journal.records_for_update(connection, [row.record_id])
             key = (row.record_id, row.system)
             journal.lanes_for_update(connection, [key])
             row = connection.execute(select(delivery).where(delivery.c.id == delivery_id).with_for_update()).one()
             if row.state != DeliveryState.PARKED.value or row.role != "mirror":
-                raise CannotCancel(f"it is {row.state}; only a mirror's parked delivery can be replayed")
+                raise CannotReplay(f"it is {row.state}; only a mirror's parked delivery can be replayed")
             now = self._database.now(connection)
             newer = connection.execute(
                 select(func.count())

@@ -34,7 +34,11 @@ def present(
         created_at=from_micros(created_at),
         updated_at=from_micros(updated_at),
         external_refs={**external_refs, **native_ids},
-        document={name: value for name, value in document.items() if value is not None and name != "state"},
+        document={
+            name: document[name]
+            for name in ("custom_fields", *entity.fields.__struct_fields__)
+            if document.get(name) is not None
+        },
     )
 
 

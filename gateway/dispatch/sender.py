@@ -24,6 +24,7 @@ from adapters.errors import (
 from gateway.canonical import BY_NAME
 from gateway.clock import Clock
 from gateway.crosswalk.store import Link
+from gateway.dispatch.adoption import without_nulls
 from gateway.dispatch.claim import Claim
 from gateway.dispatch.command import Document
 from gateway.dispatch.outcome import Conclusion
@@ -208,14 +209,14 @@ class Sender:
         named = [(adapter.name, owner, native) for _, owner, native in references(entity, fields)]
         known = await self._records.canonical_ids(named)
         answered = translated(
-            entity, dict(fields), lambda owner, native: known.get((adapter.name, owner, native))
+            entity, without_nulls(fields), lambda owner, native: known.get((adapter.name, owner, native))
         )
         facts = adapter.facts(entity_name)
         return overlay(
             entity,
             image,
             answered,
-            mapped=facts.mapped & answered.keys(),
+            mapped=facts.mapped,
             expect=lambda document: adapter.expect(entity_name, document),
         )
 
