@@ -77,6 +77,9 @@ def test_null_is_absent_on_create(entity: Entity) -> None:
         ("customer", {"name": "   "}, {("/name", "format")}),
         ("customer", {"name": "a\x00b"}, {("/name", "format")}),
         ("customer", {"name": "a\n"}, {("/name", "format")}),
+        ("customer", {"name": "a\ufffe"}, {("/name", "format")}),
+        ("customer", {"phone": "\uffff"}, {("/phone", "format")}),
+        ("time_entry", {"note": "\ufffe"}, {("/note", "format")}),
         ("customer", {"name": "a\x85"}, {("/name", "format")}),
         ("customer", {"name": "x" * 256}, {("/name", "format")}),
         ("customer", {"currency": "XXX"}, {("/currency", "choice")}),
@@ -394,3 +397,11 @@ def test_decoding_leaves_no_trace() -> None:
     first.document["lines"].clear()
     first.document["custom_fields"]["x"] = 1
     assert decode_draft(BY_NAME["invoice"], body).document == expected
+
+
+def test_money_in_a_patch_is_held_to_its_currency_at_once() -> None:
+    """A whole amount with too many decimals is refused before the record is looked at."""
+    with pytest.raises(Malformed) as caught:
+        decode_patch(CUSTOMER, _bytes({"credit_limit": {"amount": "1.5", "currency": "JPY"}}))
+    assert [(e.pointer, e.code) for e in caught.value.errors] == [("/credit_limit/amount", "decimals")]
+    assert decode_patch(CUSTOMER, _bytes({"credit_limit": {"amount": "1.5"}}))
