@@ -9,18 +9,16 @@ float.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import (
-    ROUND_DOWN,
     ROUND_HALF_EVEN,
     ROUND_HALF_UP,
     Context,
     Decimal,
-    InvalidOperation,
-    localcontext,
 )
 from typing import Any, cast
 
@@ -35,9 +33,8 @@ Tell = Callable[[Any, Any, Rule], Parted | None]
 
 #: Arithmetic with more digits than any amount has, so that no sum and no difference ever rounds.
 EXACT = Context(prec=100)
-#: Powers of ten beyond which a text is not taken for a number: no ledger is that wide, and arithmetic stays
-#: exact.
-WIDEST = 40
+#: Decimal text. No ledger is wider, and within these bounds arithmetic is exact.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{0,40})?").fullmatch
 #: The largest offset from UTC in use, on both sides of the date line together.
 WIDEST_OFFSET = timedelta(hours=26)
 QUARTER = timedelta(minutes=15)
@@ -48,20 +45,13 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def number_of(value: Any) -> Decimal | None:
-    """``value`` as a finite Decimal, or None: a float, a boolean and any other thing is not a number here."""
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        return None
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        return None
-    if (
-        not number.is_finite()
-        or number.adjusted() > WIDEST
-        or cast("int", number.as_tuple().exponent) < -WIDEST
-    ):
-        return None
-    return number
+    """``value`` as a Decimal, or None: a float, a boolean, an exponent and any other thing is not a number
+    here."""
+    if type(value) is str:
+        return Decimal(value) if _NUMBER(value) else None
+    if type(value) is int:
+        return Decimal(value)
+    return None
 
 
 def tell_exact(control: Any, candidate: Any, rule: Rule) -> Parted | None:
@@ -69,9 +59,7 @@ def tell_exact(control: Any, candidate: Any, rule: Rule) -> Parted | None:
         if isinstance(control, list):
             return _lists(cast("list[Any]", control), cast("list[Any]", candidate))
         # Encoding keeps 1, 1.0 and true apart inside objects, which == would not.
-        if control == candidate and (
-            not isinstance(control, Mapping) or _encode(control) == _encode(candidate)
-        ):
+        if control == candidate and (not isinstance(control, dict) or _encode(control) == _encode(candidate)):
             return None
         if isinstance(control, str):
             return _texts(control, candidate), None
@@ -95,12 +83,12 @@ def tell_money(control: Any, candidate: Any, rule: Rule) -> Parted | None:
         return DifferenceClass.TYPE, None if known is None else _absolute(known)
     if left.currency != right.currency:
         return DifferenceClass.CURRENCY, _absolute(left)
-    with localcontext(EXACT):
-        apart = abs(left.amount - right.amount)
+    apart = EXACT.subtract(left.amount, right.amount).copy_abs()
     if apart <= rule.tolerance:
         return None
     minor = QUANTUM.get(left.currency, _CENT)
-    rounding = apart < minor or _is_rounded(left.amount, right.amount)
+    # Money is rounded to whole units or below its minor unit; a tenth more or less is just another amount.
+    rounding = apart < minor or _is_rounded(left.amount, right.amount, whole=True)
     kind = DifferenceClass.ROUNDING if rounding else DifferenceClass.AMOUNT
     return kind, Stake(amount=apart, currency=left.currency)
 
@@ -109,8 +97,7 @@ def tell_decimal(control: Any, candidate: Any, rule: Rule) -> Parted | None:
     left, right = number_of(control), number_of(candidate)
     if left is None or right is None:
         return DifferenceClass.TYPE, None
-    with localcontext(EXACT):
-        apart = abs(left - right)
+    apart = EXACT.subtract(left, right).copy_abs()
     if apart <= rule.tolerance:
         return None
     return DifferenceClass.ROUNDING if _is_rounded(left, right) else DifferenceClass.VALUE, None
@@ -168,7 +155,7 @@ TELL: Mapping[Compare, Tell] = {
 
 def money_of(value: Any) -> Stake | None:
     """``{"amount": …, "currency": …}`` with a real number and a currency, or None."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     fields = cast("Mapping[str, Any]", value)
     amount, currency = number_of(fields.get("amount")), fields.get("currency")
@@ -181,32 +168,30 @@ def stake_of(value: Any) -> Stake | None:
     """What is at stake when this whole value is missing on the other side: money itself, or a row's
     ``amount``."""
     money = money_of(value)
-    if money is None and isinstance(value, Mapping):
+    if money is None and isinstance(value, dict):
         money = money_of(cast("Mapping[str, Any]", value).get("amount"))
     return None if money is None else _absolute(money)
 
 
 def is_unresolved(value: Any) -> bool:
-    return isinstance(value, Mapping) and "unresolved" in value
+    return isinstance(value, dict) and "unresolved" in value
 
 
 def _absolute(money: Stake) -> Stake:
     return Stake(amount=money.amount.copy_abs(), currency=money.currency)
 
 
-def _is_rounded(left: Decimal, right: Decimal) -> bool:
-    """Whether the number with fewer decimals is what rounding or cutting makes of the other."""
+def _is_rounded(left: Decimal, right: Decimal, *, whole: bool = False) -> bool:
+    """Whether the number with fewer decimals is what rounding makes of the other; with ``whole``, only if it
+    has none."""
     places, others = _places(left), _places(right)
-    if places == others:
+    if places == others or (whole and min(places, others)):
         return False
     fine, coarse = (left, right) if places > others else (right, left)
     if not coarse:
         return False  # nothing where there was something is not a matter of decimals
     step = Decimal(1).scaleb(-min(places, others))
-    with localcontext(EXACT):
-        return any(
-            fine.quantize(step, mode) == coarse for mode in (ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_DOWN)
-        )
+    return any(fine.quantize(step, mode, EXACT) == coarse for mode in (ROUND_HALF_UP, ROUND_HALF_EVEN))
 
 
 def _places(number: Decimal) -> int:
