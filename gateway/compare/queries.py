@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 from gateway.compare import tables
 from gateway.compare.observation import Diff, FieldSummary, Sample, SliceSummary, Uncompared
 from gateway.compare.tolerance import EXACT
-from gateway.compare.verdict import Verdict
+from gateway.compare.verdict import Verdict, Why
 from gateway.database import from_micros
 
 #: Verdicts under which the two sides say the same in the end.
@@ -179,12 +179,12 @@ def _by_field(table: Table) -> tuple[Any, ...]:
 
 
 def _diff(row: dict[str, Any]) -> Diff:
-    return msgspec.convert(
-        {
-            **row,
-            "differences": _samples(cast("str", row["differences"])),
-            "not_compared": _names(cast("str", row["not_compared"])),
-            "money": _money(cast("str", row["money"])),
-        },
-        Diff,
-    )
+    fields = {
+        **row,
+        "verdict": Verdict(row["verdict"]),
+        "why": None if row["why"] is None else Why(row["why"]),
+        "differences": _samples(cast("str", row["differences"])),
+        "not_compared": _names(cast("str", row["not_compared"])),
+        "money": _money(cast("str", row["money"])),
+    }
+    return Diff(**fields)
