@@ -25,9 +25,7 @@ from msgspec.structs import replace
 from adapters.contract import Fields
 from adapters.errors import Misconfigured, Rejected
 from adapters.profile import Profile
-from adapters.values import Native, setter
-
-_ROWS = "[]."
+from adapters.values import ROWS, Native, setter
 
 
 class _Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +80,7 @@ class Installation:
         if constants is None:
             return
         for path, value in constants.of(fields, self._name):
-            rows, between, inner = path.partition(_ROWS)
+            rows, between, inner = path.partition(ROWS)
             if between:
                 for row in native.get(rows) or ():
                     setter(inner)(row, value)

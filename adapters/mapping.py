@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, cast
 from adapters.contract import Fields
 from adapters.profile import EntityProfile, FieldForm, Profile, as_form
 from adapters.values import (
+    ROWS,
+    Leaf,
     Native,
     Put,
     Read,
@@ -83,6 +85,7 @@ class EntityMap:
             _tree({n: f for n, f in ordered.items() if f.constant is None}), profile, _EXPECT
         )
         self._leaves = {n: leaf(f, profile) for n, f in forms.items() if f.path and not (f.each or f.first)}
+        self._copies = tuple(_row_copies(forms, self._leaves))
         self._suffixed = _suffixed_field(spec, forms)
         self._get_marker = getter(spec.marker.path) if spec.marker else None
         self._put_marker = setter(spec.marker.path) if spec.marker else None
@@ -104,6 +107,11 @@ class EntityMap:
     def encode(self, fields: Mapping[str, Any], *, creating: bool) -> Native:
         native: Native = {}
         (self._create if creating else self._update)(fields, native, native)
+        for name, write, rows, put in self._copies:
+            value = fields.get(name)
+            if value is not None:
+                for row in native.get(rows) or ():
+                    put(row, write(value))
         return native
 
     def expect(self, fields: Mapping[str, Any]) -> Fields:
@@ -198,6 +206,17 @@ def _sent_rows(form: FieldForm, *, on_create: bool) -> FieldForm:
         if getattr(form, part) is not None:
             form = replace(form, **{part: _sent(_nested(form), on_create=on_create)})
     return form
+
+
+def _row_copies(
+    forms: Mapping[str, FieldForm], leaves: Mapping[str, Leaf]
+) -> Iterator[tuple[str, Callable[[Any], Any], str, Callable[[Native, Any], None]]]:
+    """Fields of the record that the product wants in each row of a list, too: (field, write, list, put)."""
+    for name, form in forms.items():
+        for path in form.also:
+            rows, _, inner = path.partition(ROWS)
+            if inner:
+                yield name, leaves[name].write, rows, setter(inner)
 
 
 def _tree(forms: Mapping[str, FieldForm]) -> Tree:
@@ -438,9 +457,9 @@ def _reverse(
     forms: Mapping[str, FieldForm], native: str = "", canonical: str = ""
 ) -> Iterator[tuple[str, str]]:
     for name, form in forms.items():
-        for path in (form.path, form.amount, form.currency):
+        for path in (form.path, form.amount, form.currency, *form.also):
             if path is not None and not path.startswith("/"):
-                yield native + path, canonical + name
+                yield native + path.replace(ROWS, "."), canonical + name
                 # XML has an element for the list and one for a row; an error may leave the row out.
                 wrapper, _, row = path.rpartition(".")
                 if wrapper and row and form.each:

@@ -123,7 +123,7 @@ class FieldForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     default: Any = None  #: the canonical value that stands for an empty native one, in both directions
     empty: Any = None  #: what is sent for ``None``
     prefix: str = ""  #: text that stands before the value in the native form, such as ``project.work,``
-    also: list[str] = []  #: further native paths that take the same value; never read
+    also: list[str] = []  #: native paths that take the same value (``lines[].x``: in each row); never read
     each: dict[str, str | FieldForm] | None = None  #: ``path`` is a list of objects with these fields
     #: ``path`` is a list whose first object is this canonical object
     first: dict[str, str | FieldForm] | None = None
@@ -303,6 +303,8 @@ def _field_faults(
             yield here, "money needs exactly one of `currency` and `fixed_currency`"
         if form.amount is None and (form.currency or form.fixed_currency):
             yield here, "`currency` goes with `amount`; a field that is a currency code is a plain path"
+        if form.also and form.path is None:
+            yield here, "`also` goes with `path`"
         if form.convert not in CONVERTERS:
             yield f"{here}.convert", f"no converter {form.convert!r}; there are: {', '.join(CONVERTERS)}"
         if isinstance(form.values, str) and form.values not in profile.values:

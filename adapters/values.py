@@ -14,6 +14,8 @@ from adapters.converters import CONVERTERS, READS_EMPTY
 from adapters.profile import FieldForm, Profile
 
 Native = dict[str, Any]
+#: In a native path: for each row of the list before it.
+ROWS = "[]."
 #: (record, root record) -> canonical value
 Read = Callable[[Native, Native], Any]
 #: (canonical value, record that is being made, root record that is being made)
@@ -224,8 +226,9 @@ def _text_read(get: Callable[[Native], Any], read: Callable[[Any], Any], default
 def scalar_put(form: FieldForm, profile: Profile) -> Put:
     assert form.path is not None
     put, write, default, empty = setter(form.path), leaf(form, profile).write, form.default, form.empty
-    if form.also:
-        return _put_each([put, *map(setter, form.also)], write, default, empty)
+    also = [setter(path) for path in form.also if ROWS not in path]
+    if also:
+        return _put_each([put, *also], write, default, empty)
     if len(parts_of(form.path)) == 1:
         key = form.path
 

@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.systems import databases
+from tests.systems.databases import sqlite_journal as sqlite_journal
 from tests.systems.tryton60.home import CannotInstall, Home, home
 from tests.systems.tryton60.server import Tryton
 
@@ -69,6 +71,28 @@ def tryton_alone(tryton_home: Home, tmp_path: Path) -> Iterator[Tryton]:
         yield run
     finally:
         run.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[str]:
+    """A PostgreSQL database with this version's tables, made once a session."""
+    try:
+        yield from databases.template()
+    except databases.NoServer as cause:
+        leave_out("PostgreSQL", cause)
+
+
+@pytest.fixture
+def postgres_journal(postgres_template: str) -> Iterator[str]:
+    """The address of a PostgreSQL journal of the test's own."""
+    yield from databases.clone(postgres_template)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def journal(request: pytest.FixtureRequest) -> str:
+    """The address of an empty journal, once on each database."""
+    name = "sqlite_journal" if request.param == "sqlite" else "postgres_journal"
+    return request.getfixturevalue(name)
 
 
 def _times(config: pytest.Config) -> list[str]:

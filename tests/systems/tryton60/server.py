@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tests.systems.tryton60.home import DATABASE, CannotInstall, Home, configure
 from tests.systems.tryton60.look import Look
 
 PORTS = range(8800, 8900)
+_SESSIONS = "FROM ir_session WHERE create_uid = (SELECT id FROM res_user WHERE login = ?)"
 READY_DEADLINE_S = 120.0  #: measured: 1 s on a quiet machine
 
 
@@ -47,13 +49,16 @@ class Tryton:
     def seed(self) -> dict[str, Any]:
         return self.home.seed
 
+    @property
+    def _database(self) -> Path:
+        return self.folder / f"{DATABASE}.sqlite"
+
     def start(self) -> None:
         """Start on a free port (again: on the same one, with the same database); return when it answers."""
         began = time.monotonic()
-        database = self.folder / f"{DATABASE}.sqlite"
-        if not database.exists():
+        if not self._database.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.home.template / database.name, database)
+            shutil.copyfile(self.home.template / self._database.name, self._database)
         for port in [self.port] if self.port else _free_ports():
             configure(self.folder, port=port, session_timeout_s=self.session_timeout_s)
             with (self.folder / "server.log").open("ab") as log:
@@ -125,6 +130,18 @@ class Tryton:
             if self.running:
                 self._process.send_signal(signal.SIGCONT)
 
+    def sessions(self) -> int:
+        """How many sessions the gateway's user has, as the database has them."""
+        return self._in_database(f"SELECT count(*) {_SESSIONS}")[0][0]
+
+    def end_sessions(self) -> None:
+        """All sessions of the gateway's user end, as after a long idle time: the next call is not let in."""
+        self._in_database(f"DELETE {_SESSIONS}")
+
+    def _in_database(self, statement: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(self._database, timeout=10)) as connection, connection:
+            return connection.execute(statement, [self.seed["gateway"]["login"]]).fetchall()
+
     def look(self) -> Look:
         """An administrator's own session, which knows nothing of the adapter."""
         return Look(self.base_url)
@@ -151,7 +168,10 @@ class Tryton:
                         "journal": seed["revenue_journal"],
                         "payment_term": seed["payment_term"],
                         "by_legal_entity": {
-                            code: {"account": company["receivable"], "lines[].account": company["revenue"]}
+                            code: {
+                                "account": company["receivable"],
+                                "lines[].account": company["revenue"],
+                            }
                             for code, company in companies.items()
                         },
                     },
