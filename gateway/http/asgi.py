@@ -10,7 +10,6 @@ import msgspec
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
-from prometheus_client import CollectorRegistry
 
 from gateway import errors
 from gateway.access import Cursors, Keys
@@ -42,6 +41,7 @@ from gateway.http.route import Gives, Route
 from gateway.http.schemas import components
 from gateway.http.serve import ALWAYS, Rim, instance
 from gateway.ids import Ids
+from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def build(
     keys: Keys,
     secret: bytes,
     ids: Ids,
-    registry: CollectorRegistry,
+    metrics: Metrics,
     executor: ExecutorPort,
     reads: ReadsPort,
     operations: OperationsPort,
@@ -102,7 +102,7 @@ def build(
     sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)
-    health = Health(database=database_ready, systems=systems_state, slices=slices, registry=registry)
+    health = Health(database=database_ready, systems=systems_state, slices=slices, registry=metrics.registry)
 
     def table(regions: tuple[str, ...]) -> tuple[Route, ...]:
         return (
@@ -117,7 +117,7 @@ def build(
         )
 
     described = Described(slices, version, table)
-    rim = Rim(keys=keys, ids=ids, body_limit=body_limit, registry=registry)
+    rim = Rim(keys=keys, ids=ids, body_limit=body_limit, metrics=metrics)
     return Litestar(
         route_handlers=[*rim.handlers(described.routes(slices.regions())), *handlers],
         exception_handlers={HTTPException: refused, GatewayError: refused, Exception: refused},

@@ -14,7 +14,6 @@ from typing import Any
 
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import HTTPScope, Receive, Scope, Send
-from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.access import Keys
 from gateway.errors import GatewayError, MethodNotAllowed, RouteNotFound
@@ -25,6 +24,7 @@ from gateway.http.match import Paths
 from gateway.http.reply import Reply
 from gateway.http.route import Route
 from gateway.ids import Ids
+from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +37,18 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
 )
 #: Everything under these is ours to route; the other paths are single ones.
 MOUNTS = ("/v1", "/admin/v1")
-_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Rim:
     """Makes ASGI handlers of routes."""
 
-    def __init__(self, *, keys: Keys, ids: Ids, body_limit: int, registry: CollectorRegistry) -> None:
+    def __init__(self, *, keys: Keys, ids: Ids, body_limit: int, metrics: Metrics) -> None:
         self._keys = keys
         self._ids = ids
         self._body_limit = body_limit
-        self._count = Counter(
-            "twinrun_http_requests", "Requests answered", ("route", "status"), registry=registry
-        )
-        self._seconds = Histogram(
-            "twinrun_http_seconds", "Time to the answer", ("route",), registry=registry, buckets=_BUCKETS
-        )
-        self._counted: dict[tuple[str, int], Any] = {}
-        self._timed: dict[str, Any] = {}
+        self._metrics = metrics
+        self._counted: dict[tuple[str, str, int], Any] = {}
+        self._timed: dict[tuple[str, str], Any] = {}
 
     def handlers(self, routes: Sequence[Route]) -> list[ASGIRouteHandler]:
         """The handlers that Litestar is given: a mount for each prefix, a plain one for each path outside of them.
@@ -63,11 +57,10 @@ class Rim:
         """
         paths = Paths(routes)
         for route in routes:
-            self._timed[route.name] = self._seconds.labels(route.name)
+            self._timed[route.path, route.method] = self._metrics.request_s.labels(route.path, route.method)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             assert scope["type"] == "http"
-            # Counted before the name is looked up, so that time spent on finding it is told too.
             began = perf_counter()
             found = paths.find(instance(scope))
             if found is None:
@@ -86,8 +79,8 @@ class Rim:
             except ClientGone:
                 return
             await self._send(send, exchange, reply, bodiless=method == "HEAD")
-            self._tell(route.name, reply.status)
-            self._timed[route.name].observe(perf_counter() - began)
+            self._tell(route.path, route.method, reply.status)
+            self._timed[route.path, route.method].observe(perf_counter() - began)
 
         mounted = [ASGIRouteHandler(prefix, is_mount=True, copy_scope=False)(app) for prefix in MOUNTS]
         plain = [path for path in paths.places if not path.startswith(MOUNTS)]
@@ -98,12 +91,14 @@ class Rim:
         exchange = self._exchange(scope, _nothing, {})
         reply = problems.render(error, instance=instance(scope))
         await self._send(send, exchange, reply, bodiless=scope["method"] == "HEAD")
-        self._tell("none", reply.status)
+        # Neither the path nor the method is one that we chose, so neither may become a label.
+        self._tell("none", "none", reply.status)
 
-    def _tell(self, route: str, status: int) -> None:
-        counter = self._counted.get((route, status))
+    def _tell(self, route: str, method: str, status: int) -> None:
+        counter = self._counted.get((route, method, status))
         if counter is None:
-            counter = self._counted[route, status] = self._count.labels(route, str(status))
+            counter = self._metrics.requests.labels(route, method, str(status))
+            self._counted[route, method, status] = counter
         counter.inc()
 
     async def _answer(self, route: Route, exchange: Exchange) -> Reply:

@@ -97,6 +97,6 @@ class Deliveries:
                     *parameters.TRACE,
                 ),
                 gives=(Gives(status=200, description="The delivery as it is now", schema=delivery),),
-                refuses=(errors.NotFoundHere, errors.PendingWrite, errors.CannotReplay),
+                refuses=(errors.NotFoundHere, errors.CannotReplay),
             ),
         )

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Litestar
-from prometheus_client import CollectorRegistry
 
 from gateway.access import Caller
-from gateway.canonical import Entity, record
+from gateway.canonical import BY_NAME, Entity, record
 from gateway.clock import SystemClock
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.database import Database
@@ -28,6 +27,7 @@ from gateway.http.asgi import build
 from gateway.ids import SystemIds
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
+from gateway.telemetry import Metrics
 
 REGIONS = ("DACH", "UK", "US")
 BODY_LIMIT = 4096
@@ -70,8 +70,6 @@ class FakeStore:
         self.commands.append(command)
         if self.refuse is not None:
             raise self.refuse
-        from gateway.canonical import BY_NAME
-
         entity = BY_NAME[command.entity]
         created = command.kind == "create"
         record_id = self._ids.new(entity.prefix) if created else command.record_id
@@ -245,7 +243,7 @@ class World:
         self.store = FakeStore()
         self.slices = FakeSlices()
         self.admin = FakeAdmin()
-        self.registry = CollectorRegistry()
+        self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
         self.database = database or Database("sqlite:///unused.db", clock=SystemClock())
@@ -261,7 +259,7 @@ class World:
             keys=FakeKeys(),  # type: ignore[arg-type]
             secret=b"s" * 32,
             ids=SystemIds(),
-            registry=self.registry,
+            metrics=self.metrics,
             executor=self.store,
             reads=self.store,
             operations=self.store,
