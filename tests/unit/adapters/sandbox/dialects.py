@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import httpx
@@ -18,8 +19,11 @@ from adapters.sandbox.simulator import Simulator
 SMALL = 0.02
 
 
+_made_up = cache(build)
+
+
 def loaded(simulator: Simulator, seed: int = 7, scale: float = SMALL) -> Simulator:
-    load(simulator, build(seed, scale))
+    load(simulator, _made_up(seed, scale))
     return simulator
 
 

@@ -24,7 +24,7 @@ async def customers(erp: Erp, name: str = "A") -> httpx.Response:
 async def eventually(erp: Erp, count: int) -> list[dict[str, Any]]:
     """Waits for effects, with a deadline."""
     async with asyncio.timeout(5):
-        while len(found := await erp.effects()) < count:
+        while len(found := await erp.effects()) < count:  # noqa: ASYNC110 - the log is read over HTTP
             await asyncio.sleep(0.005)
     return found
 
@@ -175,7 +175,7 @@ async def test_truncation(erp: Erp) -> None:
 
 @pytest.mark.parametrize("after_s", [0, 0.03])
 async def test_drift(erp: Erp, after_s: float) -> None:
-    """A field changes by itself after a write, at once or later, and the log says that nobody asked for it."""
+    """A field changes by itself after a write, at once or later; the log says that nobody asked for it."""
     await erp.arm(kind="drift", s=after_s, fields=["name"], count=1)
     reply = await customers(erp, "Kestrin")
     key = erp.record(reply)[erp.simulator.shelves["customer"].table.key]
@@ -228,10 +228,16 @@ async def test_probability_is_dice_with_a_seed() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "named"),
-    [({"kind": "gremlin"}, "kind"), ({"kind": "error", "colour": 1}, "colour"), ({"kind": "error", "entity": ["moon"]}, "moon"),
-     ({"kind": "error", "on": ["mondays"]}, "on"), ({"kind": "error", "probability": 2}, "probability"),
-     ({"kind": "outage", "entity": ["customer"]}, "outage"), ({}, "kind")],
-)  # fmt: skip
+    [
+        ({"kind": "gremlin"}, "kind"),
+        ({"kind": "error", "colour": 1}, "colour"),
+        ({"kind": "error", "entity": ["moon"]}, "moon"),
+        ({"kind": "error", "on": ["mondays"]}, "on"),
+        ({"kind": "error", "probability": 2}, "probability"),
+        ({"kind": "outage", "entity": ["customer"]}, "outage"),
+        ({}, "kind"),
+    ],
+)
 async def test_a_switch_that_makes_no_sense_is_refused(erp: Erp, fault: dict[str, Any], named: str) -> None:
     """The message names the field; nothing is switched on."""
     reply = await erp.http.post("/_sandbox/faults", json=fault)

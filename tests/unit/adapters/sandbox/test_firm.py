@@ -36,9 +36,15 @@ def test_same_seed_same_firm() -> None:
 def test_the_whole_firm_has_its_size(whole: dict[str, list[firm.Record]]) -> None:
     """4 regions, 6 legal entities, 5 currencies, and the number of records that is promised."""
     assert {entity: len(records) for entity, records in whole.items()} == {
-        "customer": 300, "resource": 250, "contract": 200, "project": 200, "time_entry": 20_000,
-        "expense": 3_000, "invoice": 1_500, "payment": 1_100,
-    }  # fmt: skip
+        "customer": 300,
+        "resource": 250,
+        "contract": 200,
+        "project": 200,
+        "time_entry": 20_000,
+        "expense": 3_000,
+        "invoice": 1_500,
+        "payment": 1_100,
+    }
     assert len({e.region for e in firm.LEGAL_ENTITIES.values()}) == 4
     assert {r["legal_entity"] for r in whole["customer"]} == set(firm.LEGAL_ENTITIES)
     assert {r["currency"] for r in whole["invoice"]} == {"GBP", "EUR", "CHF", "USD", "AUD"}
@@ -46,9 +52,17 @@ def test_the_whole_firm_has_its_size(whole: dict[str, list[firm.Record]]) -> Non
 
 @pytest.mark.parametrize(
     ("entity", "key"),
-    [("customer", "number"), ("project", "number"), ("resource", "number"), ("contract", "number"),
-     ("invoice", "number"), ("time_entry", "timesheet_ref"), ("expense", "receipt_ref"), ("payment", "reference")],
-)  # fmt: skip
+    [
+        ("customer", "number"),
+        ("project", "number"),
+        ("resource", "number"),
+        ("contract", "number"),
+        ("invoice", "number"),
+        ("time_entry", "timesheet_ref"),
+        ("expense", "receipt_ref"),
+        ("payment", "reference"),
+    ],
+)
 def test_natural_keys_are_unique(whole: dict[str, list[firm.Record]], entity: str, key: str) -> None:
     """A record can be matched across the systems by its natural key alone."""
     keys = [record[key] for record in whole[entity]]

@@ -13,9 +13,16 @@ from tests.unit.adapters.sandbox.dialects import Legacy, first_key
 async def test_a_customer_reads_back_as_written(legacy: Legacy) -> None:
     """Every scalar survives in the manner of the house: dotted days, decimal comma, one-letter codes."""
     fields = {
-        "Nummer": "CU-9", "Buchungskreis": "CH01", "Status": "A", "Name1": "Ostvane &amp; Söhne", "Land": "CH",
-        "Zahlungsziel": "30", "Kreditlimit": "1234,5", "KreditlimitWhg": "CHF", "Sprache": "de-CH",
-    }  # fmt: skip
+        "Nummer": "CU-9",
+        "Buchungskreis": "CH01",
+        "Status": "A",
+        "Name1": "Ostvane &amp; Söhne",
+        "Land": "CH",
+        "Zahlungsziel": "30",
+        "Kreditlimit": "1234,5",
+        "KreditlimitWhg": "CHF",
+        "Sprache": "de-CH",
+    }
     reply = await legacy.create("customer", fields, marker="op_1")
     record = legacy.record(reply)
     assert reply.status_code == 201
@@ -33,7 +40,7 @@ async def test_a_customer_reads_back_as_written(legacy: Legacy) -> None:
 
 
 async def test_an_invoice_with_lines_reads_back_as_written(legacy: Legacy) -> None:
-    """Lists keep their order and nested lists; the document number comes from the range of the company code."""
+    """Lists keep their order; the document number comes from the range of the company code."""
     customer = first_key(legacy, "customer")
     line = (
         "<Position><PosNr>{n}</PosNr><Text>Work</Text><Art>Z</Art><Menge>1,3333</Menge><Einzelpreis>75,00</Einzelpreis>"
@@ -41,9 +48,15 @@ async def test_an_invoice_with_lines_reads_back_as_written(legacy: Legacy) -> No
         "<Quellen><Quelle>tim_{n}</Quelle><Quelle>tim_x</Quelle></Quellen></Position>"
     )
     fields = {
-        "Buchungskreis": "DE01", "Kunde": customer, "Waehrung": "EUR", "Rechnungsdatum": "29.02.2028",
-        "Netto": "200,00", "Steuer": "38,00", "Brutto": "238,00", "Positionen": line.format(n=1) + line.format(n=2),
-    }  # fmt: skip
+        "Buchungskreis": "DE01",
+        "Kunde": customer,
+        "Waehrung": "EUR",
+        "Rechnungsdatum": "29.02.2028",
+        "Netto": "200,00",
+        "Steuer": "38,00",
+        "Brutto": "238,00",
+        "Positionen": line.format(n=1) + line.format(n=2),
+    }
     reply = await legacy.create("invoice", fields)
     root = etree.fromstring(reply.content)
     assert reply.status_code == 201
@@ -60,7 +73,7 @@ async def test_an_invoice_with_lines_reads_back_as_written(legacy: Legacy) -> No
 
 
 async def test_losses_are_silent(legacy: Legacy) -> None:
-    """Names end at 35 characters, notes at 60, the reference at 40, hours are rounded half up to two decimals."""
+    """Names end at 35 characters, notes at 60, references at 40; hours are rounded half up to 2 decimals."""
     customer = legacy.record(await legacy.create("customer", {"Name1": "N" * 50}, marker="m" * 50))
     assert (len(customer["Name1"]), len(customer["Referenz"])) == (35, 40)
     entry = await legacy.create("time_entry", _entry(legacy) | {"Stunden": "1,005", "Notiz": "x" * 90})
@@ -170,10 +183,17 @@ async def test_unknown_elements_are_dropped_without_a_word(legacy: Legacy) -> No
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/erp/Kunden/1", 404), ("GET", "/erp/Nichts", 404), ("GET", "/elsewhere", 404),
-     ("PATCH", "/erp/Kunden/100001", 405), ("GET", "/erp/Kunden?Farbe=rot", 400), ("GET", "/erp/Kunden?anzahl=999", 400),
-     ("GET", "/erp/Kunden?geaendert_ab=2026-01-01", 400), ("GET", "/erp/Status", 200)],
-)  # fmt: skip
+    [
+        ("GET", "/erp/Kunden/1", 404),
+        ("GET", "/erp/Nichts", 404),
+        ("GET", "/elsewhere", 404),
+        ("PATCH", "/erp/Kunden/100001", 405),
+        ("GET", "/erp/Kunden?Farbe=rot", 400),
+        ("GET", "/erp/Kunden?anzahl=999", 400),
+        ("GET", "/erp/Kunden?geaendert_ab=2026-01-01", 400),
+        ("GET", "/erp/Status", 200),
+    ],
+)
 async def test_addresses(legacy: Legacy, method: str, path: str, status: int) -> None:
     """Unknown addresses are 404, verbs 405, parameters 400, each with an XML body."""
     reply = await legacy.http.request(method, path)
@@ -183,6 +203,10 @@ async def test_addresses(legacy: Legacy, method: str, path: str, status: int) ->
 
 def _entry(legacy: Legacy) -> dict[str, str]:
     return {
-        "Person": first_key(legacy, "resource"), "Projekt": first_key(legacy, "project"), "Datum": "01.02.2026",
-        "Stunden": "1,5", "Abrechenbar": "J", "Waehrung": "EUR",
-    }  # fmt: skip
+        "Person": first_key(legacy, "resource"),
+        "Projekt": first_key(legacy, "project"),
+        "Datum": "01.02.2026",
+        "Stunden": "1,5",
+        "Abrechenbar": "J",
+        "Waehrung": "EUR",
+    }

@@ -22,9 +22,14 @@ def entry(erp: Erp) -> dict[str, Any]:
     wire = WIRE[erp.name]
     return erp.native(
         "time_entry",
-        {"resource_id": first_key(erp, "resource"), "project_id": first_key(erp, "project"), "date": wire["day"],
-         "hours": wire["hours"], "billable": wire["yes"]},
-    )  # fmt: skip
+        {
+            "resource_id": first_key(erp, "resource"),
+            "project_id": first_key(erp, "project"),
+            "date": wire["day"],
+            "hours": wire["hours"],
+            "billable": wire["yes"],
+        },
+    )
 
 
 def invoice(erp: Erp, tax_code: str = "standard", customer: str | None = None) -> dict[str, Any]:
@@ -41,7 +46,8 @@ def invoice(erp: Erp, tax_code: str = "standard", customer: str | None = None) -
         line: Any = [{"LineNo": 1, "Amount": 100.0, "TaxAmount": 19.0, "TaxCode": code}]
     else:
         code = {"standard": "N"}.get(tax_code, tax_code)
-        line = f"<Position><Betrag>100,00</Betrag><Steuerbetrag>19,00</Steuerbetrag><Steuerkz>{code}</Steuerkz></Position>"
+        amounts = "<Betrag>100,00</Betrag><Steuerbetrag>19,00</Steuerbetrag>"
+        line = f"<Position>{amounts}<Steuerkz>{code}</Steuerkz></Position>"
     return fields | erp.native("invoice", {"lines": line})
 
 
@@ -49,9 +55,13 @@ def payment(erp: Erp, bill: str) -> dict[str, Any]:
     wire = WIRE[erp.name]
     fields = erp.native(
         "payment",
-        {"customer_id": first_key(erp, "customer"), "received_on": wire["day"], "amount.amount": wire["money"],
-         "amount.currency": "EUR"},
-    )  # fmt: skip
+        {
+            "customer_id": first_key(erp, "customer"),
+            "received_on": wire["day"],
+            "amount.amount": wire["money"],
+            "amount.currency": "EUR",
+        },
+    )
     rows: Any = [{"InvoiceNo": bill, "Amount": 120.0}]
     if erp.name == "legacy":
         rows = f"<Zuordnung><Rechnung>{bill}</Rechnung><Betrag>120,00</Betrag></Zuordnung>"
@@ -77,9 +87,13 @@ def key_of(erp: Erp, entity: str, reply: Any) -> str:
 
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
-    [("project_id", "nobody", "unknown_reference"), ("resource_id", "nobody", "unknown_reference"),
-     ("legal_entity", "XX99", "unknown_legal_entity"), ("state", "?", "unknown_code")],
-)  # fmt: skip
+    [
+        ("project_id", "nobody", "unknown_reference"),
+        ("resource_id", "nobody", "unknown_reference"),
+        ("legal_entity", "XX99", "unknown_legal_entity"),
+        ("state", "?", "unknown_code"),
+    ],
+)
 async def test_a_bad_field_is_named(erp: Erp, field: str, value: str, reason: str) -> None:
     """The refusal says which native field is meant."""
     bad = erp.native("time_entry", {field: value})
