@@ -45,7 +45,8 @@ def text(value: Any) -> str:
 
 def plain(value: Decimal) -> str:
     """A decimal without exponent and without zeros that say nothing."""
-    return shortest(format(value, "f"))
+    spelled = str(value)
+    return shortest(spelled if "E" not in spelled else format(value, "f"))
 
 
 def _upper_read(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from operator import methodcaller
 from typing import Any, NamedTuple, cast
 
 from adapters.converters import CONVERTERS, READS_EMPTY
@@ -68,7 +69,7 @@ def parts_of(path: str) -> tuple[str, ...]:
 def getter(path: str) -> Callable[[Native], Any]:
     parts = parts_of(path)
     if len(parts) == 1:
-        return lambda native: native.get(path)
+        return methodcaller("get", path)
 
     def descend(native: Native) -> Any:
         found: Any = native
@@ -103,9 +104,9 @@ def rounded(amount: str, scale: int) -> str:
 def spelled(amount: str, currency: str) -> str:
     """An amount with as many decimals as its currency has; more are kept only where they say something."""
     scale = MINOR_UNITS.get(currency, 2)
-    whole, _, decimals = amount.partition(".")
-    if len(decimals) == scale:
+    if scale and amount[~scale : -scale] == ".":
         return amount
+    whole, _, decimals = amount.partition(".")
     decimals = decimals.rstrip("0").ljust(scale, "0")
     return f"{whole}.{decimals}" if decimals else whole
 

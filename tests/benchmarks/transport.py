@@ -12,6 +12,8 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import cast
 
@@ -22,15 +24,21 @@ from adapters.profile import Limits
 from adapters.transport import CARRIERS, Carrier, Request, carrier
 
 BODY = b'{"value":"' + b"x" * 1188 + b'"}'
-REPLY = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n"
-    b'ETag: W/"17"\r\nContent-Length: ' + str(len(BODY)).encode() + b"\r\n\r\n" + BODY
-)
 IN_FLIGHT = 16
+
+
+def reply(body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\n"
+        b'ETag: W/"17"\r\nContent-Length: ' + str(len(body)).encode() + b"\r\n\r\n" + body
+    )
 
 
 class _Answers(asyncio.Protocol):
     """Answers each request head with the same bytes; the requests measured have no body."""
+
+    def __init__(self, body: bytes) -> None:
+        self._reply = reply(body)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -40,12 +48,12 @@ class _Answers(asyncio.Protocol):
         self._held += data
         while b"\r\n\r\n" in self._held:
             _, _, self._held = self._held.partition(b"\r\n\r\n")
-            self._transport.write(REPLY)
+            self._transport.write(self._reply)
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, body: bytes) -> None:
     async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(_Answers, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(lambda: _Answers(body), "127.0.0.1", 0)
         pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -79,23 +87,33 @@ async def _measure(client: Carrier | _Client, url: str, calls: int) -> tuple[flo
     return cpu / calls * 1e6, calls / wall
 
 
+@contextmanager
+def serving(body: bytes) -> Iterator[str]:
+    """The address of a process that answers everything with ``body``."""
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, body), daemon=True)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{ours.recv()}"
+    finally:
+        server.terminate()
+        server.join()
+
+
 def main() -> None:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{ours.recv()}/odata/v4/Customers('C100001')"
     limits = Limits(concurrency=IN_FLIGHT)
     rows: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(3):
-        for name in [*CARRIERS, "httpx.AsyncClient"]:
-            make = _Client if name == "httpx.AsyncClient" else lambda name=name: carrier(name, limits)
+    with serving(BODY) as base:
+        url = f"{base}/odata/v4/Customers('C100001')"
+        for _ in range(3):
+            for name in [*CARRIERS, "httpx.AsyncClient"]:
+                make = _Client if name == "httpx.AsyncClient" else lambda name=name: carrier(name, limits)
 
-            async def one(make=make) -> tuple[float, float]:
-                return await _measure(make(), url, calls)
+                async def one(make=make) -> tuple[float, float]:
+                    return await _measure(make(), url, calls)
 
-            rows.setdefault(name, []).append(uvloop.run(one()))
-    server.terminate()
+                rows.setdefault(name, []).append(uvloop.run(one()))
     versions = ", ".join(f"{n} {importlib.metadata.version(n)}" for n in ("aiohttp", "httpx", "uvloop"))
     print(f"{versions}; Python {sys.version.split()[0]}; load {os.getloadavg()[0]:.1f}; best of 3 × {calls}")
     print("| carrier | CPU per call | calls/s |\n|---|---|---|")
