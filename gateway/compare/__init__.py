@@ -17,7 +17,7 @@ exactly one count: a verdict, or shed, merged into another look, or dropped beca
 two sides.
 
 Files. ``difference`` ``tolerance`` ``differ`` ``verdict`` are pure; ``tables`` ``jobs`` ``store`` ``queries``
-keep; ``tally`` counts in memory; ``look`` reads two sides; ``comparer`` runs it all.
+keep; ``tally`` counts in memory; ``look`` reads two sides; ``reads`` and ``comparer`` run it all.
 """
 
 from gateway.compare.comparer import Comparer

@@ -18,12 +18,12 @@ from itertools import zip_longest
 from typing import Any, cast
 
 import msgspec
-from msgspec import inspect
 
 from gateway.canonical.entity import Entity
-from gateway.canonical.policy import Compare, ComparePolicy, Rule
+from gateway.canonical.policy import Compare
 from gateway.compare.difference import Difference, DifferenceClass, Diffs, Document, Stake
-from gateway.compare.tolerance import TELL, Tell, is_unresolved, stake_of
+from gateway.compare.plan import Field, Plan, plan_of
+from gateway.compare.tolerance import is_unresolved, stake_of
 
 #: How given fields would read after a round trip through one system: its declared losses applied.
 Expect = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -42,27 +42,6 @@ _spelled = msgspec.json.Encoder().encode
 _UNRESOLVED = b'{"unresolved":'
 
 
-class _Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of a plan."""
-
-    name: str
-    path: str  #: as the policy writes it: ``lines[].amount``
-    rule: Rule
-    tell: Tell | None  #: None for a container
-    members: _Plan | None
-    codes: frozenset[str] | None  #: what a code may be, where the model says so
-    personal: bool
-    #: Values that are spelled alike are equal. Not so a reference: two systems may use one native id.
-    shortcut: bool
-    shown_key: tuple[str, ...] = ()  #: KEYED: the key without what says who somebody is
-
-
-class _Plan(msgspec.Struct, frozen=True, kw_only=True):
-    fields: tuple[_Field, ...]
-    known: frozenset[str]  #: names that need no mention: compared, or left alone for a declared reason
-    flat: bool  #: no field holds members with rules of their own
-
-
 def diff(
     entity: Entity,
     control: Document,
@@ -79,7 +58,7 @@ def diff(
     them numbers by itself. The two ``expect`` functions know each side's declared losses: a difference is
     explained if one side is exactly what its product would make of the other side's value.
     """
-    plan = _plan(entity)
+    plan = plan_of(entity)
     found: list[Difference] = []
     unseen: list[str] = []
     compared = 0
@@ -106,14 +85,14 @@ def compared_values(entity: Entity, document: Document, *, not_mapped: frozenset
     return _encode(
         {
             field.name: _settled(field, document[field.name])
-            for field in _plan(entity).fields
+            for field in plan_of(entity).fields
             if field.name not in not_mapped and document.get(field.name) is not None
         }
     )
 
 
 def _compare(
-    field: _Field, control: Any, candidate: Any, path: str, found: list[Difference], unseen: list[str]
+    field: Field, control: Any, candidate: Any, path: str, found: list[Difference], unseen: list[str]
 ) -> None:
     if not _present(field, control):
         if _present(field, candidate):
@@ -156,7 +135,7 @@ def _compare(
 
 
 def _members(
-    plan: _Plan,
+    plan: Plan,
     control: Document,
     candidate: Document,
     prefix: str,
@@ -175,7 +154,7 @@ def _members(
         unseen.extend(shape + name for name in _unknown(plan, control, candidate))
 
 
-def _unknown(plan: _Plan, control: Document, candidate: Document) -> list[str]:
+def _unknown(plan: Plan, control: Document, candidate: Document) -> list[str]:
     """Names that hold something on a side and that no rule names."""
     return [
         name
@@ -185,7 +164,7 @@ def _unknown(plan: _Plan, control: Document, candidate: Document) -> list[str]:
 
 
 def _rows(
-    field: _Field,
+    field: Field,
     control: list[Document],
     candidate: list[Document],
     path: str,
@@ -278,7 +257,7 @@ def _key_text(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _label(field: _Field, row: Document, position: int, repeat: int) -> str:
+def _label(field: Field, row: Document, position: int, repeat: int) -> str:
     """``[number=2]``, and ``[number=2#1]`` for the second row of one key. Keys that say who somebody is are
     not shown."""
     shown = [f"{name}={row[name]}" for name in field.shown_key if row.get(name) is not None]
@@ -287,7 +266,7 @@ def _label(field: _Field, row: Document, position: int, repeat: int) -> str:
 
 
 def _explain(
-    plan: _Plan,
+    plan: Plan,
     control: Document,
     candidate: Document,
     found: list[Difference],
@@ -321,7 +300,7 @@ def _explain(
     return told
 
 
-def _remaining(field: _Field, mine: Any, expected: Any, *, flipped: bool) -> set[str]:
+def _remaining(field: Field, mine: Any, expected: Any, *, flipped: bool) -> set[str]:
     """The paths where a side is not what its product would make of the other side's value."""
     left: list[Difference] = []
     if flipped:
@@ -332,7 +311,7 @@ def _remaining(field: _Field, mine: Any, expected: Any, *, flipped: bool) -> set
 
 
 def _difference(
-    field: _Field,
+    field: Field,
     path: str,
     kind: DifferenceClass,
     control: Any,
@@ -358,7 +337,7 @@ def _knows(codes: frozenset[str], value: Any) -> bool:
     return isinstance(value, str) and value in codes
 
 
-def _present(field: _Field, value: Any) -> bool:
+def _present(field: Field, value: Any) -> bool:
     """Whether there is a value. A container without content and, where the rule says so, a blank text are
     none."""
     if value is None:
@@ -377,7 +356,7 @@ def _holds(value: Any) -> bool:
     return value is not None and value != []
 
 
-def _settled(field: _Field, value: Any) -> Any:
+def _settled(field: Field, value: Any) -> Any:
     value = _without_nulls(value)
     if field.rule.compare in (Compare.KEYED, Compare.SET) and isinstance(value, list):
         return sorted(_encode(row).decode() for row in cast("list[Any]", value))
@@ -391,73 +370,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nulls(member) for member in cast("list[Any]", value)]
     return value
-
-
-def _plan(entity: Entity) -> _Plan:
-    known = _PLANS.get(entity.name)
-    if known is None or known[0] is not entity:
-        codes = _codes(inspect.type_info(entity.stored), "")
-        codes["state"] = frozenset(entity.lifecycle.states)
-        known = entity, _compile(entity.policy, "", codes, ENVELOPE)
-        _PLANS[entity.name] = known
-    return known[1]
-
-
-#: Entity name -> the entity and its plan; made on first use.
-_PLANS: dict[str, tuple[Entity, _Plan]] = {}
-
-
-def _compile(
-    policy: ComparePolicy, path: str, codes: Mapping[str, frozenset[str]], more: frozenset[str] = frozenset()
-) -> _Plan:
-    fields: list[_Field] = []
-    named = policy.members(path)
-    container = policy.rule(path)
-    prefix = (
-        "" if not path else path + "[]." if container and container.compare is Compare.KEYED else path + "."
-    )
-    for name, rule in named.items():
-        if rule.compare is Compare.IGNORED:
-            continue
-        full = prefix + name
-        holds_more = rule.compare in (Compare.KEYED, Compare.NESTED)
-        members = _compile(policy, full, codes) if holds_more else None
-        hidden = {member.name for member in members.fields if member.personal} if members else set[str]()
-        fields.append(
-            _Field(
-                name=name,
-                path=full,
-                rule=rule,
-                shortcut=not holds_more and rule.compare is not Compare.REFERENCE,
-                tell=None if holds_more else TELL[rule.compare],
-                members=members,
-                codes=codes.get(full) if rule.compare is Compare.EXACT else None,
-                personal=rule.personal
-                or (members is not None and any(member.personal for member in members.fields)),
-                shown_key=() if members is None else tuple(name for name in rule.key if name not in hidden),
-            )
-        )
-    return _Plan(
-        fields=tuple(fields),
-        known=frozenset(named) | more,
-        flat=all(field.members is None for field in fields),
-    )
-
-
-def _codes(kind: inspect.Type, path: str) -> dict[str, frozenset[str]]:
-    """The closed code lists of the model, by field path."""
-    if isinstance(kind, inspect.Metadata):
-        return _codes(kind.type, path)
-    if isinstance(kind, inspect.UnionType):
-        parts = [part for part in kind.types if not isinstance(part, inspect.NoneType)]
-        return _codes(parts[0], path) if len(parts) == 1 else {}
-    if isinstance(kind, inspect.LiteralType):
-        return {path: frozenset(str(value) for value in kind.values)}
-    if isinstance(kind, inspect.ListType):
-        return _codes(kind.item_type, path + "[]")
-    if isinstance(kind, inspect.StructType):
-        found: dict[str, frozenset[str]] = {}
-        for field in kind.fields:
-            found |= _codes(field.type, f"{path}.{field.encode_name}" if path else field.encode_name)
-        return found
-    return {}

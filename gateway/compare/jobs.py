@@ -17,6 +17,9 @@ from sqlalchemy.sql.dml import ReturningDelete
 from gateway.compare.observation import CompareJob, Sample
 from gateway.compare.tables import compare_job
 
+#: The longest that a record which is never quiet, or a side that does not answer, waits between two looks.
+LONGEST_WAIT = 60_000_000  # microseconds
+
 _COLUMNS = tuple(column.name for column in compare_job.columns)
 _decode_samples = msgspec.json.Decoder(tuple[Sample, ...]).decode
 _encode = msgspec.json.Encoder().encode
@@ -79,6 +82,11 @@ def end(conn: Connection, job: CompareJob) -> int | None:
         .returning(compare_job.c.merged)
     )
     return conn.execute(taken).scalar_one_or_none()
+
+
+def backoff(base: int, times: int) -> int:
+    """``base`` microseconds, doubled each time, up to the longest wait."""
+    return min(base * 2 ** min(times, 10), LONGEST_WAIT)
 
 
 def waiting(conn: Connection) -> int:

@@ -179,7 +179,7 @@ def _by_field(table: Table) -> tuple[Any, ...]:
 
 
 def _diff(row: dict[str, Any]) -> Diff:
-    fields = {
+    fields: dict[str, Any] = {
         **row,
         "verdict": Verdict(row["verdict"]),
         "why": None if row["why"] is None else Why(row["why"]),

@@ -170,13 +170,14 @@ def _open_rows(conn: Connection, record_ids: Iterable[str]) -> Iterator[Any]:
         )
 
 
-def _resolve_agreed(conn: Connection, agreed: dict[str, int]) -> None:
-    ended = [
-        {"row": row.id, "ended": agreed[row.record_id], "by": Verdict.MATCH}
-        for row in _open_rows(conn, agreed)
-        # What was found after this read is newer than what the read saw.
-        if row.last_at <= agreed[row.record_id]
-    ]
+def _resolve_agreed(conn: Connection, agreed: dict[str, tuple[int, Verdict]]) -> None:
+    ended: list[dict[str, Any]] = []
+    for row in _open_rows(conn, agreed):
+        at, verdict = agreed[row.record_id]
+        # What was found after this read is newer than what the read saw; and what is explained stays
+        # explained.
+        if row.last_at <= at and row.verdict != verdict:
+            ended.append({"row": row.id, "ended": at, "by": verdict})
     if ended:
         conn.execute(_END, sorted(ended, key=_row_id))
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 from gateway.compare.difference import WHOLE_RECORD
 from gateway.compare.observation import Result
+from gateway.compare.verdict import Verdict
 
 #: Class and verdict under which a field is counted that held something and that nobody looked at.
 NOT_COMPARED = "not_compared"
@@ -20,8 +21,8 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str, str, str]] = Counter()
         self.fields: Counter[FieldKey] = Counter()
-        #: Records that a read found equal, with the moment: what was open about them is over.
-        self.agreed: dict[str, int] = {}
+        #: Records that a read found in order, when, and with which verdict: what was open about them is over.
+        self.agreed: dict[str, tuple[int, Verdict]] = {}
 
     def __bool__(self) -> bool:
         return bool(self.outcomes or self.fields or self.agreed)
@@ -43,8 +44,8 @@ class Tally:
     def add(self, other: Tally) -> None:
         self.outcomes.update(other.outcomes)
         self.fields.update(other.fields)
-        for record_id, at in other.agreed.items():
-            self.agreed[record_id] = max(at, self.agreed.get(record_id, at))
+        for record_id, agreed in other.agreed.items():
+            self.agreed[record_id] = max(agreed, self.agreed.get(record_id, agreed))
 
 
 def field_keys(result: Result) -> list[FieldKey]:

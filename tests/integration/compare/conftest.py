@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ async def _on_server(statement: str) -> None:
 
 
 class FakeSides:
-    """Two ERPs as dictionaries. A value may be a document, an error to raise, or a function that gives either."""
+    """Two ERPs as dictionaries. A value may be a document, an error to raise, or a function that gives
+    either."""
 
     def __init__(self) -> None:
         self.held: dict[tuple[str, str], Any] = {}
@@ -77,7 +78,7 @@ class FakeSides:
         self.reads: list[tuple[str, str]] = []
         self.at_once = 0
         self.most_at_once = 0
-        self.on_read: Callable[[str, str], None] = lambda system, record_id: None
+        self.on_read: Callable[[str, str], Awaitable[None] | None] = lambda system, record_id: None
 
     def put(self, record_id: str, legacy: Any, cloud: Any) -> None:
         self.held["legacy", record_id] = legacy
@@ -89,7 +90,9 @@ class FakeSides:
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(0)
-            self.on_read(system, record_id)
+            waited = self.on_read(system, record_id)
+            if waited is not None:
+                await waited
             held = self.held[system, record_id]
             if callable(held):
                 held = held()

@@ -179,7 +179,8 @@ def iter_of(*answers: Any) -> Callable[[], Any]:
 async def test_nothing_is_said_while_a_delivery_is_open(
     make: Make, database: Database, sides: FakeSides
 ) -> None:
-    """An open delivery, a record that is not quiet and one that moves during the look are all left for later."""
+    """An open delivery, a record that is not quiet and one that moves during the look are all left for
+    later."""
     comparer = make(settle_s=0.05)
     now = to_micros(SystemClock().now())
     sides.put("cus_1", customer(), customer(name="Old"))
@@ -226,7 +227,8 @@ async def test_sides_that_never_rest_are_unverifiable(
 
 
 async def test_noise_of_the_authority(make: Make, database: Database, sides: FakeSides) -> None:
-    """A value that the authority itself shows from time to time is excused; another one in the same field is not."""
+    """A value that the authority itself shows from time to time is excused; another one in the same field is
+    not."""
     comparer = make()
     flips = [0]
 
@@ -291,7 +293,8 @@ async def test_a_record_that_a_side_does_not_have(
     verdict: Verdict,
     kind: DifferenceClass | None,
 ) -> None:
-    """A record on one side only is a mismatch of the whole record, after a second look; on none, nobody can say."""
+    """A record on one side only is a mismatch of the whole record, after a second look; on none, nobody can
+    say."""
     comparer = make()
     sides.put("cus_1", legacy, cloud)
     await schedule(database, written())
@@ -393,22 +396,21 @@ async def test_a_newer_write_takes_the_look_over(make: Make, database: Database,
     comparer = make()
     overtaken = False
 
-    def overtake() -> dict[str, Any]:
+    async def overtake(system: str, record_id: str) -> None:
         nonlocal overtaken
-        if not overtaken:
+        if system == "cloud" and not overtaken:
             overtaken = True
-            waiting.append(asyncio.ensure_future(schedule(database, written(seq=2, operation_id="op_2"))))
-        return customer(name="Old")
+            await schedule(database, written(seq=2, operation_id="op_2"))
 
-    waiting: list[asyncio.Future[None]] = []
-    sides.put("cus_1", customer(), overtake)
-    sides.on_read = lambda system, record_id: None
+    sides.on_read = overtake
+    sides.put("cus_1", customer(), iter_of(customer(), customer(state="blocked")))
     await schedule(database, written())
-    await comparer.run_once()
-    await asyncio.gather(*waiting)
-    sides.put("cus_1", customer(), customer())
+    assert await comparer.run_once() == 1
+    assert await database.read(queries.summary) == []  # it saw a match, and the match was void
     await finish(comparer, database)
-    assert counts(await summary(database)) in ({"match": 1, "merged": 1}, {"match": 1})
+    assert counts(await summary(database)) == {"mismatch": 1, "merged": 1}
+    (one,) = await found(database)
+    assert one.operation_id == "op_2"
 
 
 async def test_a_finding_is_one_row_until_it_is_repaired(
@@ -440,7 +442,8 @@ async def test_a_finding_is_one_row_until_it_is_repaired(
 async def test_samples_are_capped_and_counters_are_not(
     make: Make, database: Database, sides: FakeSides
 ) -> None:
-    """Beyond the cap a mismatch keeps its row without values, an explained one is only counted; counts are exact."""
+    """Beyond the cap a mismatch keeps its row without values, an explained one is only counted; counts are
+    exact."""
     comparer = make(sample_cap=2)
     long = "A very long name of a consulting company"
     for n in range(6):
@@ -460,8 +463,25 @@ async def test_samples_are_capped_and_counters_are_not(
     }
 
 
+async def test_an_explained_read_ends_a_mismatch_even_beyond_the_cap(
+    make: Make, database: Database, sides: FakeSides
+) -> None:
+    """That there are samples enough does not keep a repaired record open."""
+    comparer = make(sample_cap=0)
+    long = "A very long name of a consulting company"
+    sides.put("cus_1", customer(name=long[:35]), customer(name="Other"))
+    await schedule(database, written())
+    await finish(comparer, database)
+    assert (await summary(database)).open_mismatches == 1
+    sides.put("cus_1", None, customer(name=long))
+    await read(comparer, observed(name=long[:35]))
+    assert (await summary(database)).open_mismatches == 0
+    assert counts(await summary(database)) == {"mismatch": 1, "explained": 1}
+
+
 async def test_personal_values_never_reach_the_disk(make: Make, database: Database, sides: FakeSides) -> None:
-    """Neither a waiting job nor a stored diff holds an address that differs; equal values have equal hashes."""
+    """Neither a waiting job nor a stored diff holds an address that differs; equal values have equal
+    hashes."""
     comparer = make()
     sides.put("cus_1", customer(), customer(email="john.roe@example.org"))
     await read(comparer, observed())
@@ -530,7 +550,7 @@ async def test_the_loop_ends_cleanly(make: Make, database: Database, sides: Fake
     comparer.observe(observed("cus_2"))
     async with asyncio.timeout(10):
         while not await found(database) or comparer.waiting:
-            await asyncio.sleep(0.01)
+            assert not (await asyncio.wait([running], timeout=0.01))[0]
     stop.set()
     await running
     assert counts(await summary(database)) == {"match": 1, "mismatch": 1}

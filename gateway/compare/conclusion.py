@@ -1,0 +1,66 @@
+"""Makes the result of a comparison, whichever way it came to its end. Pure but for the clock and the ids
+given."""
+
+from __future__ import annotations
+
+from gateway.clock import Clock
+from gateway.compare.difference import Diffs
+from gateway.compare.observation import CompareJob, ReadObservation, Result, samples
+from gateway.compare.verdict import Settled, Verdict, fingerprint
+from gateway.database import to_micros
+from gateway.ids import DIFF, Ids
+
+
+def job_of(seen: ReadObservation) -> CompareJob:
+    """The job that a read becomes when it cannot be judged at once. ``due_at`` is set in the commit that
+    keeps it."""
+    return CompareJob(
+        record_id=seen.record_id,
+        entity=seen.entity,
+        region=seen.region,
+        authority=seen.authority,
+        other=seen.other,
+        stage=seen.stage,
+        reason="read",
+        seq=0,
+        due_at=0,
+    )
+
+
+class Scribe:
+    """Writes results out, with the ids, the time and the key of this process."""
+
+    def __init__(self, *, clock: Clock, ids: Ids, key: bytes) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._key = key
+
+    def conclude(self, job: CompareJob, settled: Settled, diffs: Diffs) -> Result:
+        now = self._clock.now()
+        # Of what was late, or can no longer be told, only the earlier look knows where the sides parted.
+        earlier = settled.verdict is Verdict.LATE or not diffs.differences
+        found = job.differences if earlier and settled.verdict is not Verdict.MATCH else ()
+        finding = fingerprint(diffs.open or diffs.differences, self._key)
+        return Result(
+            id=self._ids.new(DIFF),
+            record_id=job.record_id,
+            entity=job.entity,
+            region=job.region,
+            verdict=settled.verdict,
+            why=settled.why,
+            authority=job.authority,
+            other=job.other,
+            stage=job.stage,
+            operation_id=job.operation_id,
+            origin=job.reason,
+            rechecks=job.attempt,
+            fingerprint=f"{settled.why}:{finding}" if settled.why else finding,
+            samples=found or samples(diffs.differences, self._key),
+            not_compared=diffs.not_compared,
+            at=to_micros(now),
+            day=self.today(),
+        )
+
+    def today(self) -> str:
+        """The day that counts are kept under (UTC)."""
+        return self._clock.now().date().isoformat()
