@@ -7,8 +7,9 @@ wires are described in ``legacy/__init__.py`` and ``cloud/__init__.py``, their f
 beside them: native name, kind (length, decimals, code list) and the canonical field held there.
 
 Start: ``python -m adapters.sandbox --legacy-port 8101 --cloud-port 8102 [--control-port 8100] [--seed 7]
-[--scale 1.0|small|empty] [--effects-dir DIR] [--latency-ms N]``, or ``await serve(Options(...))`` in Python.
-It prints ``READY legacy http://…``, ``READY cloud http://…`` and ``READY control http://…`` once all answer.
+[--scale 1.0|small|empty] [--effects-dir DIR] [--latency-ms N]``, or ``await
+process.serve(process.Options(...))``. It prints ``READY legacy http://…``, ``READY cloud http://…`` and
+``READY control http://…`` once all answer.
 
 **Held by both:** all eight entities with every state and nested list. Natural keys to match records across
 the systems: ``number`` (customer, project, resource, contract, invoice), ``timesheet_ref`` (time_entry),
@@ -19,8 +20,7 @@ without a business number leaves it empty. Seeded rows carry no external id and 
 code (``tax_code`` too: standard, reduced, zero, exempt, reverse_charge); unknown legal entity (known: UK01
 DE01 CH01 US01 SG01 AU01); an invoice for a blocked or archived customer; time or expense on a closed or
 cancelled project; totals that do not add up; allocations above the payment; another content for a posted
-invoice, time entry or expense or a reversed payment, or a way back from posted. A state may otherwise skip
-steps.
+invoice, time entry or expense or a reversed payment, or a way back from posted. A state may skip steps.
 
 **Effect log** (each system has its own; ``seq`` starts at 1, the seed is not in it; reads and refused writes
 leave nothing): ``GET /_sandbox/effects?since=SEQ&marker=&external_id=&entity=&key=&limit=`` → ``{"items":
@@ -38,10 +38,10 @@ Without filter: everything.
 | latency | ms, jitter_ms (0) | a slow answer; the effect comes at the end of the wait |
 | outage | – | the port refuses connections; those open are cut (no filter, count or probability) |
 | refuse | – | a new connection is reset before a byte is read (no entity filter; count, probability) |
-| drop | how: close, reset (close) | request read, nothing done, connection ended |
+| drop | how: close, reset, hang (close) | request read, nothing done, connection ended |
 | hang | s (3600), effect (false) | no answer for ``s`` seconds, then closed |
 | answer_lost | how | done, connection ended without an answer |
-| late | s (2), how: close, reset, hang (close) | ended at once; the effect comes ``s`` seconds later |
+| late | s (2), how | ended at once; the effect comes ``s`` seconds later |
 | error | status (500), effect (false), retry_after_s | 5xx (or any status) with or without effect |
 | throttle | retry_after_s (1), spelling: seconds, date, none | 429, nothing done |
 | garbage | effect (true) | 200 with half an answer |

@@ -15,7 +15,7 @@ from typing import Any
 
 from adapters.sandbox import shaping
 from adapters.sandbox.effects import EffectLog, body_hash
-from adapters.sandbox.faults import Fault, Faults, Plan
+from adapters.sandbox.faults import SECONDS, Fault, Faults, Plan
 from adapters.sandbox.fields import Table, Values
 from adapters.sandbox.refusals import Refused
 from adapters.sandbox.rules import Rulebook
@@ -119,12 +119,13 @@ class Simulator(ABC):
 
     def _ended(self, fault: Fault, act: Act, wait_s: float) -> Turn:
         """How a fault ends the request."""
+        silence_s = fault.s if fault.s is not None and fault.kind != "late" else SECONDS["hang"]
         match fault.kind:
             case "answer_lost":
-                return Turn(act, wait_s=wait_s, end=fault.how)
+                return Turn(act, wait_s=wait_s, end=fault.how, hang_s=silence_s)
             case "late":
                 return Turn(
-                    None, wait_s=wait_s, end=fault.how, hang_s=3600.0, later=act, later_s=fault.seconds
+                    None, wait_s=wait_s, end=fault.how, hang_s=silence_s, later=act, later_s=fault.seconds
                 )
             case "hang":
                 return Turn(act if fault.effect else None, wait_s=wait_s, end="hang", hang_s=fault.seconds)
@@ -140,7 +141,7 @@ class Simulator(ABC):
             case "double":
                 return Turn(_twice(act), wait_s=wait_s)
             case _:
-                return Turn(None, wait_s=wait_s, end=fault.how)
+                return Turn(None, wait_s=wait_s, end=fault.how, hang_s=silence_s)
 
     def _retry_after(self, fault: Fault) -> str | None:
         seconds = fault.retry_after_s if fault.retry_after_s is not None else 1.0
@@ -357,7 +358,12 @@ class Simulator(ABC):
 
     def _keep_history(self) -> None:
         """History is kept while a read may lag: a lag shows at most the state when it was switched on."""
-        lagging = bool(self.faults.live("read_lag"))
+        lags = self.faults.live("read_lag")
+        lagging = bool(lags)
+        # One that expires is looked at again then, lest history grows for nobody.
+        for armed in lags:
+            if armed.fault.for_s is not None and self.call_later is not None:
+                self.call_later(armed.fault.for_s + 0.001, self._keep_history)
         for shelf in self.shelves.values():
             if not lagging:
                 shelf.history = None

@@ -51,18 +51,11 @@ class Shelf:
         self.index: dict[str, dict[str, Keys]] = {name: {} for name in table.indexed}
         self.history: list[tuple[int, str, Row | None]] | None = None
         self._used: dict[str, int] = {}
+        self._blank = _blank(table)
 
     def blank(self) -> Values:
-        """A record with nothing in it."""
-        values: Values = {}
-        for field in self.table.fields:
-            if isinstance(field.kind, Rows | Texts):
-                values[field.name] = []
-            elif isinstance(field.kind, Group):
-                values[field.name] = {inner.name: None for inner in field.kind.fields}
-            else:
-                values[field.name] = None
-        return values
+        """A record with nothing in it. Lists and groups are shared: values are replaced, never changed."""
+        return dict(self._blank)
 
     def number(self, series: str = "") -> int:
         """The next free place, from 0, in a number range."""
@@ -144,6 +137,18 @@ class Shelf:
             else:
                 rows[key] = old
         return rows
+
+
+def _blank(table: Table) -> Values:
+    values: Values = {}
+    for field in table.fields:
+        if isinstance(field.kind, Rows | Texts):
+            values[field.name] = []
+        elif isinstance(field.kind, Group):
+            values[field.name] = {inner.name: None for inner in field.kind.fields}
+        else:
+            values[field.name] = None
+    return values
 
 
 def _move(index: dict[str, Keys], key: str, was: str | None, now: str | None) -> None:

@@ -25,7 +25,8 @@ _TOKEN = re.compile(
     r"|(?P<day>\d{4}-\d\d-\d\d)"
     r"|(?P<number>-?\d+(?:\.\d+)?)"
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_/]*)"
-    r"|(?P<mark>[(),]))"
+    r"|(?P<mark>[(),]))",
+    re.ASCII,
 )
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda a, b: a == b,
@@ -101,20 +102,24 @@ class Parser:
         return whole
 
     def _either(self) -> Filter:
-        found = self._both()
+        found = [self._both()]
         while self._take_word("or"):
-            found = Filter(_either(found.test, self._both().test))
-        return found
+            found.append(self._both())
+        if len(found) == 1:
+            return found[0]
+        tests = [one.test for one in found]
+        return Filter(lambda row: any(test(row) for test in tests))
 
     def _both(self) -> Filter:
-        found = self._single()
+        found = [self._single()]
         while self._take_word("and"):
-            other = self._single()
-            bounds = [bound for bound in (found.since, other.since) if bound is not None]
-            found = Filter(
-                _both(found.test, other.test), {**found.equal, **other.equal}, max(bounds, default=None)
-            )
-        return found
+            found.append(self._single())
+        if len(found) == 1:
+            return found[0]
+        tests = [one.test for one in found]
+        equal = {name: value for one in found for name, value in one.equal.items()}
+        bounds = [one.since for one in found if one.since is not None]
+        return Filter(lambda row: all(test(row) for test in tests), equal, max(bounds, default=None))
 
     def _single(self) -> Filter:
         if self._take_word("not"):
@@ -249,11 +254,3 @@ def _microseconds(text: str) -> int:
         raise Refused("bad_filter", f"{text}: {wrong}", "$filter") from None
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def _either(one: Test, other: Test) -> Test:
-    return lambda row: one(row) or other(row)
-
-
-def _both(one: Test, other: Test) -> Test:
-    return lambda row: one(row) and other(row)

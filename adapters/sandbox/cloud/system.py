@@ -306,7 +306,7 @@ def _whole(options: dict[str, str], name: str, default: int) -> int:
     text = options.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or len(text) > 9:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 9:
         raise Refused("bad_parameter", f"{name} must be a whole number, not {text}", name)
     return int(text)
 

@@ -42,8 +42,8 @@ ENCODERS = {
 }
 # Fractions are read exactly: a price never passes through binary floating point.
 _decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
-_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,12})?")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,12})?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 #: Named by the system; taken back without a word, since a caller may send a record as it got it.
 IGNORED = frozenset({"CreatedAt", "ModifiedAt"})
 

@@ -142,7 +142,7 @@ class LegacySystem(Simulator):
         if markers is not None:
             return shelf.pick(key for marker in markers for key in shelf.markers.get(marker, ()))
         for name, index in shelf.index.items():
-            if name in values:
+            if name in values and None not in values[name]:
                 return shelf.pick(key for value in values[name] for key in index.get(value, ()))
         if first is not None:
             return shelf.since(first)
@@ -194,7 +194,7 @@ def _number(given: set[str] | None, name: str, default: int, low: int, high: int
     if given is None:
         return default
     text = next(iter(given))
-    if len(given) > 1 or not text.isdecimal() or not low <= int(text) <= high:
+    if len(given) > 1 or not (text.isascii() and text.isdecimal()) or not low <= int(text) <= high:
         raise Refused("bad_parameter", f"{name} must be one number from {low} to {high}", name)
     return int(text)
 

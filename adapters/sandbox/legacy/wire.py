@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 from lxml import etree
@@ -38,10 +39,10 @@ Show = Callable[[Any], str]
 _parser = etree.XMLParser(
     resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True, huge_tree=False
 )
-_DECIMAL = re.compile(r"-?\d{1,15}(,\d{1,12})?")
-_WHOLE = re.compile(r"-?\d{1,9}")
-_DAY = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})")
-_STAMP = re.compile(r"(\d{2})\.(\d{2})\.(\d{4}) (\d{2}):(\d{2}):(\d{2})")
+_DECIMAL = re.compile(r"-?\d{1,15}(,\d{1,12})?", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
+_DAY = re.compile(r"(\d{2})\.(\d{2})\.(\d{4})", re.ASCII)
+_STAMP = re.compile(r"(\d{2})\.(\d{2})\.(\d{4}) (\d{2}):(\d{2}):(\d{2})", re.ASCII)
 _UNSAFE = re.compile(r"[&<>\r]")
 _SAFE = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
@@ -124,7 +125,12 @@ def element(xml: str) -> Any:
 
 
 def stamp(microseconds: int) -> str:
-    return f"{datetime.fromtimestamp(microseconds // 1_000_000, UTC):%d.%m.%Y %H:%M:%S}"
+    return _second(microseconds // 1_000_000)
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%d.%m.%Y %H:%M:%S}"
 
 
 def read_stamp(text: str, path: str) -> int:

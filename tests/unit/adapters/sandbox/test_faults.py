@@ -29,10 +29,10 @@ async def eventually(erp: Erp, count: int) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("how", ["close", "reset", "hang"])
 async def test_answer_lost(erp: Erp, how: str) -> None:
     """The write is done, the caller never hears of it; the next one is answered."""
-    await erp.arm(kind="answer_lost", how=how, on=["writes"], count=1)
+    await erp.arm(kind="answer_lost", how=how, s=0.02, on=["writes"], count=1)
     with pytest.raises(ConnectionResetError):
         await customers(erp)
     assert [e["marker"] for e in await erp.effects()] == ["op_1"]
