@@ -14,8 +14,8 @@ SIGNATURE = 16
 
 
 class Cursors:
-    """Signs and opens cursors. A cursor is bound to a ``context``: its list, its filters and the regions asked
-    for; in another context it is a foreign one."""
+    """Signs and opens cursors. A cursor is bound to a ``context``: its list, its filters and the regions
+    asked for; in another context it is a foreign one."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.sha256(b"twinrun cursor\0" + secret).digest()

@@ -1,4 +1,5 @@
-"""Puts the HTTP face together: every route, the document of them, and one form for whatever the framework refuses."""
+"""Puts the HTTP face together: every route, the document of them, and one form for whatever the framework
+refuses."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ from gateway import errors
 from gateway.access import Cursors, Keys
 from gateway.database import Database
 from gateway.errors import GatewayError
-from gateway.http import problems
+from gateway.http import entities, problems
 from gateway.http.admin.audit import Audit
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
 from gateway.http.admin.records import Records
 from gateway.http.admin.rules import Rules
-from gateway.http.entities import Facade
 from gateway.http.exchange import Exchange
+from gateway.http.facade import Facade
 from gateway.http.health import Health
 from gateway.http.openapi import document
 from gateway.http.operations import Followed
@@ -84,8 +85,8 @@ def build(
     on_startup: Sequence[Callable[[], Awaitable[None]]] = (),
     on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> Litestar:
-    """The ASGI application. ``handlers`` are the console's and other pages'. ``systems_state`` says of each ERP
-    ``up`` or ``down`` as it was last seen."""
+    """The ASGI application. ``handlers`` are the console's and other pages'. ``systems_state`` says of each
+    ERP ``up`` or ``down`` as it was last seen."""
     cursors = Cursors(secret)
     facade = Facade(
         executor=executor,
@@ -106,7 +107,7 @@ def build(
 
     def table(regions: tuple[str, ...]) -> tuple[Route, ...]:
         return (
-            *facade.routes(components(regions), regions),
+            *entities.routes(facade, components(regions), regions),
             *followed.routes(),
             *rules.routes(regions),
             *found.routes(regions),

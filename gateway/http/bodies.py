@@ -1,4 +1,5 @@
-"""Bodies: read from the socket up to the limit, and for the operations side decoded as strictly as a record is."""
+"""Bodies: read from the socket up to the limit, and for the operations side decoded as strictly as a
+record is."""
 
 from __future__ import annotations
 

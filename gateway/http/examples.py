@@ -1,7 +1,7 @@
 """One body per call that works: what the document shows, and what a reader tries first.
 
-Ids of other records stand for ones of the reader's own; what refers to nothing (a customer, a resource) can be sent
-as it stands.
+Ids of other records stand for ones of the reader's own; what refers to nothing (a customer, a resource)
+can be sent as it stands.
 """
 
 from __future__ import annotations

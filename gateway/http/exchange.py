@@ -77,7 +77,8 @@ class Exchange:
             raise Forbidden(f"this API key is not for {entity} records")
 
     def must_find(self, entity: str) -> None:
-        """Raises RecordNotFound when the key is not for this entity: what it may not see does not exist for it."""
+        """Raises RecordNotFound when the key is not for this entity: what it may not see does not exist
+        for it."""
         if not self.caller.sees_entity(entity):
             raise RecordNotFound
 

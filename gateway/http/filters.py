@@ -61,7 +61,7 @@ class Filters:
                 name="region",
                 where="query",
                 schema={"type": "string", "enum": list(regions)} if regions else _REGION,
-                description="Only this region; without it the list fans out over every region that the key may read.",
+                description="Only this region; without it, every region that the key may read.",
                 example=regions[0] if regions else None,
             ),
             Parameter(

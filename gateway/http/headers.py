@@ -10,7 +10,8 @@ import msgspec
 
 from gateway.errors import FieldError, KeyMissing, Malformed, MediaTypeUnsupported
 
-#: The quoted string of the Idempotency-Key draft (an sf-string of RFC 8941), or the plain token most clients send.
+#: The quoted string of the Idempotency-Key draft (an sf-string of RFC 8941), or the plain token most clients
+#: send.
 _QUOTED_KEY = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _PLAIN_KEY = re.compile(r"[\x21\x23-\x7e][\x21-\x7e]*")
 MOST_KEY = 255
@@ -41,7 +42,7 @@ def idempotency_key(value: str | None, *, required: bool) -> str | None:
     if value is None:
         if required:
             raise KeyMissing(
-                "send Idempotency-Key with a value of your own, 1 to 255 characters, new for each new request",
+                "send Idempotency-Key with 1 to 255 characters of your own, new for each new request",
                 errors=[FieldError(pointer="Idempotency-Key", code="missing", message="is required here")],
             )
         return None
@@ -74,24 +75,24 @@ def if_match(value: str | None) -> int | str | None:
     return int(found[1])
 
 
-def none_match(value: str | None, version: int) -> bool:
-    """Whether If-None-Match names this version, so that the caller has it already."""
+def none_match(value: str | None) -> frozenset[str]:
+    """The entity tags that the caller has already, or ANY_VERSION among them."""
     if value is None:
-        return False
-    if value.strip(" \t") == "*":
-        return True
-    own = f'"{version}"'
+        return frozenset()
+    if value.strip(" \t") == ANY_VERSION:
+        return frozenset({ANY_VERSION})
     tags: list[str] = []
     for part in value.split(","):
         found = _ENTITY_TAG.fullmatch(part)
         if found is None:
             raise header_wrong("If-None-Match", 'is a list of entity tags in quotes, such as "3"')
         tags.append(found[1])
-    return own in tags
+    return frozenset(tags)
 
 
 def preference(value: str | None, *, default_s: float, most_s: float) -> Preference:
-    """``wait=N`` and ``respond-async``. What RFC 7240 does not know, or cannot read, it ignores, and so do we."""
+    """``wait=N`` and ``respond-async``. What RFC 7240 does not know, or cannot read, it ignores, and so do
+    we."""
     if value is None:
         return Preference(wait_s=default_s)
     seen: dict[str, str] = {}

@@ -1,4 +1,5 @@
-"""Whether this process lives, whether it is ready, and its figures. No key is needed, and nothing is given away."""
+"""Whether this process lives, whether it is ready, and its figures. No key is needed, and nothing is given
+away."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ _HEALTH: Schema = {
 
 
 class Health:
-    """``database`` says whether our own database answers and its migrations are in place; ``systems`` says of each
-    ERP ``up`` or ``down`` as last seen, and asks nobody."""
+    """``database`` says whether our own database answers and its migrations are in place; ``systems`` says
+    of each ERP ``up`` or ``down`` as last seen, and asks nobody."""
 
     def __init__(
         self,
@@ -57,7 +58,8 @@ class Health:
         rules = "ok" if self._slices.age_s() <= RULES_STALE_S else "not read for a while"
         systems = dict(self._systems())
         ready = database == rules == "ok"
-        # An ERP that is down is a reason to keep this process in service: it is what accepts and stores meanwhile.
+        # An ERP that is down is a reason to keep this process in service: it is what accepts and stores
+        # meanwhile.
         degraded = any(state != "up" for state in systems.values())
         status = ("degraded" if degraded else "ok") if ready else "not_ready"
         body = {"status": status, "checks": {"database": database, "rules": rules}, "systems": systems}
@@ -85,7 +87,7 @@ class Health:
                 name="ready",
                 tag="health",
                 summary="Whether the process may get traffic",
-                description="Its own database and migrations decide. An ERP that is down shows as degraded, with 200.",
+                description="Its own database and migrations decide. With an ERP down it is degraded: 200.",
                 scope=None,
                 handle=self.ready,
                 gives=(

@@ -1,8 +1,8 @@
 """From a path as it was sent to the methods that are declared there. A tree of segments, walked once.
 
-Segments are split before they are decoded, so an encoded slash in an id is part of the id. There is one spelling of
-each path: an empty segment is a segment of its own and matches nothing. The last parameter named ``native_id`` takes
-the rest of the path, because an ERP's id may hold slashes.
+Segments are split before they are decoded, so an encoded slash in an id is part of the id. There is one
+spelling of each path: an empty segment is a segment of its own and matches nothing. The last parameter
+named ``native_id`` takes the rest of the path, because an ERP's id may hold slashes.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def document(routes: Sequence[Route], regions: Sequence[str], *, version: str) -
         "tags": [{"name": tag, "description": _TAGS.get(tag, f"The collection {tag}.")} for tag in tags],
         "paths": dict(paths),
         "components": {
-            "schemas": components(regions),
+            "schemas": components(tuple(regions)),
             "headers": {
                 name: {"schema": schema, "description": words}
                 for name, (schema, words) in ANSWER_HEADERS.items()
@@ -206,9 +206,9 @@ def _description() -> str:
         f"| `{TYPE}{found.slug}` | {found.status} | {kind.title()} |" for kind, found in PROBLEMS.items()
     ]
     conventions = (
-        "Every answer that is not a success is `application/problem+json` (RFC 9457). A path that is not here is "
-        "404, a method that a path does not take is 405 with `Allow`. `HEAD` is `GET` without the body. Money and "
-        "quantities are decimal strings. Unknown members and unknown query parameters are refused."
+        "Every answer that is not a success is `application/problem+json` (RFC 9457). A path that is not "
+        "here is 404, a method that a path does not take is 405 with `Allow`. `HEAD` is `GET` without the body. "
+        "Money and quantities are decimal strings. Unknown members and query parameters are refused."
     )
     return "\n".join(
         [

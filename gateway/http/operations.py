@@ -46,7 +46,7 @@ class Followed:
                 name="get_operation",
                 tag="operations",
                 summary="What became of a write",
-                description="Its state, its delivery to each system with the attempts, and what happened when.",
+                description="Its state, its delivery to each system, and what happened when.",
                 scope="read",
                 handle=self.get,
                 parameters=(own_id, *parameters.TRACE),

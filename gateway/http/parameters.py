@@ -1,4 +1,5 @@
-"""Parameters and answer headers that more than one route has, with the words that the document uses for them."""
+"""Parameters and answer headers that more than one route has, with the words that the document uses for
+them."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ def idempotency_key(*, required: bool) -> Parameter:
         name="Idempotency-Key",
         where="header",
         schema=IDEMPOTENCY_KEY,
-        description="A value of the caller's own, new for each new request and the same for each retry of it. A plain "
-        "token, or the quoted string of the IETF draft. Kept 7 days; the same key and body give the same operation.",
+        description="A value of the caller's own, new for each new request and the same for each retry. "
+        "A plain token, or the quoted string of the IETF draft. Kept 7 days: the same key and body give the "
+        "same operation.",
         required=required,
         # A literal key would be used a second time with another body by whoever tries the examples.
         example=None,
@@ -31,7 +33,7 @@ def if_match(*, required: bool) -> Parameter:
         name="If-Match",
         where="header",
         schema={"type": "string", "pattern": r'^("(0|[1-9][0-9]{0,17})"|\*)$'},
-        description="The version that the change is based on, as the record's ETag gave it; `*` for whichever it is.",
+        description="The version that the change is based on, as the ETag gave it; `*` for any.",
         required=required,
         example="*",
     )
@@ -47,7 +49,7 @@ PREFER = Parameter(
     name="Prefer",
     where="header",
     schema={"type": "string", "pattern": "^(wait=[0-9]{1,2}|respond-async)$"},
-    description="`wait=N`: how many seconds to wait for the ERP before a 202 (at most 25). `respond-async`: not at all.",
+    description="`wait=N`: seconds to wait for the ERP before a 202 (at most 25). `respond-async`: none.",
     example="wait=10",
 )
 TRACE: tuple[Parameter, ...] = (
@@ -62,7 +64,7 @@ TRACE: tuple[Parameter, ...] = (
         name="X-Request-Id",
         where="header",
         schema={"type": "string", "pattern": "^[!-~]{1,128}$"},
-        description="The caller's own id of this request; carried on and returned. One is made where none is sent.",
+        description="The caller's own id of this request; carried on and returned. Made where absent.",
     ),
 )
 LIMITED = Parameter(

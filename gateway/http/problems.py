@@ -1,7 +1,8 @@
-"""One table: each kind of refusal, its slug and its status. Whatever goes wrong leaves as RFC 9457 problem+json.
+"""One table: each kind of refusal, its slug and its status. Whatever goes wrong leaves as RFC 9457
+problem+json.
 
-The title is the first line of the class's docstring, so code, answer and OpenAPI use the same words. Facts that
-only we may see (a cause, a stack) are logged under the request id and never sent.
+The title is the first line of the class's docstring, so code, answer and OpenAPI use the same words. Facts
+that only we may see (a cause, a stack) are logged under the request id and never sent.
 """
 
 from __future__ import annotations

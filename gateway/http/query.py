@@ -1,4 +1,5 @@
-"""Query parameters, read strictly: one that no route declares is refused by name, as is one that is sent twice."""
+"""Query parameters, read strictly: one that no route declares is refused by name, as is one that is sent
+twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a route is: everything that the server and the OpenAPI document need to know of one method at one path."""
+"""What a route is: everything that the server and the OpenAPI document need to know of one method at one
+path."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Gives(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One method at one path. ``path`` is written as OpenAPI writes it; ``scope`` None means that no key is needed."""
+    """One method at one path. ``path`` is written as OpenAPI writes it; ``scope`` None means that no key
+    is needed."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str

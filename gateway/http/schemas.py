@@ -1,8 +1,9 @@
-"""The schemas of the document: bodies and records from the canonical types, the operations side from its Structs."""
+"""The schemas of the document: bodies and records from the canonical types, the operations side from its
+Structs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -114,7 +115,8 @@ _JOURNEY: Json = {
 }
 
 
-def components(regions: Sequence[str]) -> Json:
+@cache
+def components(regions: tuple[str, ...]) -> Json:
     """Every schema by name. Where rules are known, ``region`` says which."""
     found: Json = schemas(ENTITIES)
     structs = (Slice, SliceChange, RuleChange, Act, Diff, SliceSummary)
@@ -139,7 +141,8 @@ def components(regions: Sequence[str]) -> Json:
 
 
 def dialect(schema: Any) -> Any:
-    r"""The schema in the dialect of JSON Schema: ``$`` for ``\Z``, and no defaults of null, which promise nothing."""
+    r"""The schema in the dialect of JSON Schema: ``$`` for ``\Z``, and no defaults of null, which promise
+    nothing."""
     if isinstance(schema, dict):
         members: Json = schema  # pyright: ignore[reportUnknownVariableType]
         return {

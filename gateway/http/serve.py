@@ -1,8 +1,8 @@
 """The rim: from an ASGI scope to a route's handler and back. Authenticates, refuses in one form, counts.
 
-Litestar gets plain ASGI handlers: it keeps the console, the docs and us apart, and under our prefixes ``match`` finds
-the route. Between the socket and the handler nothing else is built or validated. (Its own path parameters do not
-work for ASGI handlers in 2.25, and it would take ``//`` for ``/``.)
+Litestar gets plain ASGI handlers: it keeps the console, the docs and us apart, and under our prefixes
+``match`` finds the route. Between the socket and the handler nothing else is built or validated. (Its own
+path parameters do not work for ASGI handlers in 2.25, and it would take ``//`` for ``/``.)
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Rim:
         self._timed: dict[tuple[str, str], Any] = {}
 
     def handlers(self, routes: Sequence[Route]) -> list[ASGIRouteHandler]:
-        """The handlers that Litestar is given: a mount for each prefix, a plain one for each path outside of them.
+        """The handlers that Litestar is given: a mount for each prefix, a plain one for each path outside of
+        them.
 
         Raises ValueError for two routes of the same method at the same path.
         """

@@ -1,4 +1,5 @@
-"""What comparing the two systems has found: a list, one in detail, and the summary by slice, field and class."""
+"""What comparing the two systems has found: a list, one in detail, and the summary by slice, field and
+class."""
 
 from __future__ import annotations
 
@@ -12,10 +13,9 @@ from gateway import errors
 from gateway.access import Cursors
 from gateway.canonical import BY_NAME
 from gateway.clock import rfc3339
-from gateway.compare import queries
-from gateway.compare.observation import Diff, SliceSummary
+from gateway.compare.observation import Diff
 from gateway.compare.verdict import Verdict
-from gateway.database import Database, from_micros, to_micros
+from gateway.database import from_micros, to_micros
 from gateway.errors import NotFoundHere
 from gateway.http import addresses, parameters, query
 from gateway.http.admin.listing import Listing, page_of
@@ -26,22 +26,6 @@ from gateway.http.route import Gives, Parameter, Route, Schema
 
 _PREFIX = "dif_"
 _MOMENTS = ("at", "last_at", "resolved_at")
-
-
-class StoredDiffs:
-    """The diffs as they are in the database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def page(self, **asked: Any) -> Sequence[Diff]:
-        return await self._database.read(lambda connection: queries.diffs(connection, **asked))
-
-    async def one(self, diff_id: str) -> Diff | None:
-        return await self._database.read(lambda connection: queries.diff(connection, diff_id))
-
-    async def summary(self, **asked: Any) -> Sequence[SliceSummary]:
-        return await self._database.read(lambda connection: queries.summary(connection, **asked))
 
 
 class Diffs:
@@ -121,7 +105,7 @@ class Diffs:
                         name="field",
                         where="query",
                         schema=text,
-                        description="Only where this field parts, such as `lines[].amount`; `lines` for its members too.",
+                        description="Only where this field parts: `lines[].amount`, or `lines` and all in it.",
                         example="name",
                     ),
                     Parameter(

@@ -87,7 +87,8 @@ class Rules:
         return self._history.page(context, items, last=last)
 
     async def _rule(self, exchange: Exchange) -> Slice:
-        """The slice in the path. Raises NotFoundHere for one that does not exist or that the key may not see."""
+        """The slice in the path. Raises NotFoundHere for one that does not exist or that the key may not
+        see."""
         entity, region = exchange.path["entity"], exchange.path["region"]
         if exchange.caller.sees(entity, region):
             for rule in await self._slices.all():
@@ -124,8 +125,8 @@ class Rules:
                 name="set_rule",
                 tag="rules",
                 summary="Change the stage of a slice",
-                description="In force for the very next write, and for reads within a second on every replica. When "
-                "the authority moves, writes are held until every open delivery has ended.",
+                description="In force for the very next write, and for reads within a second on every "
+                "replica. When the authority moves, writes are held until every open delivery has ended.",
                 scope="admin:write",
                 handle=self.set,
                 parameters=(*slice_, *parameters.TRACE),

@@ -1,5 +1,5 @@
-"""Stand-ins for what is behind the HTTP face. Grade: they keep records in memory and know nothing of ERPs, stages
-that move, or time; they show what the rim hands inwards and let a test say what comes back."""
+"""Stand-ins for what is behind the HTTP face. Grade: they keep records in memory and know nothing of ERPs,
+stages that move, or time; they show what the rim hands inwards and let a test say what comes back."""
 
 from __future__ import annotations
 
@@ -210,14 +210,21 @@ class FakeAdmin:
         self.asked: list[dict[str, Any]] = []
 
     async def of(self, record_id: str) -> dict[str, Any]:
-        return {"record": {"id": record_id, "region": "US"}, "refs": {}, "events": [], "operations": [], "diffs": []}
+        return {
+            "record": {"id": record_id, "region": "US"},
+            "refs": {},
+            "events": [],
+            "operations": [],
+            "diffs": [],
+        }
 
     async def list(self, **asked: Any) -> Sequence[Mapping[str, Any]]:
         self.asked.append(asked)
         first = 9 if asked["after"] is None else int(asked["after"].removeprefix("dlv_")) - 1
         numbers = range(first, max(0, first - asked["limit"]), -1)
         return [
-            {"id": f"dlv_{n}", "entity": "invoice", "region": REGIONS[n % 3], "state": "parked"} for n in numbers
+            {"id": f"dlv_{n}", "entity": "invoice", "region": REGIONS[n % 3], "state": "parked"}
+            for n in numbers
         ]
 
     async def replay(self, delivery_id: str, actor: str, **scope: Any) -> Mapping[str, Any]:

@@ -29,12 +29,33 @@ def test_idempotency_key_is_read(sent: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    ["", '""', " ", "a b", "a" * 256, '"' + "a" * 256 + '"', '"open', 'a"' + "\x7f", "ключ", '"a\tb"', r'"a\b"'],
-    ids=[
-        "empty", "empty quotes", "blank", "bare blank", "too long", "too long in quotes", "open quotes", "delete",
-        "not ascii", "tab", "wrong escape",
+    [
+        "",
+        '""',
+        " ",
+        "a b",
+        "a" * 256,
+        '"' + "a" * 256 + '"',
+        '"open',
+        'a"' + "\x7f",
+        "ключ",
+        '"a\tb"',
+        r'"a\b"',
     ],
-)  # fmt: skip
+    ids=[
+        "empty",
+        "empty quotes",
+        "blank",
+        "bare blank",
+        "too long",
+        "too long in quotes",
+        "open quotes",
+        "delete",
+        "not ascii",
+        "tab",
+        "wrong escape",
+    ],
+)
 def test_wrong_idempotency_key_is_refused(sent: str) -> None:
     """What is no key is refused, whether or not one is needed."""
     with pytest.raises(Malformed) as raised:
@@ -59,27 +80,30 @@ def test_if_match_is_read(sent: str | None, version: int | str | None) -> None:
     assert headers.if_match(sent) == version
 
 
-@pytest.mark.parametrize("sent", ["3", 'W/"3"', '"3", "4"', '"abc"', '"-1"', '"03"', "", '"', '"' + "9" * 19 + '"'])
+@pytest.mark.parametrize(
+    "sent", ["3", 'W/"3"', '"3", "4"', '"abc"', '"-1"', '"03"', "", '"', '"' + "9" * 19 + '"']
+)
 def test_wrong_if_match_is_refused(sent: str) -> None:
-    """Whatever else stands in If-Match is refused, never ignored: a condition that is ignored is a lost update."""
+    """Whatever else stands in If-Match is refused, never ignored: a condition that is ignored is a lost
+    update."""
     with pytest.raises(Malformed):
         headers.if_match(sent)
 
 
 @pytest.mark.parametrize(
     ("sent", "known"),
-    [(None, False), ('"3"', True), ('W/"3"', True), ('"2", "3"', True), ('"2"', False), ("*", True)],
+    [(None, set()), ('"3"', {'"3"'}), ('W/"3"', {'"3"'}), ('"2", W/"3"', {'"2"', '"3"'}), (" * ", {"*"})],
 )
-def test_if_none_match(sent: str | None, known: bool) -> None:
+def test_if_none_match(sent: str | None, known: set[str]) -> None:
     """If-None-Match compares weakly and may be a list (RFC 9110, 13.1.2)."""
-    assert headers.none_match(sent, 3) is known
+    assert headers.none_match(sent) == known
 
 
 @pytest.mark.parametrize("sent", ["3", '"3" "4"', ""])
 def test_wrong_if_none_match_is_refused(sent: str) -> None:
     """What is no entity tag is refused."""
     with pytest.raises(Malformed):
-        headers.none_match(sent, 3)
+        headers.none_match(sent)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +124,8 @@ def test_wrong_if_none_match_is_refused(sent: str) -> None:
     ],
 )
 def test_prefer(sent: str | None, wait_s: float, applied: str | None) -> None:
-    """Prefer is a wish: what it says is honoured within limits, what nobody understands is ignored (RFC 7240)."""
+    """Prefer is a wish: what it says is honoured within limits, what nobody understands is ignored (RFC
+    7240)."""
     found = headers.preference(sent, default_s=5.0, most_s=25.0)
     assert (found.wait_s, found.applied) == (wait_s, applied)
 
@@ -130,7 +155,14 @@ def test_traceparent(parent: str, kept: bool) -> None:
 
 @pytest.mark.parametrize(
     ("sent", "kept"),
-    [(b"abc", "abc"), (b"a" * 128, "a" * 128), (b"a" * 129, None), (b"a b", None), (b"", None), (b"a\r\nb", None)],
+    [
+        (b"abc", "abc"),
+        (b"a" * 128, "a" * 128),
+        (b"a" * 129, None),
+        (b"a b", None),
+        (b"", None),
+        (b"a\r\nb", None),
+    ],
     ids=["good", "longest", "too long", "blank", "empty", "line break"],
 )
 def test_request_id(sent: bytes, kept: str | None) -> None:
@@ -146,7 +178,9 @@ def test_json_is_taken(sent: str) -> None:
     headers.media_type(sent, ("application/json",))
 
 
-@pytest.mark.parametrize("sent", [None, "", "text/plain", "application/json; charset=latin-1", "application/jsonx"])
+@pytest.mark.parametrize(
+    "sent", [None, "", "text/plain", "application/json; charset=latin-1", "application/jsonx"]
+)
 def test_other_media_types_are_not(sent: str | None) -> None:
     """Anything else is refused before a byte of the body is read."""
     with pytest.raises(MediaTypeUnsupported):

@@ -71,9 +71,22 @@ def test_found(path: str, template: str, values: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "", "/v1", "/v1/", "/v1/customers/", "/v1//customers", "/v1/Customers", "/v1/customers/by-ref/legacy",
-     "/v1/customers/by-ref/legacy/", "/v1/customers/x/y", "/v1/customers/%FF", "/v1x/customers", "/v1/customers/{id}/"],
-)  # fmt: skip
+    [
+        "/",
+        "",
+        "/v1",
+        "/v1/",
+        "/v1/customers/",
+        "/v1//customers",
+        "/v1/Customers",
+        "/v1/customers/by-ref/legacy",
+        "/v1/customers/by-ref/legacy/",
+        "/v1/customers/x/y",
+        "/v1/customers/%FF",
+        "/v1x/customers",
+        "/v1/customers/{id}/",
+    ],
+)
 def test_not_found(path: str) -> None:
     """There is one spelling of each path, and nothing beside it."""
     assert PATHS.find(path) is None

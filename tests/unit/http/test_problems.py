@@ -11,9 +11,7 @@ from gateway import errors
 from gateway.errors import FieldError, GatewayError
 from gateway.http.problems import PROBLEMS, TYPE, render, row
 
-CLASSES = [
-    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GatewayError)
-]
+CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GatewayError)]
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

@@ -48,13 +48,17 @@ def test_limit_outside(sent: str) -> None:
     assert raised.value.errors[0].pointer == "limit"
 
 
-@pytest.mark.parametrize("sent", ["2026-01-31T08:00:00Z", "2026-01-31T09:00:00+01:00", "2026-01-31T09:00:00 01:00"])
+@pytest.mark.parametrize(
+    "sent", ["2026-01-31T08:00:00Z", "2026-01-31T09:00:00+01:00", "2026-01-31T09:00:00 01:00"]
+)
 def test_moment(sent: str) -> None:
     """A moment has a zone; a plus sign that became a blank on the way is one again."""
     assert query.moment({"since": sent}, "since") == datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("sent", ["2026-01-31", "2026-01-31T08:00:00", "yesterday", "0001-01-01T00:00:00Z", "1769846400"])
+@pytest.mark.parametrize(
+    "sent", ["2026-01-31", "2026-01-31T08:00:00", "yesterday", "0001-01-01T00:00:00Z", "1769846400"]
+)
 def test_no_moment(sent: str) -> None:
     """A day, a moment without a zone, a number: none of them says when."""
     with pytest.raises(Malformed):
