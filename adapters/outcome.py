@@ -129,4 +129,4 @@ def cleaned(message: str) -> str:
 def words(content: bytes) -> str:
     """What a body that is not in the expected format says to a reader."""
     text = content[:20_000].decode("utf-8", "replace")
-    return cleaned(" ".join(_TAGS.sub(" ", text).split()))
+    return cleaned(" ".join(_CONTROL.sub(" ", _TAGS.sub(" ", text)).split()))

@@ -151,7 +151,8 @@ class EntityProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     client_key: str | None = None  #: class C: the canonical field that the product keeps unique
     idempotency: Idempotency = Idempotency.E_NOTHING
     conditional: bool = False
-    max_processing_s: float = 600.0
+    #: seconds; None: not looked up, and taken as the contract's 600
+    max_processing_s: float | None = None
     read_lag_s: float = 0.0
     search_lag_s: float = 0.0
     filters: list[str] | dict[str, str] = []

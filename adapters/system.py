@@ -40,6 +40,8 @@ from adapters.wire import Broken, Change, Condition, Search, Wire, Written
 
 #: A look-up by marker gives at most this many: two are already one too many.
 FIND_LIMIT = 10
+#: Seconds that a request may still take effect in a product of which nobody has looked it up.
+PROCESSING_S = 600.0
 #: Ids of related records that are remembered; a system has far fewer of the kinds that are looked up.
 KNOWN_LIMIT = 50_000
 #: Converters whose native text is written without quotes in a query language.
@@ -447,7 +449,7 @@ def _facts(spec: EntityProfile, entity_map: EntityMap) -> Facts:
         capabilities=spec.capabilities,
         idempotency=spec.idempotency,
         conditional=spec.conditional,
-        max_processing_s=spec.max_processing_s,
+        max_processing_s=PROCESSING_S if spec.max_processing_s is None else spec.max_processing_s,
         read_lag_s=spec.read_lag_s,
         search_lag_s=spec.search_lag_s,
         mapped=entity_map.mapped,

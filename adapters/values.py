@@ -286,7 +286,8 @@ def money_put(form: FieldForm, profile: Profile, *, brings_currency: bool = Fals
     currency_path = form.currency or ""
     in_root = currency_path.startswith("/")
     currency_path = currency_path.removeprefix("/")
-    get_currency, put_currency = getter(currency_path), setter(currency_path)
+    # An amount of a fixed currency has no path of its own for it: then these two are never called.
+    get_currency, put_currency = getter(currency_path or "-"), setter(currency_path or "-")
 
     def encode(value: Any, native: Native, root: Native) -> None:
         if value is None:
