@@ -15,7 +15,8 @@ from typing import Any
 
 from adapters.sandbox import shaping
 from adapters.sandbox.effects import EffectLog, body_hash
-from adapters.sandbox.faults import SECONDS, Fault, Faults, Plan
+from adapters.sandbox.endings import ended
+from adapters.sandbox.faults import Fault, Faults, Plan
 from adapters.sandbox.fields import Table, Values
 from adapters.sandbox.refusals import Refused
 from adapters.sandbox.rules import Rulebook
@@ -109,50 +110,13 @@ class Simulator(ABC):
         act: Act = lambda: self._act(request, route, plan)  # noqa: E731 - a closure like the one above
         if plan.ending is None:
             return Turn(act, wait_s=wait_s)
-        return self._ended(plan.ending, act, wait_s)
+        return ended(plan.ending, act, wait_s, self.failure, self._clock())
 
     def _act(self, request: Request, route: Route, plan: Plan | None) -> Reply:
         try:
             return self.answer(request, route, plan)
         except Refused as refused:
             return self.refusal(refused)
-
-    def _ended(self, fault: Fault, act: Act, wait_s: float) -> Turn:
-        """How a fault ends the request."""
-        silence_s = fault.s if fault.s is not None and fault.kind != "late" else SECONDS["hang"]
-        match fault.kind:
-            case "answer_lost":
-                return Turn(act, wait_s=wait_s, end=fault.how, hang_s=silence_s)
-            case "late":
-                return Turn(
-                    None, wait_s=wait_s, end=fault.how, hang_s=silence_s, later=act, later_s=fault.seconds
-                )
-            case "hang":
-                return Turn(act if fault.effect else None, wait_s=wait_s, end="hang", hang_s=fault.seconds)
-            case "error":
-                retry = None if fault.retry_after_s is None else f"{fault.retry_after_s:g}"
-                return Turn(
-                    _instead(act if fault.effect else None, self.failure(fault.status, retry)), wait_s=wait_s
-                )
-            case "throttle":
-                return Turn(_instead(None, self.failure(429, self._retry_after(fault))), wait_s=wait_s)
-            case "garbage":
-                return Turn(_halved(act, effect=fault.effect is not False), wait_s=wait_s)
-            case "double":
-                return Turn(_twice(act), wait_s=wait_s)
-            case _:
-                return Turn(None, wait_s=wait_s, end=fault.how, hang_s=silence_s)
-
-    def _retry_after(self, fault: Fault) -> str | None:
-        seconds = fault.retry_after_s if fault.retry_after_s is not None else 1.0
-        match fault.spelling:
-            case "seconds":
-                return f"{seconds:g}"
-            case "date":
-                moment = time.gmtime(self._clock() / 1_000_000 + seconds)
-                return time.strftime("%a, %d %b %Y %H:%M:%S GMT", moment)
-            case "none":
-                return None
 
     # Writing -----------------------------------------------------------------------------------------
 
@@ -378,29 +342,3 @@ class Simulator(ABC):
             "effects": len(self.effects.entries),
             "faults": self.faults.shown(),
         }
-
-
-def _instead(act: Act | None, reply: Reply) -> Act:
-    def run() -> Reply:
-        if act is not None:
-            act()
-        return reply
-
-    return run
-
-
-def _halved(act: Act, *, effect: bool) -> Act:
-    def run() -> Reply:
-        reply = act() if effect else Reply(200, b'{"value": [<', "application/json")
-        return Reply(200, reply.body[: max(len(reply.body) // 2, 1)] or b"<", reply.media_type)
-
-    return run
-
-
-def _twice(act: Act) -> Act:
-    def run() -> Reply:
-        first = act()
-        act()
-        return first
-
-    return run
