@@ -1,11 +1,12 @@
-"""Brings the browser files that the console ships into ``gateway/console/static/vendor``, byte for byte as published.
+"""Brings the browser files that the console ships into ``gateway/console/static/vendor``, byte for byte.
 
 Run ``python docker/vendor.py`` with npm at hand after a change of the table below. The package's tarball must
-have the integrity written here, or nothing is written. ``vendor.lock`` then says of every file where it came from and what
-its SHA-256 is, and the tests hold the tree to it: nobody needs Node to install, run or test the project, and
-no page ever loads a file from elsewhere.
+have the integrity written here, or nothing is written. ``vendor.lock`` then says of every file where it came
+from and what its SHA-256 is, and the tests hold the tree to it: nobody needs Node to install, run or test
+the project, and no page ever loads a file from elsewhere.
 """
 
+# ruff: noqa: S603, T201 - a script for a person: it runs npm by its own table, and says what it did
 from __future__ import annotations
 
 import base64
@@ -47,7 +48,8 @@ SOFTWARE.
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """One published package: what of it is taken, under which name, and the tarball that it must come from."""
+    """One published package: what of it is taken, under which name, and the tarball that it must come
+    from."""
 
     name: str
     version: str
@@ -92,13 +94,17 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             spec = f"{package.name}@{package.version}"
             subprocess.run(
-                [npm, "pack", "--silent", "--pack-destination", folder, spec], check=True, stdout=subprocess.DEVNULL
+                [npm, "pack", "--silent", "--pack-destination", folder, spec],
+                check=True,
+                stdout=subprocess.DEVNULL,
             )
             (tarball,) = Path(folder).glob("*.tgz")
             digest = hashlib.sha512(tarball.read_bytes()).digest()
             integrity = "sha512-" + base64.b64encode(digest).decode("ascii")
             if integrity != package.integrity:
-                print(f"{spec} has integrity {integrity}; the table says {package.integrity}.", file=sys.stderr)
+                print(
+                    f"{spec} has integrity {integrity}; the table says {package.integrity}.", file=sys.stderr
+                )
                 return 1
             contents = {target: _member(tarball, source) for source, target in package.files.items()}
         if package.licence_text is not None:
@@ -112,7 +118,9 @@ def main() -> int:
                 "licence": package.licence,
                 "integrity": package.integrity,
                 "folder": package.folder,
-                "files": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())},
+                "files": {
+                    name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())
+                },
             }
         )
     shutil.rmtree(VENDOR, ignore_errors=True)

@@ -1,17 +1,20 @@
-"""The files that pages load: read once, named by their content, so that a browser keeps them for good and never sees an old one."""
+"""The files that pages load: read once, named by their content, so that a browser keeps them for good and
+never sees an old one."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from gateway.console.guard import AnyRequest
 from gateway.errors import RouteNotFound
 
 STATIC = Path(__file__).parent / "static"
@@ -43,10 +46,16 @@ class Asset:
         return self._gzipped
 
 
+@cache
+def packaged() -> Assets:
+    """The files of the console itself, read once in a process."""
+    return Assets(STATIC)
+
+
 class Assets:
     """All servable files below a folder, by their path in it."""
 
-    def __init__(self, folder: Path = STATIC) -> None:
+    def __init__(self, folder: Path) -> None:
         self._files = {
             path.relative_to(folder).as_posix(): Asset(path, _KINDS[path.suffix])
             for path in sorted(folder.rglob("*"))
@@ -54,10 +63,11 @@ class Assets:
         }
 
     def url(self, name: str, *, prefix: str) -> str:
-        """Where a page finds the file. Raises KeyError for a file that is not there, so that no page ships a dead link."""
+        """Where a page finds the file. Raises KeyError for a file that is not there, so that no page ships a
+        dead link."""
         return f"{prefix}/{name}?v={self._files[name].version}"
 
-    def answer(self, name: str, request: Request[object, object, object]) -> Response[bytes]:
+    def answer(self, name: str, request: AnyRequest) -> Response[bytes]:
         found = self._files.get(name)
         if found is None:
             raise RouteNotFound(f"no file is served at {request.url.path}")
@@ -82,7 +92,7 @@ class Assets:
 
     def handler(self, path: str) -> HTTPRouteHandler:
         @get(path + "/{name:path}", include_in_schema=False, media_type=MediaType.TEXT, sync_to_thread=False)
-        def static_file(name: FromPath[str], request: Request[object, object, object]) -> Response[bytes]:
+        def static_file(name: FromPath[str], request: AnyRequest) -> Response[bytes]:
             return self.answer(name.lstrip("/"), request)
 
         return static_file

@@ -7,8 +7,6 @@ import io
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -42,8 +40,8 @@ _FORMULA = re.compile(r"^[=+\-@\t\r](?!\d+(\.\d+)?$)")
 
 COLUMNS = (
     "diff", "record", "entity", "region", "verdict", "stage", "path", "field", "class", "authority", "other",
-    "authority_value", "other_value", "stake_amount", "stake_currency", "explained", "first_seen", "last_seen",
-    "times", "resolved_at",
+    "authority_value", "other_value", "stake_amount", "stake_currency", "explained", "first_seen",
+    "last_seen", "times", "resolved_at",
 )  # fmt: skip
 
 
@@ -78,7 +76,14 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
 
 class DiffPages:
     def __init__(
-        self, *, guard: Guard, respond: Respond, diffs: DiffsPort, slices: SlicesPort, clock: Clock, entities: Sequence[str]
+        self,
+        *,
+        guard: Guard,
+        respond: Respond,
+        diffs: DiffsPort,
+        slices: SlicesPort,
+        clock: Clock,
+        entities: Sequence[str],
     ) -> None:
         self._guard = guard
         self._respond = respond
@@ -111,7 +116,10 @@ class DiffPages:
                 ages=list(AGES),
                 entities=[entity for entity in self._entities if entity in present],
                 regions=sorted({one.region for one in slices}),
-                comparing=any(one.compare_sample and one.stage in ("shadow", "live", "dual_write", "ramp_down") for one in slices),
+                comparing=any(
+                    one.compare_sample and one.stage in ("shadow", "live", "dual_write", "ramp_down")
+                    for one in slices
+                ),
                 most_rows=MOST_ROWS,
             )
 
@@ -146,7 +154,8 @@ class DiffPages:
     async def _page(
         self, caller: Caller, narrowed: Filter, after: str | None, limit: int = PAGE
     ) -> tuple[list[Diff], str | None]:
-        """A page of findings, and the id to go on from. A key that is bound to entities gets pages of only these."""
+        """A page of findings, and the id to go on from. A key that is bound to entities gets pages of only
+        these."""
         found: list[Diff] = []
         while True:
             rows = await self._diffs.page(
@@ -203,7 +212,8 @@ class DiffPages:
 
 
 def _filter(request: AnyRequest) -> Filter:
-    """The filters of the address. What it does not know is left out, so that an old link still opens a page."""
+    """The filters of the address. What it does not know is left out, so that an old link still opens a
+    page."""
     names = Filter.__struct_fields__
     given = {name: value.strip()[:200] for name, value in request.query_params.items() if name in names}
     if given.get("verdict") not in list(Verdict):
@@ -224,7 +234,9 @@ def _total(summary: Sequence[SliceSummary]) -> Total:
         compares=sum(one.compares for one in summary),
         verdicts=verdicts,
         not_compared=tuple(
-            sorted({field.field for one in summary for field in one.fields if field.verdict == "not_compared"})
+            sorted(
+                {field.field for one in summary for field in one.fields if field.verdict == "not_compared"}
+            )
         ),
         open=sum(one.open_mismatches for one in summary),
         consistency=sum(verdicts[verdict] for verdict in (Verdict.MATCH, Verdict.EXPLAINED, Verdict.LATE)),
@@ -262,5 +274,3 @@ def _csv(cells: Sequence[str]) -> str:
         ["'" + cell if _FORMULA.match(cell) else cell for cell in cells]
     )
     return out.getvalue()
-
-

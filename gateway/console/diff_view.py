@@ -1,4 +1,5 @@
-"""How differences are shown: values as text with what differs marked, fields as a tree with counts and money. Pure."""
+"""How differences are shown: values as text with what differs marked, fields as a tree with counts and
+money. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +12,15 @@ import msgspec
 
 from gateway.compare import SliceSummary, Verdict
 
-#: Beyond this many characters a text is not marked character by character; the whole of it counts as differing.
+#: Beyond this many characters a text is not marked character by character; the whole of it counts as
+#: differing.
 LONGEST_MARKED = 600
 #: What a personal value is stored as.
 MASK = "hmac:"
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
 WHOLE_RECORD = "(whole record)"
+
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     text: str
@@ -23,7 +28,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """One value as a page shows it. ``absent``: the system holds nothing; ``masked``: a fingerprint, not the value."""
+    """One value as a page shows it. ``absent``: the system holds nothing; ``masked``: a fingerprint, not the
+    value."""
 
     segments: tuple[Segment, ...] = ()
     absent: bool = False
@@ -47,7 +53,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     field: str  #: the whole path, as a filter takes it
     count: int
-    share: float  #: of the comparisons looked at; a field may part in several ways in one comparison
+    mismatched: int  #: those among them that last and that nothing explains
     money: Mapping[str, Decimal]
     classes: tuple[ClassCount, ...]
     children: tuple[Node, ...]
@@ -64,7 +70,7 @@ def spell(value: Any) -> str:
         if set(fields) == {"unresolved"}:
             return f"unresolved: {fields['unresolved']}"
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return msgspec.json.format(msgspec.json.encode(value, decimal_format="string"), indent=2).decode()
+        return msgspec.json.format(_encode(value), indent=2).decode()
     return str(value)
 
 
@@ -91,10 +97,9 @@ def side_by_side(authority: Any, other: Any) -> tuple[Shown, Shown]:
 
 
 def tree(summaries: Iterable[SliceSummary], *, verdict: str | None = None) -> tuple[Node, ...]:
-    """The fields that parted, nested as they are in the record, the most frequent first. ``verdict`` narrows it;
-    without one, what was never compared is left out: it is no difference."""
+    """The fields that parted, nested as they are in the record, the ones with most mismatches first.
+    ``verdict`` narrows it; without one, what was never compared is left out: it is no difference."""
     slices = list(summaries)
-    compares = sum(one.compares for one in slices)
     found: dict[str, dict[tuple[str, str], ClassCount]] = {}
     for one in slices:
         for field in one.fields:
@@ -111,7 +116,7 @@ def tree(summaries: Iterable[SliceSummary], *, verdict: str | None = None) -> tu
                 money=add(before.money if before else {}, field.money),
                 example=field.example or (before.example if before else None),
             )
-    return _nest(found, compares, depth=0, prefix="")
+    return _nest(found, depth=0, prefix="")
 
 
 def add(left: Mapping[str, Decimal], right: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -123,12 +128,16 @@ def add(left: Mapping[str, Decimal], right: Mapping[str, Decimal]) -> dict[str, 
 
 
 def larger(left: Mapping[str, Decimal], right: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """By currency the larger one: a line, a net total and a total show the same cent, which is at stake once."""
-    return {currency: max(left.get(currency, Decimal(0)), right.get(currency, Decimal(0))) for currency in {**left, **right}}
+    """By currency the larger one: a line, a net total and a total show the same cent, which is at stake
+    once."""
+    return {
+        currency: max(left.get(currency, Decimal(0)), right.get(currency, Decimal(0)))
+        for currency in {**left, **right}
+    }
 
 
 def _nest(
-    found: Mapping[str, Mapping[tuple[str, str], ClassCount]], compares: int, *, depth: int, prefix: str
+    found: Mapping[str, Mapping[tuple[str, str], ClassCount]], *, depth: int, prefix: str
 ) -> tuple[Node, ...]:
     groups: dict[str, dict[str, Mapping[tuple[str, str], ClassCount]]] = {}
     for field, classes in found.items():
@@ -140,11 +149,12 @@ def _nest(
         own = tuple(sorted(members.get(path, {}).values(), key=lambda found: (-found.count, found.kind)))
         children = _nest(
             {field: classes for field, classes in members.items() if field != path},
-            compares,
             depth=depth + 1,
             prefix=path,
         )
         count = sum(one.count for one in own) + sum(child.count for child in children)
+        mismatched = sum(one.count for one in own if one.verdict == Verdict.MISMATCH)
+        mismatched += sum(child.mismatched for child in children)
         money: dict[str, Decimal] = {}
         for one in own:
             money = add(money, one.money)
@@ -155,13 +165,13 @@ def _nest(
                 name=part,
                 field=path,
                 count=count,
-                share=min(1.0, count / compares) if compares else 0.0,
+                mismatched=mismatched,
                 money=money,
                 classes=own,
                 children=children,
             )
         )
-    return tuple(sorted(nodes, key=lambda node: (-node.count, node.name)))
+    return tuple(sorted(nodes, key=lambda node: (-node.mismatched, -node.count, node.name)))
 
 
 def _whole(value: Any, *, differs: bool) -> Shown:

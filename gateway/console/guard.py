@@ -53,8 +53,8 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guard:
-    """Opens sessions and checks forms. ``secure`` is None to follow the scheme of each request; True behind a proxy
-    that ends TLS."""
+    """Opens sessions and checks forms. ``secure`` is None to follow the scheme of each request; True behind
+    a proxy that ends TLS."""
 
     def __init__(self, *, keys: Keyring, secret: bytes, clock: Clock, secure: bool | None = None) -> None:
         self._keys = keys
@@ -67,14 +67,16 @@ class Guard:
     # --- in and out ---
 
     async def sign_in(self, key: str) -> Session:
-        """A new session for this API key. Raises Unauthenticated, or Forbidden for a key that may not look."""
+        """A new session for this API key. Raises Unauthenticated, or Forbidden for a key that may not
+        look."""
         caller = await self._keys.authenticate(f"Bearer {key.strip()}")
         caller.require(LOOK)
         self._rows_at = float("-inf")  # the key may be younger than the list
         return self._sessions.begin(caller.key_id, self._clock.now())
 
     async def enter(self, request: AnyRequest, *, by_person: bool = True) -> Person:
-        """Who sends this request. Raises SignInNeeded. A poll (``by_person=False``) does not keep a session alive."""
+        """Who sends this request. Raises SignInNeeded. A poll (``by_person=False``) does not keep a session
+        alive."""
         now = self._clock.now()
         session = self._sessions.open(request.cookies.get(self._name(request)), now)
         if session is None:
@@ -90,14 +92,17 @@ class Guard:
         )
 
     async def submitted(self, request: AnyRequest, *, change: bool = True) -> tuple[Person, dict[str, str]]:
-        """Who sends this form, and its fields. Raises FormForeign, and Forbidden for a key that may only look."""
+        """Who sends this form, and its fields. Raises FormForeign, and Forbidden for a key that may only
+        look."""
         self.own_origin(request)
         person = await self.enter(request)
         form = await fields(request)
         if not self._sessions.csrf_holds(person.session, form.pop("csrf", "")):
             raise FormForeign("the page is from an earlier session")
         if change and not person.may_change:
-            raise Forbidden(f"the key {person.caller.name!r} may look, not change: it lacks the scope {CHANGE}")
+            raise Forbidden(
+                f"the key {person.caller.name!r} may look, not change: it lacks the scope {CHANGE}"
+            )
         return person, form
 
     def own_origin(self, request: AnyRequest) -> None:

@@ -14,8 +14,8 @@ from gateway.ledger.slices import Slice
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """What the comparisons of one slice say. *consistent* counts match, explained and late of all that came to a
-    verdict: what could not be verified is agreement for nobody."""
+    """What the comparisons of one slice say. *consistent* counts match, explained and late of all that came
+    to a verdict: what could not be verified is agreement for nobody."""
 
     compares: int = 0
     consistent: int = 0

@@ -1,4 +1,5 @@
-"""What the console asks of the rest of the gateway. It reads through the same functions as the API and owns no data."""
+"""What the console asks of the rest of the gateway. It reads through the same functions as the API and owns
+no data."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class JourneyPort(Protocol):
 
 
 class DiffsPort(Protocol):
-    """The questions of ``gateway.compare.queries``. Moments are microseconds UTC; ``regions`` of None means all."""
+    """The questions of ``gateway.compare.queries``. Moments are microseconds UTC; ``regions`` of None means
+    all."""
 
     async def summary(
         self, *, entity: str | None, region: str | None, regions: frozenset[str] | None, since: int | None

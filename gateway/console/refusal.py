@@ -24,19 +24,18 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 REMEDIES: Mapping[type[GatewayError], tuple[int, str]] = {
     errors.Unauthenticated:    (401, "Check that the whole key was copied, and that it was not revoked."),
     errors.Forbidden:          (403, "Sign in with a key that has the scope, or ask for one."),
-    errors.RecordNotFound:     (404, "Check the id. A record outside the regions of this key is not shown either."),
+    errors.RecordNotFound:     (404, "Check the id. Records outside the regions of this key are not shown."),
     errors.NotFoundHere:       (404, "It may have gone, or lies outside the regions of this key."),
     errors.RouteNotFound:      (404, "Check the address."),
     errors.UnknownRegion:      (404, "Take a slice from the routing matrix."),
-    errors.RuleVersionMoved:   (409, "The panel now shows the slice as it is. What you typed is kept: look at it once more, "
-                                     "and send it again if it still holds."),
+    errors.RuleVersionMoved:   (409, "Below is the slice as it is now. What you typed is kept."),
     errors.RuleRefused:        (422, "Clear what stands against it, or override it and say why."),
     errors.Malformed:          (400, "Correct it and send it again."),
     errors.Invalid:            (422, "Correct it and send it again."),
     FormForeign:               (403, "Load the page again and repeat."),
     errors.SystemUnavailable:  (503, "The ERP does not answer. Nothing was changed; try again when it does."),
-    errors.StoreUnavailable:   (503, "The gateway's database does not answer. Nothing was changed; try again in a moment."),
-    GatewayError:              (500, "Try again; if it stays, look at the gateway's log."),
+    errors.StoreUnavailable:   (503, "The gateway's database does not answer. Nothing was changed."),
+    GatewayError:              (500, "If it stays, look at the gateway's log."),
 }
 # fmt: on
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from litestar import Response
 from litestar.exceptions import HTTPException
@@ -40,9 +40,6 @@ class Respond:
         status = 200 if refused is None else refused.status
         return self._view.answer("login.html", status=status, next=next_page, note=note, refused=refused)
 
-    def bare(self, template: str, /, **context: Any) -> Response[str]:
-        return self._view.answer(template, **context)
-
     # --- refusals ---
 
     def refused(self, request: AnyRequest, error: Exception) -> Response[Any]:
@@ -60,22 +57,22 @@ class Respond:
             )
         else:
             raise error
-        context = {"title": said.title, "detail": said.detail, "remedy": said.remedy}
         if request.headers.get("hx-request") == "true":
-            return self._view.answer("refusal_part.html", status=said.status, **context)
-        return self._view.answer("refusal.html", status=said.status, **context)
+            return self._view.answer("refusal_part.html", status=said.status, said=said)
+        return self._view.answer("refusal.html", status=said.status, said=said)
 
     def _sign_in(self, request: AnyRequest) -> Response[Any]:
         if request.headers.get("hx-request") == "true":
-            page = request.headers.get("hx-current-url", "")
-            _, _, path = page.partition("/console")
-            address = f"/console/login?note=ended&next={quote('/console' + path, safe='')}"
+            page = urlsplit(request.headers.get("hx-current-url", ""))
+            address = f"/console/login?note=ended&next={_quoted(page.path, page.query)}"
             return Response("", status_code=401, headers={**HEADERS, "HX-Redirect": address})
         if request.headers.get("sec-fetch-site") == "cross-site" and not self._guard.has_cookie(request):
-            # A link in a mail or a chat: the browser kept our strict cookie back. Asked again from our own page,
-            # it sends it.
+            # A link in a mail or a chat: the browser kept our strict cookie back. Asked again from our own
+            # page, it sends it.
             return self._view.answer("again.html", policy=POLICY)
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        if request.method != "GET":
-            asked = "/console"
-        return Redirect(f"/console/login?next={quote(asked, safe='')}", status_code=303, headers=HEADERS)
+        asked = (request.url.path, request.url.query) if request.method == "GET" else ("/console", "")
+        return Redirect(f"/console/login?next={_quoted(*asked)}", status_code=303, headers=HEADERS)
+
+
+def _quoted(path: str, query: str) -> str:
+    return quote(f"{path}?{query}" if query else path, safe="")

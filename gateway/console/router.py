@@ -9,7 +9,7 @@ from litestar import Request, Response, Router
 from litestar.exceptions import HTTPException
 
 from gateway.clock import Clock
-from gateway.console.assets import Assets
+from gateway.console.assets import packaged
 from gateway.console.diff_pages import DiffPages
 from gateway.console.guard import Guard, Keyring
 from gateway.console.ports import BacklogPort, DiffsPort, JourneyPort, SlicesPort, SwitchoverPort
@@ -17,7 +17,7 @@ from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
 from gateway.console.sign_in import SignInPages
-from gateway.console.view import View
+from gateway.console.view import packaged_view
 from gateway.errors import GatewayError
 
 
@@ -34,11 +34,10 @@ def console_router(
     entities: Sequence[str],
     secure: bool | None = None,
 ) -> Router:
-    """Everything below ``/console``. ``secret`` is the deployment's own; ``entities`` gives the order of the rows;
-    ``secure`` says that browsers come over HTTPS, where this process cannot see it (behind a proxy)."""
-    assets = Assets()
+    """Everything below ``/console``. ``secret`` is the deployment's own; ``entities`` gives the order of the
+    rows; ``secure`` says that browsers come over HTTPS, where this process cannot see it (behind a proxy)."""
     guard = Guard(keys=keys, secret=secret, clock=clock, secure=secure)
-    respond = Respond(view=View(assets, prefix="/console/static"), guard=guard)
+    respond = Respond(view=packaged_view("/console/static"), guard=guard)
     pages = (
         SignInPages(guard=guard, respond=respond),
         RoutingPages(
@@ -55,13 +54,17 @@ def console_router(
         RecordPages(guard=guard, respond=respond, journey=journey),
     )
 
-    # A plain function: Litestar copies a router with all that it holds, and what a bound method holds is the gateway.
+    # A plain function: Litestar copies a router with all that it holds, and what a bound method holds is the
+    # gateway.
     def refused(request: Request[Any, Any, Any], raised: Exception) -> Response[Any]:
         return respond.refused(request, raised)
 
     return Router(
         path="/console",
-        route_handlers=[assets.handler("/static"), *(handler for page in pages for handler in page.handlers())],
+        route_handlers=[
+            packaged().handler("/static"),
+            *(handler for page in pages for handler in page.handlers()),
+        ],
         exception_handlers={GatewayError: refused, HTTPException: refused},
         include_in_schema=False,
     )

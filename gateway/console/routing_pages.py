@@ -27,6 +27,7 @@ from gateway.errors import (
     NotFoundHere,
     RuleRefused,
     RuleVersionMoved,
+    UnknownRegion,
 )
 from gateway.ledger.slices import Slice
 from gateway.routing.stage import Stage
@@ -79,7 +80,9 @@ class RoutingPages:
         async def page(request: AnyRequest) -> Response[str]:
             person = await self._guard.enter(request)
             shown = await self._matrix(person.caller)
-            return self._respond.page(request, person, "routing.html", m=shown, stages=STAGES, at=self._clock.now())
+            return self._respond.page(
+                request, person, "routing.html", m=shown, stages=STAGES, at=self._clock.now()
+            )
 
         @get("/matrix", include_in_schema=False)
         async def fragment(request: AnyRequest) -> Response[str]:
@@ -122,7 +125,9 @@ class RoutingPages:
                 actor=person.caller.name,
                 override=typed.override,
             )
-        except (RuleVersionMoved, RuleRefused, Invalid) as refused:
+        except UnknownRegion:
+            raise
+        except GatewayError as refused:
             return await self._panel(request, person, entity, region, typed=typed, refused=refused)
         if not _by_script(request):
             return Redirect(f"/console/slices/{entity}/{region}?done=1", status_code=303)
@@ -197,7 +202,9 @@ def _read(typed: Typed) -> tuple[Stage, str, int]:
         wrong.append(FieldError(pointer="/stage", code="stage", message="pick the stage to move to"))
     reason = " ".join(typed.reason.split())
     if not reason:
-        wrong.append(FieldError(pointer="/reason", code="reason", message="say why; it is kept in the history"))
+        wrong.append(
+            FieldError(pointer="/reason", code="reason", message="say why; it is kept in the history")
+        )
     why = " ".join(typed.override_reason.split())
     if typed.override and not why:
         wrong.append(
@@ -211,7 +218,11 @@ def _read(typed: Typed) -> tuple[Stage, str, int]:
         wrong.append(FieldError(pointer="/expected_version", code="version", message="load the panel again"))
     if wrong:
         raise Invalid("something is missing", errors=wrong)
-    return Stage(typed.stage), f"{reason} (override: {why})" if typed.override else reason, int(typed.expected_version)
+    return (
+        Stage(typed.stage),
+        f"{reason} (override: {why})" if typed.override else reason,
+        int(typed.expected_version),
+    )
 
 
 def _told(refused: GatewayError, cell: Cell, typed: Typed) -> Told:
@@ -219,5 +230,8 @@ def _told(refused: GatewayError, cell: Cell, typed: Typed) -> Told:
     said = told(refused)
     if not isinstance(refused, RuleVersionMoved):
         return said
-    now = f"You saw version {typed.expected_version}; it is now at version {cell.slice.version}, stage {cell.slice.stage}."
+    now = (
+        f"You saw version {typed.expected_version}; "
+        f"it is now at version {cell.slice.version}, stage {cell.slice.stage}."
+    )
     return msgspec.structs.replace(said, detail=now)

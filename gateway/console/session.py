@@ -30,7 +30,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sessions:
-    """Makes, signs and opens sessions. Holds nothing; every replica with the same secret opens the same cookies."""
+    """Makes, signs and opens sessions. Holds nothing; every replica with the same secret opens the same
+    cookies."""
 
     def __init__(self, secret: bytes) -> None:
         self._session_key = hashlib.sha256(b"twinrun console session\0" + secret).digest()

@@ -14,7 +14,10 @@ from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
 from gateway.errors import Forbidden, Unauthenticated
 
-NOTES = {"ended": "The session has ended: it lasts 8 hours, and 30 minutes without a page asked for.", "out": "Signed out."}
+NOTES = {
+    "ended": "The session has ended: it lasts 8 hours, and 30 minutes without a page asked for.",
+    "out": "Signed out.",
+}
 
 
 class SignInPages:
@@ -52,7 +55,8 @@ class SignInPages:
 
 
 def _inside(address: str) -> str:
-    """``address`` where it is a page of the console, else its first page: nobody is sent elsewhere after signing in."""
+    """``address`` where it is a page of the console, else its first page: nobody is sent elsewhere after
+    signing in."""
     inside = address == "/console" or address.startswith(("/console/", "/console?"))
     plain = address.isprintable() and "\\" not in address and "//" not in address.partition("?")[0]
     return address if inside and plain and not address.startswith("/console/login") else "/console"

@@ -1,4 +1,5 @@
-"""The stage table as pages print it, and the stages that a slice may go to. Made from PLANS and TRANSITIONS, never beside them."""
+"""The stage table as pages print it, and the stages that a slice may go to. Made from PLANS and TRANSITIONS,
+never beside them."""
 
 from __future__ import annotations
 
@@ -50,9 +51,7 @@ STAGES: tuple[StageRow, ...] = tuple(
 BY_STAGE: Mapping[Stage, StageRow] = {row.stage: row for row in STAGES}
 
 
-def choices(
-    stages: Mapping[tuple[str, str], Stage], entity: str, region: str
-) -> tuple[Choice, ...]:
+def choices(stages: Mapping[tuple[str, str], Stage], entity: str, region: str) -> tuple[Choice, ...]:
     """Every other stage for the slice: the neighbours, on first and then back, before the leaps."""
     now = stages[entity, region]
     found = [
@@ -67,4 +66,6 @@ def choices(
         for row in STAGES
         if row.stage is not now
     ]
-    return tuple(sorted(found, key=lambda choice: (choice.leap, not choice.forward, choice.row.stage.position)))
+    return tuple(
+        sorted(found, key=lambda choice: (choice.leap, not choice.forward, choice.row.stage.position))
+    )

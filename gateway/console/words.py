@@ -1,4 +1,5 @@
-"""How numbers, moments and names are written on pages: one function each, used by every template as a filter."""
+"""How numbers, moments and names are written on pages: one function each, used by every template as a
+filter."""
 
 from __future__ import annotations
 
@@ -26,16 +27,16 @@ def share(part: int, whole: int) -> str:
     if part == whole:
         return "100 %"
     cut = (Decimal(part) * 100 / Decimal(whole)).quantize(Decimal("0.01"), ROUND_DOWN)
-    return f"{cut} %"
+    return f"{cut} %" if cut or not part else "<0.01 %"
 
 
 def duration(seconds: float | None) -> str:
     """0.42 -> 420 ms, 75 -> 1 min 15 s; the two largest units at most."""
     if seconds is None:
         return "–"
-    if seconds < 1:
+    if round(seconds, 3) < 1:
         return f"{round(seconds * 1000)} ms"
-    if seconds < 10:
+    if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < MINUTE:

@@ -1,4 +1,5 @@
-"""A firm in the middle of its migration, in memory: what the console reads, without a database and without ERPs."""
+"""A firm in the middle of its migration, in memory: what the console reads, without a database and without
+ERPs."""
 
 from __future__ import annotations
 
@@ -15,7 +16,14 @@ from gateway.access import Caller, KeyRow
 from gateway.compare import Diff, DifferenceClass, FieldSummary, Sample, SliceSummary, Stake, Verdict, Why
 from gateway.console import console_router, docs_router
 from gateway.database import to_micros
-from gateway.errors import FieldError, RecordNotFound, RuleRefused, RuleVersionMoved, Unauthenticated, UnknownRegion
+from gateway.errors import (
+    FieldError,
+    RecordNotFound,
+    RuleRefused,
+    RuleVersionMoved,
+    Unauthenticated,
+    UnknownRegion,
+)
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
@@ -144,7 +152,8 @@ class FakeSlices:
 
 
 class FakeSwitchover:
-    """Holds the laws of the real one that a person can run into: the version, the steps, and gates that were measured."""
+    """Holds the laws of the real one that a person can run into: the version, the steps, and gates that were
+    measured."""
 
     def __init__(self, slices: FakeSlices) -> None:
         self._slices = slices
@@ -192,14 +201,26 @@ class FakeSwitchover:
 
 class FakeBacklog:
     def __init__(self) -> None:
-        empty: dict[str, Any] = {"open": 0, "parked": 0, "unknown": 0, "oldest_age_s": None, "lag_p99_s": 0.42}
+        empty: dict[str, Any] = {
+            "open": 0,
+            "parked": 0,
+            "unknown": 0,
+            "oldest_age_s": None,
+            "lag_p99_s": 0.42,
+        }
         self.figures: dict[tuple[str, str], Mapping[str, Any]] = {
             (entity, region): {**empty, "lag_p99_s": 0.18 + 0.11 * len(entity) * (number + 1) / 4}
             for entity, stages in _STAGES.items()
             for number, (region, stage) in enumerate(zip(REGIONS, stages, strict=True))
             if PLANS[Stage(stage)].mirror is not None
         }
-        self.figures["invoice", "EMEA"] = {"open": 214, "parked": 3, "unknown": 1, "oldest_age_s": 341.0, "lag_p99_s": 12.4}
+        self.figures["invoice", "EMEA"] = {
+            "open": 214,
+            "parked": 3,
+            "unknown": 1,
+            "oldest_age_s": 341.0,
+            "lag_p99_s": 12.4,
+        }
         self.figures["time_entry", "EMEA"] = {**empty, "open": 7, "oldest_age_s": 3.2, "lag_p99_s": 2.8}
 
     async def of_slices(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
@@ -280,9 +301,27 @@ def the_diffs() -> list[Diff]:
                     authority="Halvorsen & Brekke Advokatfirma ANS, Oslo",
                     other="Halvorsen & Brekke Advokatfirma ANS",
                 ),
-                Sample(path="email", field="email", kind=DifferenceClass.VALUE, authority="hmac:3f9ac01b77de", other="hmac:91e2240acd55"),
-                Sample(path="billing_address.city", field="billing_address.city", kind=DifferenceClass.CASE_OR_SPACE, authority="São  Paulo", other="SÃO PAULO"),
-                Sample(path="tax_id", field="tax_id", kind=DifferenceClass.MISSING, authority="NO998877665MVA", other=None),
+                Sample(
+                    path="email",
+                    field="email",
+                    kind=DifferenceClass.VALUE,
+                    authority="hmac:3f9ac01b77de",
+                    other="hmac:91e2240acd55",
+                ),
+                Sample(
+                    path="billing_address.city",
+                    field="billing_address.city",
+                    kind=DifferenceClass.CASE_OR_SPACE,
+                    authority="São  Paulo",
+                    other="SÃO PAULO",
+                ),
+                Sample(
+                    path="tax_id",
+                    field="tax_id",
+                    kind=DifferenceClass.MISSING,
+                    authority="NO998877665MVA",
+                    other=None,
+                ),
             ),
             difference_count=4,
         ),
@@ -295,8 +334,20 @@ def the_diffs() -> list[Diff]:
             other="legacy",
             stage="live",
             differences=(
-                Sample(path="manager_id", field="manager_id", kind=DifferenceClass.REFERENCE_UNRESOLVED, authority="res_0193a7c2-9f11", other={"unresolved": "4711"}),
-                Sample(path="name", field="name", kind=DifferenceClass.VALUE, authority=hostile, other="Harbour crossing"),
+                Sample(
+                    path="manager_id",
+                    field="manager_id",
+                    kind=DifferenceClass.REFERENCE_UNRESOLVED,
+                    authority="res_0193a7c2-9f11",
+                    other={"unresolved": "4711"},
+                ),
+                Sample(
+                    path="name",
+                    field="name",
+                    kind=DifferenceClass.VALUE,
+                    authority=hostile,
+                    other="Harbour crossing",
+                ),
             ),
             difference_count=2,
         ),
@@ -333,12 +384,18 @@ def the_diffs() -> list[Diff]:
     return sorted(rows, key=lambda row: row.id, reverse=True)
 
 
-def _field(field: str, kind: str, verdict: str, count: int, example: str | None = None, **money: str) -> FieldSummary:
+def _field(
+    field: str, kind: str, verdict: str, count: int, example: str | None = None, **money: str
+) -> FieldSummary:
     sums = {currency: Decimal(amount) for currency, amount in money.items()}
-    return FieldSummary(field=field, kind=kind, verdict=verdict, count=count, share=0.0, money=sums, example=example)
+    return FieldSummary(
+        field=field, kind=kind, verdict=verdict, count=count, share=0.0, money=sums, example=example
+    )
 
 
-def a_summary(entity: str, region: str, fields: Sequence[FieldSummary] = (), *, open_: int = 0, **verdicts: int) -> SliceSummary:
+def a_summary(
+    entity: str, region: str, fields: Sequence[FieldSummary] = (), *, open_: int = 0, **verdicts: int
+) -> SliceSummary:
     counted = {verdict.value: verdicts.get(verdict.value, 0) for verdict in Verdict}
     compares = sum(counted.values())
     agreed = counted["match"] + counted["explained"] + counted["late"]
@@ -368,7 +425,12 @@ class FakeDiffs:
                     _field("total", "rounding", "late", 12),
                     _field("custom_fields", "not_compared", "not_compared", 900),
                 ),
-                open_=36, match=18211, late=140, mismatch=40, explained=0, unverifiable=3,
+                open_=36,
+                match=18211,
+                late=140,
+                mismatch=40,
+                explained=0,
+                unverifiable=3,
             ),
             ("customer", "AMER"): a_summary(
                 "customer",
@@ -380,13 +442,28 @@ class FakeDiffs:
                     _field("billing_address.line1", "value", "explained", 61),
                     _field("tax_id", "missing", "mismatch", 1, "dif_01930002"),
                 ),
-                open_=1, match=4012, explained=61, mismatch=8, late=9,
+                open_=1,
+                match=4012,
+                explained=61,
+                mismatch=8,
+                late=9,
             ),
             ("project", "EMEA"): a_summary(
-                "project", "EMEA", (_field("manager_id", "reference_unresolved", "mismatch", 2, "dif_01930003"),), open_=1, match=2210, mismatch=2
+                "project",
+                "EMEA",
+                (_field("manager_id", "reference_unresolved", "mismatch", 2, "dif_01930003"),),
+                open_=1,
+                match=2210,
+                mismatch=2,
             ),
-            ("invoice", "UK"): a_summary("invoice", "UK", (_field("", "no_answer", "unverifiable", 2, "dif_01930005"),), match=911, unverifiable=2),
-        }  # fmt: skip
+            ("invoice", "UK"): a_summary(
+                "invoice",
+                "UK",
+                (_field("", "no_answer", "unverifiable", 2, "dif_01930005"),),
+                match=911,
+                unverifiable=2,
+            ),
+        }
         self.found = list(special.values()) + [
             a_summary(entity, region, match=300 + 137 * len(entity) * (number + 1), late=number)
             for entity, stages in _STAGES.items()
@@ -400,7 +477,9 @@ class FakeDiffs:
         return [
             one
             for one in self.found
-            if entity in (None, one.entity) and region in (None, one.region) and (regions is None or one.region in regions)
+            if entity in (None, one.entity)
+            and region in (None, one.region)
+            and (regions is None or one.region in regions)
         ]
 
     async def page(
@@ -442,28 +521,82 @@ class FakeJourney:
         sent = {"attempt": 1, "code": None, "message": None}
         return {
             "record": {
-                "id": record_id, "entity": "invoice", "region": "EMEA", "legal_entity": "DE01", "version": 2, "pending": 0,
-                "created_at": "2026-11-23T08:00:00.000000Z", "updated_at": "2026-11-23T08:00:02.000000Z",
+                "id": record_id,
+                "entity": "invoice",
+                "region": "EMEA",
+                "legal_entity": "DE01",
+                "version": 2,
+                "pending": 0,
+                "created_at": "2026-11-23T08:00:00.000000Z",
+                "updated_at": "2026-11-23T08:00:02.000000Z",
             },
             "refs": {"legacy": "RE-2026-004711", "cloud": "90001234"},
             "events": [
-                {"at": "2026-11-23T08:00:00.000000Z", "event": "accepted", "operation": "op_1", "delivery": None, "detail": None},
-                {"at": "2026-11-23T08:00:00.310000Z", "event": "applied", "operation": "op_1", "delivery": "dlv_1", "detail": "RE-2026-004711"},
-                {"at": "2026-11-23T08:00:01.020000Z", "event": "sent", "operation": "op_1", "delivery": "dlv_2", "detail": "503, tried again"},
-                {"at": "2026-11-23T08:00:02.000000Z", "event": "applied", "operation": "op_1", "delivery": "dlv_2", "detail": "90001234"},
+                {
+                    "at": "2026-11-23T08:00:00.000000Z",
+                    "event": "accepted",
+                    "operation": "op_1",
+                    "delivery": None,
+                    "detail": None,
+                },
+                {
+                    "at": "2026-11-23T08:00:00.310000Z",
+                    "event": "applied",
+                    "operation": "op_1",
+                    "delivery": "dlv_1",
+                    "detail": "RE-2026-004711",
+                },
+                {
+                    "at": "2026-11-23T08:00:01.020000Z",
+                    "event": "sent",
+                    "operation": "op_1",
+                    "delivery": "dlv_2",
+                    "detail": "503, tried again",
+                },
+                {
+                    "at": "2026-11-23T08:00:02.000000Z",
+                    "event": "applied",
+                    "operation": "op_1",
+                    "delivery": "dlv_2",
+                    "detail": "90001234",
+                },
             ],
             "operations": [
                 {
-                    "id": "op_1", "kind": "create", "state": "settled", "seq": 1, "stage": "shadow", "authority": "legacy",
-                    "version": 1, "client": "psa", "marker": "TAAAA", "at": "2026-11-23T08:00:00.000000Z",
+                    "id": "op_1",
+                    "kind": "create",
+                    "state": "settled",
+                    "seq": 1,
+                    "stage": "shadow",
+                    "authority": "legacy",
+                    "version": 1,
+                    "client": "psa",
+                    "marker": "TAAAA",
+                    "at": "2026-11-23T08:00:00.000000Z",
                     "deliveries": [
                         {**sent, "id": "dlv_1", "system": "legacy", "role": "authority", "state": "applied"},
-                        {**sent, "id": "dlv_2", "system": "cloud", "role": "mirror", "state": "applied", "attempt": 2, "message": "503 Service Unavailable"},
+                        {
+                            **sent,
+                            "id": "dlv_2",
+                            "system": "cloud",
+                            "role": "mirror",
+                            "state": "applied",
+                            "attempt": 2,
+                            "message": "503 Service Unavailable",
+                        },
                     ],
                 }
             ],
-            "diffs": [{"id": "dif_01930001", "verdict": "mismatch", "at": "2026-11-23T08:00:09.000000Z", "operation": "op_1", "resolved_at": None}],
-        }  # fmt: skip
+            "diffs": [
+                {
+                    "id": "dif_01930001",
+                    "verdict": "mismatch",
+                    "at": "2026-11-23T08:00:09.000000Z",
+                    "operation": "op_1",
+                    "resolved_at": None,
+                }
+            ],
+        }
 
 
 class FakeGateway:
@@ -500,13 +633,19 @@ class FakeGateway:
 _OPENAPI = msgspec.json.encode(
     {
         "openapi": "3.1.0",
-        "info": {"title": "Twinrun", "version": "1.0.0", "description": "One canonical API in front of two ERPs."},
+        "info": {
+            "title": "Twinrun",
+            "version": "1.0.0",
+            "description": "One canonical API in front of two ERPs.",
+        },
         "paths": {
             "/v1/invoices/{id}": {
                 "get": {
                     "tags": ["invoices"],
                     "summary": "One invoice",
-                    "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+                    "parameters": [
+                        {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+                    ],
                     "responses": {"200": {"description": "The record"}},
                 }
             }

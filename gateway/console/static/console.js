@@ -26,6 +26,16 @@ panel?.addEventListener("close", () => {
   document.getElementById(opener)?.focus();
 });
 
+// A change whose answer never came, or came as a fault: the form stays as it was typed.
+for (const name of ["htmx:error", "htmx:response:error"]) {
+  panel?.addEventListener(name, (event) => {
+    const { response } = event.detail?.ctx ?? {};
+    const unheard = !response || response.status >= 500;
+    const said = panel.querySelector("[data-unheard]");
+    if (said && unheard) said.hidden = false;
+  });
+}
+
 document.addEventListener("slice-changed", () => matrix?.dispatchEvent(new CustomEvent("refresh")));
 
 // --- the matrix stays live ---
