@@ -15,7 +15,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -104,10 +104,10 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
 
 def _put(tree: dict[str, Any], name: str, parts: list[str], value: str) -> None:
     for part in parts[:-1]:
-        nested = tree.setdefault(part, {})
+        nested: Any = tree.setdefault(part, {})
         if not isinstance(nested, dict):
             raise SettingWrong(f"{name} sets a key inside {part!r}, which is a single value in the settings file")
-        tree = nested
+        tree = cast("dict[str, Any]", nested)
     tree[parts[-1]] = value
 
 
@@ -116,7 +116,7 @@ def _read_files(tree: dict[str, Any], where: str) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            out[key] = _read_files(value, f"{where}.{key}")
+            out[key] = _read_files(cast("dict[str, Any]", value), f"{where}.{key}")
         elif key.endswith("_file") and isinstance(value, str):
             try:
                 out[key.removesuffix("_file")] = Path(value).read_text(encoding="utf-8").rstrip("\r\n")

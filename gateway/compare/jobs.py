@@ -16,6 +16,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from gateway.compare.observation import CompareJob, Sample
 from gateway.compare.tables import compare_job
+from gateway.database import among
 
 #: The longest that a record which is never quiet, or a side that does not answer, waits between two looks.
 LONGEST_WAIT = 60_000_000  # microseconds
@@ -56,7 +57,7 @@ def claim(conn: Connection, *, now: int, lease: int, limit: int) -> list[Compare
         return []
     conn.execute(
         update(compare_job)
-        .where(compare_job.c.record_id.in_([row["record_id"] for row in rows]))
+        .where(among(compare_job.c.record_id, [row["record_id"] for row in rows]))
         .values(token=compare_job.c.token + 1, due_at=now + lease)
     )
     return [_job(cast("dict[str, Any]", row)) for row in rows]

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.crosswalk.tables import crosswalk
+from gateway.database import among
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,11 +23,13 @@ def links_of(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[st
     ids = list(record_ids)
     if not ids:
         return {}
-    rows = connection.execute(select(crosswalk).where(crosswalk.c.record_id.in_(ids)))
+    rows = connection.execute(select(crosswalk).where(among(crosswalk.c.record_id, ids)))
     return {(row.record_id, row.system): _link(row) for row in rows}
 
 
-def linked(connection: Connection, natives: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+def linked(
+    connection: Connection, natives: Iterable[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], str]:
     """Record ids by (system, entity, native id), for those that are linked."""
     groups: dict[tuple[str, str], list[str]] = {}
     for system, entity, native_id in natives:
@@ -35,12 +38,15 @@ def linked(connection: Connection, natives: Iterable[tuple[str, str, str]]) -> d
         return {}
     wanted = or_(
         *(
-            and_(crosswalk.c.system == system, crosswalk.c.entity == entity, crosswalk.c.native_id.in_(ids))
+            and_(
+                crosswalk.c.system == system, crosswalk.c.entity == entity, among(crosswalk.c.native_id, ids)
+            )
             for (system, entity), ids in groups.items()
         )
     )
     return {
-        (row.system, row.entity, row.native_id): row.record_id for row in connection.execute(select(crosswalk).where(wanted))
+        (row.system, row.entity, row.native_id): row.record_id
+        for row in connection.execute(select(crosswalk).where(wanted))
     }
 
 
@@ -51,7 +57,9 @@ def link(connection: Connection, links: Sequence[Link], *, at: int) -> tuple[Lin
         return ()
     holders = linked(connection, [(one.system, one.entity, one.native_id) for one in links])
     collisions = tuple(
-        one for one in links if holders.get((one.system, one.entity, one.native_id), one.record_id) != one.record_id
+        one
+        for one in links
+        if holders.get((one.system, one.entity, one.native_id), one.record_id) != one.record_id
     )
     sound = [one for one in links if one not in collisions]
     if sound:

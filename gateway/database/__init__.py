@@ -11,8 +11,9 @@ compare and print the same things. Each room declares its tables on the one ``me
 ``migrations/`` are what makes them, and a test holds the two together.
 """
 
+from gateway.database.among import among
 from gateway.database.engine import Database
 from gateway.database.group import GroupCommit
 from gateway.database.metadata import Instant, Json, from_micros, metadata, to_micros
 
-__all__ = ["Database", "GroupCommit", "Instant", "Json", "from_micros", "metadata", "to_micros"]
+__all__ = ["Database", "GroupCommit", "Instant", "Json", "among", "from_micros", "metadata", "to_micros"]

@@ -190,7 +190,9 @@ def _run_shared(connection: Connection, batch: list[_Job]) -> None:
             _answer(loop, future, result, None)
 
 
-def _answer(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], result: Any, raised: Exception | None) -> None:
+def _answer(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], result: Any, raised: Exception | None
+) -> None:
     def settle() -> None:
         if future.cancelled():
             return

@@ -32,7 +32,9 @@ class Adoption:
         whose legal entity does not say."""
         return await self._resolve(adapter, entity_name, found, region, DEPTH)
 
-    async def document(self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None) -> Document:
+    async def document(
+        self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
+    ) -> Document:
         """The canonical document of a record that is linked already."""
         known = await self._references(adapter, entity_name, [found], region, DEPTH)
         return _exchange(adapter, entity_name, found, known)
@@ -140,7 +142,9 @@ def without_nulls(fields: Mapping[str, Any]) -> Document:
                 out[name] = inner
         elif isinstance(value, list):
             rows = cast("list[Any]", value)
-            out[name] = [without_nulls(row) if isinstance(row, dict) else row for row in rows]
+            out[name] = [
+                without_nulls(cast("dict[str, Any]", row)) if isinstance(row, dict) else row for row in rows
+            ]
         else:
             out[name] = value
     return out

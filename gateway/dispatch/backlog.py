@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Connection, case, func, select
 
 from gateway.audit import record as audited
-from gateway.database import Database
+from gateway.database import Database, among
 from gateway.dispatch.claim import LATEST, MICROS, supersede
 from gateway.dispatch.operations import told_delivery
 from gateway.errors import CannotReplay, NotFoundHere
@@ -47,10 +47,12 @@ class Backlog:
                 delivery.c.region,
                 func.count().label("open"),
                 func.sum(case((delivery.c.state == DeliveryState.PARKED.value, 1), else_=0)).label("parked"),
-                func.sum(case((delivery.c.state == DeliveryState.UNKNOWN.value, 1), else_=0)).label("unknown"),
+                func.sum(case((delivery.c.state == DeliveryState.UNKNOWN.value, 1), else_=0)).label(
+                    "unknown"
+                ),
                 func.min(moving).label("oldest"),
             )
-            .where(delivery.c.state.in_(_OPEN))
+            .where(among(delivery.c.state, _OPEN))
             .group_by(delivery.c.entity, delivery.c.region)
         ):
             found[row.entity, row.region] = SliceBacklog(
@@ -62,7 +64,11 @@ class Backlog:
             )
         lags: dict[tuple[str, str], list[int]] = {}
         for row in connection.execute(
-            select(delivery.c.entity, delivery.c.region, (delivery.c.updated_at - delivery.c.created_at).label("lag"))
+            select(
+                delivery.c.entity,
+                delivery.c.region,
+                (delivery.c.updated_at - delivery.c.created_at).label("lag"),
+            )
             .where(
                 delivery.c.state == DeliveryState.APPLIED.value,
                 delivery.c.role == "mirror",
@@ -75,7 +81,9 @@ class Backlog:
         for key, values in lags.items():
             values.sort()
             lag = values[min(len(values) - 1, int(len(values) * 0.99))] / MICROS
-            one = found.get(key) or SliceBacklog(open=0, parked=0, unknown=0, oldest_age_s=None, lag_p99_s=None)
+            one = found.get(key) or SliceBacklog(
+                open=0, parked=0, unknown=0, oldest_age_s=None, lag_p99_s=None
+            )
             one["lag_p99_s"] = lag
             found[key] = one
         return found
@@ -98,7 +106,11 @@ class Deliveries:
 
         def unit(connection: Connection) -> tuple[dict[str, Any], ...]:
             query = select(delivery).order_by(delivery.c.id.desc()).limit(limit)
-            for column, value in ((delivery.c.state, state), (delivery.c.system, system), (delivery.c.entity, entity)):
+            for column, value in (
+                (delivery.c.state, state),
+                (delivery.c.system, system),
+                (delivery.c.entity, entity),
+            ):
                 if value is not None:
                     query = query.where(column == value)
             if after is not None:
@@ -129,7 +141,9 @@ class Deliveries:
             journal.records_for_update(connection, [row.record_id])
             key = (row.record_id, row.system)
             journal.lanes_for_update(connection, [key])
-            row = connection.execute(select(delivery).where(delivery.c.id == delivery_id).with_for_update()).one()
+            row = connection.execute(
+                select(delivery).where(delivery.c.id == delivery_id).with_for_update()
+            ).one()
             if row.state != DeliveryState.PARKED.value or row.role != "mirror":
                 raise CannotReplay(f"it is {row.state}; only a mirror's parked delivery can be replayed")
             now = self._database.now(connection)
@@ -140,7 +154,7 @@ class Deliveries:
                     delivery.c.record_id == row.record_id,
                     delivery.c.system == row.system,
                     delivery.c.seq > row.seq,
-                    delivery.c.state.in_(["sending", "unknown", "applied"]),
+                    among(delivery.c.state, ["sending", "unknown", "applied"]),
                 )
             ).scalar_one()
             if newer:
@@ -166,7 +180,16 @@ class Deliveries:
                     ],
                 )
             journal.wake_lanes(connection, [key], latest=LATEST)
-            audited(connection, at=now, actor=actor, action="delivery.replay", subject=delivery_id, detail={"newer": newer})
-            return told_delivery(connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one())
+            audited(
+                connection,
+                at=now,
+                actor=actor,
+                action="delivery.replay",
+                subject=delivery_id,
+                detail={"newer": newer},
+            )
+            return told_delivery(
+                connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one()
+            )
 
         return await self._database.transaction(unit)

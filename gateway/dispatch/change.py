@@ -15,7 +15,10 @@ def post_image(entity: Entity, kind: Kind, base: Document | None, change: Docume
         raise Refused("the write before this one was refused, so there is no record to change")
     state = base["state"]
     if kind == "update":
-        return {**merge(entity, {name: base[name] for name in base if name != "state"}, change), "state": state}
+        return {
+            **merge(entity, {name: base[name] for name in base if name != "state"}, change),
+            "state": state,
+        }
     wanted = change["to"]
     legal = entity.lifecycle.legal(state)
     if wanted not in legal:

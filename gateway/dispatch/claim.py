@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
-from gateway.database import Database
+from gateway.database import Database, among
 from gateway.dispatch.change import post_image
 from gateway.dispatch.command import Document, Kind
 from gateway.errors import GatewayError
@@ -69,7 +69,7 @@ class Claims:
         now = self._database.now(connection)
         due = connection.execute(
             select(lane.c.record_id, lane.c.system)
-            .where(lane.c.system.in_(list(systems)), lane.c.inflight.is_(None), lane.c.wake_at <= now)
+            .where(among(lane.c.system, list(systems)), lane.c.inflight.is_(None), lane.c.wake_at <= now)
             .order_by(lane.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -91,7 +91,9 @@ class Claims:
             overtaken.extend(
                 one
                 for one in mine
-                if one.seq < head.seq and one.role == "mirror" and one.state in (DeliveryState.READY, DeliveryState.PARKED)
+                if one.seq < head.seq
+                and one.role == "mirror"
+                and one.state in (DeliveryState.READY, DeliveryState.PARKED)
             )
         journal.wake_lanes(connection, nothing, latest=LATEST)
         supersede(connection, overtaken, at=now)
@@ -104,12 +106,14 @@ class Claims:
         operations = {
             row.id: row
             for row in connection.execute(
-                select(operation).where(operation.c.id.in_({head.operation_id for head in heads}))
+                select(operation).where(among(operation.c.id, {head.operation_id for head in heads}))
             )
         }
         records = {
             row.id: row
-            for row in connection.execute(select(record).where(record.c.id.in_({head.record_id for head in heads})))
+            for row in connection.execute(
+                select(record).where(among(record.c.id, {head.record_id for head in heads}))
+            )
         }
         links = links_of(connection, records)
         claims: list[Claim] = []
@@ -181,7 +185,12 @@ def start_attempts(connection: Connection, claims: Sequence[Claim], *, now: int)
         connection,
         lane,
         [
-            {"record_id": claim.record_id, "system": claim.system, "inflight": claim.delivery_id, "wake_at": None}
+            {
+                "record_id": claim.record_id,
+                "system": claim.system,
+                "inflight": claim.delivery_id,
+                "wake_at": None,
+            }
             for claim in claims
         ],
         "record_id",
@@ -206,7 +215,11 @@ def supersede(connection: Connection, rows: Sequence[Any], *, at: int) -> None:
         connection,
         [
             journal.event_row(
-                at=at, operation_id=row.operation_id, record_id=row.record_id, name="superseded", delivery_id=row.id
+                at=at,
+                operation_id=row.operation_id,
+                record_id=row.record_id,
+                name="superseded",
+                delivery_id=row.id,
             )
             for row in rows
         ],
@@ -221,9 +234,9 @@ def settle_mirrored(connection: Connection, operation_ids: set[str], *, at: int)
     still = set(
         connection.execute(
             select(delivery.c.operation_id).where(
-                delivery.c.operation_id.in_(operation_ids),
+                among(delivery.c.operation_id, operation_ids),
                 delivery.c.role == "mirror",
-                delivery.c.state.in_(["blocked", "ready", "sending", "unknown", "parked"]),
+                among(delivery.c.state, ["blocked", "ready", "sending", "unknown", "parked"]),
             )
         ).scalars()
     )
@@ -232,7 +245,7 @@ def settle_mirrored(connection: Connection, operation_ids: set[str], *, at: int)
         return
     rows = connection.execute(
         select(operation.c.id, operation.c.record_id).where(
-            operation.c.id.in_(done), operation.c.state.in_(["committed", "attention"])
+            among(operation.c.id, done), among(operation.c.state, ["committed", "attention"])
         )
     ).all()
     journal.update_rows(
@@ -240,5 +253,8 @@ def settle_mirrored(connection: Connection, operation_ids: set[str], *, at: int)
     )
     journal.add_events(
         connection,
-        [journal.event_row(at=at, operation_id=row.id, record_id=row.record_id, name="settled") for row in rows],
+        [
+            journal.event_row(at=at, operation_id=row.id, record_id=row.record_id, name="settled")
+            for row in rows
+        ],
     )

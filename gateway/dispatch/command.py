@@ -56,7 +56,9 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     regions: tuple[str, ...]  #: the regions asked for, already narrowed to what the caller may read
-    where: dict[str, str] = {}  #: filters of the entity by canonical name, ``state`` and ``legal_entity`` included
+    where: dict[
+        str, str
+    ] = {}  #: filters of the entity by canonical name, ``state`` and ``legal_entity`` included
     updated_since: datetime | None = None
     limit: int = 50
     cursor: str | None = None

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME, Entity
 from gateway.clock import Clock
-from gateway.database import Database, GroupCommit, to_micros
+from gateway.database import Database, GroupCommit, among, to_micros
 from gateway.dispatch.claim import Claim
 from gateway.dispatch.command import Answer, Command, Document
 from gateway.dispatch.deliver import Deliverer
@@ -20,7 +20,7 @@ from gateway.dispatch.outcome import Concluded
 from gateway.dispatch.reads import Reads
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import references
-from gateway.dispatch.waiting import Waiting
+from gateway.dispatch.waiting import LOOK_S, Waiting
 from gateway.errors import (
     FieldError,
     GatewayError,
@@ -54,7 +54,9 @@ class Executor:
     ) -> None:
         self._database = database
         self._intake: GroupCommit[Intent, Any] = GroupCommit(database, intake.step)
-        self._looks: GroupCommit[str, Concluded | None] = GroupCommit(database, answered, limit=200, read_only=True)
+        self._looks: GroupCommit[str, Concluded | None] = GroupCommit(
+            database, answered, limit=200, read_only=True
+        )
         self._deliverer = deliverer
         self._waiting = waiting
         self._records = records
@@ -142,8 +144,12 @@ class Executor:
             self._deliverer.start(claim)
         else:
             self._deliverer.work_left.set()
+        # What this process sends it also hears of; only another's deliveries have to be looked for.
         look = self._look(accepted.operation_id) if self.shared or accepted.claim is None else None
-        concluded = await self._waiting.outcome(accepted.operation_id, future, command.wait_s, look=look)
+        first_look_s = LOOK_S if accepted.claim is None else 1.0
+        concluded = await self._waiting.outcome(
+            accepted.operation_id, future, command.wait_s, look=look, every_s=first_look_s
+        )
         stage = accepted.slice.stage
         if concluded is None:
             return await self._pending(accepted.operation_id, accepted.record_id, stage)
@@ -168,7 +174,9 @@ class Executor:
         if concluded is None:
             if to_micros(self._clock.now()) < row.waited_until:
                 raise TwinRunning(
-                    "its answer will be under the same key", retry_after_s=1, operation=operation_id,
+                    "its answer will be under the same key",
+                    retry_after_s=1,
+                    operation=operation_id,
                     location=f"/v1/operations/{operation_id}",
                 )
             pending = await self._pending(operation_id, row.record_id, Stage(row.stage))
@@ -200,7 +208,9 @@ class Executor:
         )
 
 
-def _answer(concluded: Concluded, command: Command, record_id: str, stage: Stage, authority: System) -> Answer:
+def _answer(
+    concluded: Concluded, command: Command, record_id: str, stage: Stage, authority: System
+) -> Answer:
     if concluded.refusal is not None:
         concluded.refusal.facts.setdefault("operation", concluded.operation_id)
         concluded.refusal.facts.setdefault("stage", stage.value)
@@ -222,7 +232,7 @@ def answered(connection: Connection, operation_ids: Any) -> list[Concluded | Non
     """What became of operations, for those whose authority has spoken."""
     rows = {
         row.id: row
-        for row in connection.execute(select(operation).where(operation.c.id.in_(set(operation_ids))))
+        for row in connection.execute(select(operation).where(among(operation.c.id, set(operation_ids))))
     }
     return [None if (row := rows.get(one)) is None else _concluded(row) for one in operation_ids]
 

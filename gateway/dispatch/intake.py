@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME
-from gateway.database import Database
+from gateway.database import Database, among
 from gateway.dispatch.change import post_image
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Command, Document, Kind
@@ -171,9 +171,7 @@ class _Batch:
             self.connection,
             [self.intents[index].record_id for index in live if self.intents[index].command.kind != "create"],
         )
-        lane_keys = [
-            (record_id, system) for record_id in self.records for system in ("legacy", "cloud")
-        ]
+        lane_keys = [(record_id, system) for record_id in self.records for system in ("legacy", "cloud")]
         self.lanes = journal.lanes_for_update(self.connection, lane_keys)
         taken = self._natural_keys(live)
         for index in live:
@@ -182,7 +180,9 @@ class _Batch:
                 if index in taken:
                     raise NaturalKeyTaken(
                         f"{taken[index][0]!r} is the number of another record",
-                        errors=[FieldError(pointer="/number", code="taken", message="use the record that has it")],
+                        errors=[
+                            FieldError(pointer="/number", code="taken", message="use the record that has it")
+                        ],
                         location=taken[index][1],
                     )
                 self.outcomes[index] = self._accept(intent, known)
@@ -199,7 +199,7 @@ class _Batch:
         wanted = {intent.record_id for intent in self.intents if intent.command.kind != "create"}
         if not wanted:
             return {}
-        rows = self.connection.execute(select(record.c.id, record.c.region).where(record.c.id.in_(wanted)))
+        rows = self.connection.execute(select(record.c.id, record.c.region).where(among(record.c.id, wanted)))
         return {row.id: row.region for row in rows}
 
     def _slice_key(self, intent: Intent, known: Mapping[str, str]) -> tuple[str, str] | None:
@@ -226,7 +226,8 @@ class _Batch:
         before = {}
         if old:
             before = {
-                row.scope: row for row in self.connection.execute(select(idem).where(idem.c.scope.in_(old)))
+                row.scope: row
+                for row in self.connection.execute(select(idem).where(among(idem.c.scope, old)))
             }
         owners: dict[str, str] = {}
         for index, intent in enumerate(self.intents):
@@ -238,7 +239,9 @@ class _Batch:
             there = before.get(intent.scope)
             fingerprint = rows[intent.scope]["fingerprint"] if there is None else there.fingerprint
             if fingerprint != intent.fingerprint:
-                self.outcomes[index] = KeyReused("this key was first used with another body, record or condition")
+                self.outcomes[index] = KeyReused(
+                    "this key was first used with another body, record or condition"
+                )
             elif there is None:
                 # Its twin is in this very batch.
                 self.outcomes[index] = TwinRunning(retry_after_s=1, operation=owners[intent.scope])
@@ -274,13 +277,18 @@ class _Batch:
         for entity in sorted({entity for entity, _, _ in wanted}):
             mine = {key: index for key, index in wanted.items() if key[0] == entity}
             rows = [
-                {"entity": key[0], "scope": key[1], "value": key[2], "record_id": self.intents[index].record_id}
+                {
+                    "entity": key[0],
+                    "scope": key[1],
+                    "value": key[2],
+                    "record_id": self.intents[index].record_id,
+                }
                 for key, index in sorted(mine.items())
             ]
             journal.insert_missing(self.connection, natural_key, rows)
             holders = self.connection.execute(
                 select(natural_key).where(
-                    natural_key.c.entity == entity, natural_key.c.value.in_([key[2] for key in mine])
+                    natural_key.c.entity == entity, among(natural_key.c.value, [key[2] for key in mine])
                 )
             )
             for row in holders:
@@ -297,7 +305,11 @@ class _Batch:
         if key is None:
             raise RecordNotFound
         if command.regions is not None and key[1] not in command.regions:
-            raise RecordNotFound if command.kind != "create" else UnknownRegion(f"{key[1]!r} is not one of yours")
+            raise (
+                RecordNotFound
+                if command.kind != "create"
+                else UnknownRegion(f"{key[1]!r} is not one of yours")
+            )
         slice_ = self.slices.get(key)
         if slice_ is None:
             raise UnknownRegion(f"{key[1]!r} has no rule for {command.entity}")
@@ -325,7 +337,9 @@ class _Batch:
         if claimed:
             assert image is not None
             claim = self._claim(intent, slice_, seq, image, legal_entity)
-        return Accepted(operation_id=intent.operation_id, record_id=intent.record_id, slice=slice_, claim=claim)
+        return Accepted(
+            operation_id=intent.operation_id, record_id=intent.record_id, slice=slice_, claim=claim
+        )
 
     def _new_record(self, intent: Intent, key: tuple[str, str], legal_entity: str | None) -> dict[str, Any]:
         entity = BY_NAME[key[0]]
@@ -359,7 +373,8 @@ class _Batch:
                 raise PendingWrite(retry_after_s=1)
             if state["version"] != intent.command.if_match:
                 raise VersionStale(
-                    f"it is at version {state['version']}; read it again and decide anew", version=state["version"]
+                    f"it is at version {state['version']}; read it again and decide anew",
+                    version=state["version"],
                 )
         self.rows.record_updates[intent.record_id] = state
         return state
@@ -385,7 +400,13 @@ class _Batch:
             if (intent.record_id, system) not in self.lanes:
                 self.rows.lanes.setdefault(
                     (intent.record_id, system),
-                    {"record_id": intent.record_id, "system": system, "inflight": None, "applied_seq": 0, "wake_at": None},
+                    {
+                        "record_id": intent.record_id,
+                        "system": system,
+                        "inflight": None,
+                        "applied_seq": 0,
+                        "wake_at": None,
+                    },
                 )
         free = there is None or (there.inflight is None and there.wake_at is None)
         if slice_.draining:
@@ -406,7 +427,13 @@ class _Batch:
         return False
 
     def _journal(
-        self, intent: Intent, slice_: Slice, seq: int, image: Document | None, claimed: bool, legal_entity: str | None
+        self,
+        intent: Intent,
+        slice_: Slice,
+        seq: int,
+        image: Document | None,
+        claimed: bool,
+        legal_entity: str | None,
     ) -> None:
         command = intent.command
         plan = PLANS[slice_.stage]
@@ -535,12 +562,14 @@ class _Batch:
             if outcome.retryable or isinstance(outcome, RecordNotFound | UnknownRegion):
                 freed.append(intent.scope)
             else:
-                kept.append({"scope": intent.scope, "operation_id": None, "problem": journal.encode(told(outcome))})
+                kept.append(
+                    {"scope": intent.scope, "operation_id": None, "problem": journal.encode(told(outcome))}
+                )
         journal.update_rows(self.connection, idem, kept, "scope")
         if freed:
-            self.connection.execute(idem.delete().where(idem.c.scope.in_(freed)))
+            self.connection.execute(idem.delete().where(among(idem.c.scope, freed)))
         if reserved:
-            self.connection.execute(natural_key.delete().where(natural_key.c.record_id.in_(reserved)))
+            self.connection.execute(natural_key.delete().where(among(natural_key.c.record_id, reserved)))
 
     def _write(self) -> None:
         rows = self.rows

@@ -31,10 +31,16 @@ def _journey(connection: Connection, record_id: str) -> dict[str, Any]:
     if owner is None:
         raise RecordNotFound
     operations = connection.execute(
-        select(operation).where(operation.c.record_id == record_id).order_by(operation.c.seq.desc()).limit(SHOWN)
+        select(operation)
+        .where(operation.c.record_id == record_id)
+        .order_by(operation.c.seq.desc())
+        .limit(SHOWN)
     ).all()
     deliveries = connection.execute(
-        select(delivery).where(delivery.c.record_id == record_id).order_by(delivery.c.seq.desc()).limit(2 * SHOWN)
+        select(delivery)
+        .where(delivery.c.record_id == record_id)
+        .order_by(delivery.c.seq.desc())
+        .limit(2 * SHOWN)
     ).all()
     events = connection.execute(
         select(event).where(event.c.record_id == record_id).order_by(event.c.position.desc()).limit(5 * SHOWN)

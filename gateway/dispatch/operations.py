@@ -24,7 +24,9 @@ class Operations:
         self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
     ) -> dict[str, Any]:
         """The operation with its deliveries and events. Raises OperationNotFound, also outside the caller's reach."""
-        return await self._database.read(lambda conn: _told(conn, _visible(conn, operation_id, regions, entities)))
+        return await self._database.read(
+            lambda conn: _told(conn, _visible(conn, operation_id, regions, entities))
+        )
 
     async def cancel(
         self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
@@ -34,7 +36,9 @@ class Operations:
         def unit(connection: Connection) -> dict[str, Any]:
             row = _visible(connection, operation_id, regions, entities)
             owner = journal.records_for_update(connection, [row.record_id])[row.record_id]
-            row = connection.execute(select(operation).where(operation.c.id == operation_id).with_for_update()).one()
+            row = connection.execute(
+                select(operation).where(operation.c.id == operation_id).with_for_update()
+            ).one()
             lines = connection.execute(
                 select(delivery).where(delivery.c.operation_id == operation_id).with_for_update()
             ).all()
@@ -45,7 +49,9 @@ class Operations:
             now = self._database.now(connection)
             after = operation_after(state, OperationEvent.CANCELLED)
             connection.execute(
-                operation.update().where(operation.c.id == operation_id).values(state=after.value, updated_at=now)
+                operation.update()
+                .where(operation.c.id == operation_id)
+                .values(state=after.value, updated_at=now)
             )
             connection.execute(
                 delivery.update()
@@ -53,14 +59,20 @@ class Operations:
                 .values(state=DeliveryState.SKIPPED.value, updated_at=now)
             )
             connection.execute(
-                record.update().where(record.c.id == owner.id).values(open_writes=max(0, owner.open_writes - 1))
+                record.update()
+                .where(record.c.id == owner.id)
+                .values(open_writes=max(0, owner.open_writes - 1))
             )
             if row.kind == "create":
                 connection.execute(natural_key.delete().where(natural_key.c.record_id == row.record_id))
             connection.execute(idem.delete().where(idem.c.operation_id == operation_id))
             journal.add_events(
                 connection,
-                [journal.event_row(at=now, operation_id=operation_id, record_id=row.record_id, name="cancelled")],
+                [
+                    journal.event_row(
+                        at=now, operation_id=operation_id, record_id=row.record_id, name="cancelled"
+                    )
+                ],
             )
             return _told(connection, _visible(connection, operation_id, regions, entities))
 

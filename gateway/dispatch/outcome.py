@@ -13,7 +13,7 @@ from gateway.canonical import BY_NAME
 from gateway.compare.store import CompareJob
 from gateway.compare.store import schedule as schedule_compare
 from gateway.crosswalk.store import Link, link, links_of
-from gateway.database import Database
+from gateway.database import Database, among
 from gateway.dispatch.claim import LATEST, MICROS, Claim, Claims, settle_mirrored
 from gateway.dispatch.command import Document
 from gateway.dispatch.intake import told
@@ -81,7 +81,9 @@ class Outcomes:
         concluded = batch.run()
         taken = self._take_mirrors(connection, batch)
         return [
-            msgspec.structs.replace(one, next_claim=taken.get(one.operation_id)) if one.operation_id in taken else one
+            msgspec.structs.replace(one, next_claim=taken.get(one.operation_id))
+            if one.operation_id in taken
+            else one
             for one in concluded
         ]
 
@@ -94,11 +96,9 @@ class Outcomes:
             row
             for row in connection.execute(
                 select(delivery)
-                .join(
-                    lane, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system)
-                )
+                .join(lane, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system))
                 .where(
-                    delivery.c.id.in_(batch.unblocked[:room]),
+                    among(delivery.c.id, batch.unblocked[:room]),
                     lane.c.inflight.is_(None),
                     lane.c.wake_at.is_not(None),
                     delivery.c.state == DeliveryState.READY.value,
@@ -120,7 +120,12 @@ class Outcomes:
 
 class _Batch:
     def __init__(
-        self, database: Database, connection: Connection, conclusions: Sequence[Conclusion], *, settle_s: float
+        self,
+        database: Database,
+        connection: Connection,
+        conclusions: Sequence[Conclusion],
+        *,
+        settle_s: float,
     ) -> None:
         self.database = database
         self.connection = connection
@@ -153,7 +158,7 @@ class _Batch:
             row.id: row
             for row in connection.execute(
                 select(delivery)
-                .where(delivery.c.id.in_([claim.delivery_id for claim in claims]))
+                .where(among(delivery.c.id, [claim.delivery_id for claim in claims]))
                 .order_by(delivery.c.id)
                 .with_for_update()
             )
@@ -161,7 +166,7 @@ class _Batch:
         self.operation_rows = {
             row.id: row
             for row in connection.execute(
-                select(operation).where(operation.c.id.in_({claim.operation_id for claim in claims}))
+                select(operation).where(among(operation.c.id, {claim.operation_id for claim in claims}))
             )
         }
         self.now = self.database.now(connection)
@@ -240,7 +245,11 @@ class _Batch:
         claim = one.claim
         ambiguous = one.event in (DeliveryEvent.AMBIGUOUS, DeliveryEvent.LEASE_EXPIRED)
         looking = row.state == DeliveryState.UNKNOWN.value and after is DeliveryState.UNKNOWN
-        wake = self.now + int(one.wait_s * MICROS) if after in (DeliveryState.READY, DeliveryState.UNKNOWN) else None
+        wake = (
+            self.now + int(one.wait_s * MICROS)
+            if after in (DeliveryState.READY, DeliveryState.UNKNOWN)
+            else None
+        )
         self.deliveries.append(
             {
                 "id": claim.delivery_id,
@@ -292,7 +301,11 @@ class _Batch:
         value = image.get(entity.match_key)
         owner["match_key"] = None if value is None else str(value)
         self.records[claim.record_id] = owner
-        natives = {system: held.native_id for (owner_id, system), held in self.native.items() if owner_id == claim.record_id}
+        natives = {
+            system: held.native_id
+            for (owner_id, system), held in self.native.items()
+            if owner_id == claim.record_id
+        }
         answer = present(
             entity,
             record_id=claim.record_id,
@@ -394,27 +407,30 @@ class _Batch:
     def _write(self) -> None:
         connection = self.connection
         if self.released_keys:
-            connection.execute(natural_key.delete().where(natural_key.c.record_id.in_(self.released_keys)))
+            connection.execute(natural_key.delete().where(among(natural_key.c.record_id, self.released_keys)))
         if self.given_back:
             # Nothing of it is kept: the same key may be used for the same request again.
-            connection.execute(idem.delete().where(idem.c.operation_id.in_(self.given_back)))
+            connection.execute(idem.delete().where(among(idem.c.operation_id, self.given_back)))
         journal.update_rows(connection, delivery, self.deliveries, "id")
         journal.update_rows(connection, attempt, self.attempts, "delivery_id", "number")
         if self.skip:
             connection.execute(
                 delivery.update()
                 .where(
-                    delivery.c.operation_id.in_(self.skip),
+                    among(delivery.c.operation_id, self.skip),
                     delivery.c.role == "mirror",
-                    delivery.c.state.in_(_SKIPPABLE),
+                    among(delivery.c.state, _SKIPPABLE),
                 )
-                .values(state=delivery_after(DeliveryState.BLOCKED, DeliveryEvent.OPERATION_ENDED).value, updated_at=self.now)
+                .values(
+                    state=delivery_after(DeliveryState.BLOCKED, DeliveryEvent.OPERATION_ENDED).value,
+                    updated_at=self.now,
+                )
             )
         if self.unblock:
             ready = connection.execute(
                 delivery.update()
                 .where(
-                    delivery.c.operation_id.in_(self.unblock),
+                    among(delivery.c.operation_id, self.unblock),
                     delivery.c.role == "mirror",
                     delivery.c.state == DeliveryState.BLOCKED.value,
                 )
@@ -432,7 +448,10 @@ class _Batch:
             connection,
             record,
             [
-                {name: row[name] for name in ("id", "version", "open_writes", "image", "match_key", "updated_at")}
+                {
+                    name: row[name]
+                    for name in ("id", "version", "open_writes", "image", "match_key", "updated_at")
+                }
                 for row in self.records.values()
             ],
             "id",
@@ -459,9 +478,7 @@ _LOOKS = frozenset(
     {DeliveryEvent.FOUND, DeliveryEvent.PROVEN_ABSENT, DeliveryEvent.GAVE_UP, DeliveryEvent.LOOKED}
 )
 #: What an operation that ends without effect takes along with it.
-_SKIPPABLE = [
-    state.value for state in (DeliveryState.BLOCKED, DeliveryState.READY, DeliveryState.PARKED)
-]
+_SKIPPABLE = [state.value for state in (DeliveryState.BLOCKED, DeliveryState.READY, DeliveryState.PARKED)]
 
 
 def _current(one: Conclusion, row: Any) -> bool:

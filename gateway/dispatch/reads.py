@@ -21,6 +21,7 @@ from gateway.canonical import Entity
 from gateway.clock import Clock
 from gateway.compare.comparer import Comparer
 from gateway.compare.observation import ReadObservation
+from gateway.crosswalk.store import Link
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document, ListQuery, Read, ReadPage
 from gateway.dispatch.present import overlay, present
@@ -34,7 +35,6 @@ from gateway.errors import (
     SystemUnreadable,
 )
 from gateway.ids import Ids
-from gateway.crosswalk.store import Link
 from gateway.ledger.slices import Slice, Slices
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Ruleset
@@ -83,7 +83,13 @@ class Reads:
         return await self._read(entity, _visible(view, entity, regions), trace)
 
     async def by_ref(
-        self, entity: Entity, system: str, native_id: str, *, regions: frozenset[str] | None, trace: Mapping[str, str]
+        self,
+        entity: Entity,
+        system: str,
+        native_id: str,
+        *,
+        regions: frozenset[str] | None,
+        trace: Mapping[str, str],
     ) -> Read:
         """The record that ``system`` knows by its own id; adopted if it was never seen."""
         adapter = self._adapters.get(system)
@@ -114,7 +120,9 @@ class Reads:
         answered_by: list[System] = []
         while place is not None and len(items) < query.limit:
             system = System(place.system)
-            more, inner = await self._search(entity, system, systems[system], query, place.inner, query.limit - len(items), trace)
+            more, inner = await self._search(
+                entity, system, systems[system], query, place.inner, query.limit - len(items), trace
+            )
             items.extend(more)
             answered_by.append(system)
             if inner is not None:
@@ -165,12 +173,16 @@ class Reads:
         if adapter is None:
             raise NotConfigured(f"set [systems.{system.value}] in the settings")
         if not adapter.supports(entity.name):
-            raise NotConfigured(f"the profile {adapter.product} of {system.value} does not hold {entity.collection}")
+            raise NotConfigured(
+                f"the profile {adapter.product} of {system.value} does not hold {entity.collection}"
+            )
         return adapter
 
     async def _find(self, adapter: Adapter, entity: Entity, view: RecordView) -> Link:
         """The authority's record for one that only the other system was known to hold."""
-        found = await asked(adapter, find_match(adapter, entity.name, view.id, view.match_key, view.legal_entity))
+        found = await asked(
+            adapter, find_match(adapter, entity.name, view.id, view.match_key, view.legal_entity)
+        )
         if found is not None:
             link = Link(
                 record_id=view.id,
@@ -264,7 +276,12 @@ class Reads:
                 adapter,
                 adapter.search(
                     entity.name,
-                    Query(where=where, updated_since=query.updated_since, limit=limit - len(documents), cursor=cursor),
+                    Query(
+                        where=where,
+                        updated_since=query.updated_since,
+                        limit=limit - len(documents),
+                        cursor=cursor,
+                    ),
                     headers=trace,
                 ),
             )
@@ -296,7 +313,9 @@ def _visible(view: RecordView | None, entity: Entity, regions: frozenset[str] | 
     if view is None or view.entity != entity.name or (regions is not None and view.region not in regions):
         raise RecordNotFound
     if view.version == 0:
-        raise RecordNotFound("its create is not confirmed yet; follow the operation that the create answered with")
+        raise RecordNotFound(
+            "its create is not confirmed yet; follow the operation that the create answered with"
+        )
     return view
 
 
@@ -325,15 +344,19 @@ async def asked(adapter: Adapter, call: Awaitable[T]) -> T:
         raise RecordNotFound(f"{adapter.name} does not hold it any more") from missing
     except Throttled as throttled:
         raise SystemUnavailable(
-            f"{adapter.name} asks for a pause", retry_after_s=throttled.retry_after_s or 30, system=adapter.name
+            f"{adapter.name} asks for a pause",
+            retry_after_s=throttled.retry_after_s or 30,
+            system=adapter.name,
         ) from throttled
     except Unreadable as nonsense:
         raise SystemUnreadable(f"{adapter.name}: {nonsense.message}", system=adapter.name) from nonsense
     except (Unavailable, OutcomeUnknown) as down:
-        raise SystemUnavailable(f"{adapter.name} does not answer", retry_after_s=5, system=adapter.name) from down
+        raise SystemUnavailable(
+            f"{adapter.name} does not answer", retry_after_s=5, system=adapter.name
+        ) from down
     except Misconfigured as wrong:
         raise NotConfigured(f"{adapter.name}: {wrong.message}", system=adapter.name) from wrong
     except Rejected as refused:
-        raise SystemUnreadable(f"{adapter.name} refused the read: {refused.message}", system=adapter.name) from refused
-
-
+        raise SystemUnreadable(
+            f"{adapter.name} refused the read: {refused.message}", system=adapter.name
+        ) from refused

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import Link, link, linked, links_of
-from gateway.database import Database, GroupCommit
+from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.command import Document
 from gateway.ids import Ids
 from gateway.ledger import journal
@@ -58,7 +58,9 @@ class Records:
     def __init__(self, *, database: Database, ids: Ids) -> None:
         self._database = database
         self._ids = ids
-        self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(database, _views, limit=200, read_only=True)
+        self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(
+            database, _views, limit=200, read_only=True
+        )
         self._native: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._canonical: OrderedDict[tuple[str, str, str], str] = OrderedDict()
         self._entities: OrderedDict[str, str] = OrderedDict()
@@ -143,7 +145,9 @@ class Records:
         if not sightings:
             return {}
         minted = [self._ids.new(BY_NAME[one.entity].prefix) for one in sightings]
-        made = await self._database.transaction(lambda conn: _adopt(conn, sightings, minted, self._database.now(conn)))
+        made = await self._database.transaction(
+            lambda conn: _adopt(conn, sightings, minted, self._database.now(conn))
+        )
         self.remember(made)
         return {(one.system, one.entity, one.native_id): one.record_id for one in made}
 
@@ -172,7 +176,7 @@ class Records:
 
 
 def _views(connection: Connection, ids: Sequence[str]) -> list[RecordView | None]:
-    rows = {row.id: row for row in connection.execute(select(record).where(record.c.id.in_(set(ids))))}
+    rows = {row.id: row for row in connection.execute(select(record).where(among(record.c.id, set(ids))))}
     links = links_of(connection, rows)
     return [None if (row := rows.get(one)) is None else _view(row, links) for one in ids]
 
@@ -198,9 +202,13 @@ def _view(row: Any, links: dict[tuple[str, str], Link]) -> RecordView:
     )
 
 
-def _adopt(connection: Connection, sightings: Sequence[Sighting], minted: Sequence[str], now: int) -> list[Link]:
+def _adopt(
+    connection: Connection, sightings: Sequence[Sighting], minted: Sequence[str], now: int
+) -> list[Link]:
     known = linked(connection, [(one.system, one.entity, one.native_id) for one in sightings])
-    fits = _fitting(connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known])
+    fits = _fitting(
+        connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known]
+    )
     links: list[Link] = []
     rows: list[dict[str, object]] = []
     used: set[tuple[str, str]] = set()
@@ -253,15 +261,17 @@ def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tupl
     legal entity has that key and no link to this system yet."""
     fits: dict[tuple[str, str, str], str] = {}
     wanted_ids = [one.external_id for one in sightings if one.external_id]
-    present = (
-        set(connection.execute(select(record.c.id).where(record.c.id.in_(wanted_ids))).scalars()) if wanted_ids else set()
+    present: set[str] = (
+        set(connection.execute(select(record.c.id).where(among(record.c.id, wanted_ids))).scalars())
+        if wanted_ids
+        else set()
     )
     keys = {one.match_key for one in sightings if one.match_key and one.external_id not in present}
     by_key: dict[tuple[str, str | None, str], list[str]] = {}
     if keys:
         for row in connection.execute(
             select(record.c.id, record.c.entity, record.c.legal_entity, record.c.match_key).where(
-                record.c.match_key.in_(keys), record.c.entity.in_({one.entity for one in sightings})
+                among(record.c.match_key, keys), among(record.c.entity, {one.entity for one in sightings})
             )
         ):
             by_key.setdefault((row.entity, row.legal_entity, row.match_key), []).append(row.id)
@@ -273,7 +283,9 @@ def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tupl
             ids = [one.external_id]
         else:
             ids = by_key.get((one.entity, one.legal_entity, one.match_key or ""), [])
-        free = [record_id for record_id in ids if record_id is not None and (record_id, one.system) not in links]
+        free = [
+            record_id for record_id in ids if record_id is not None and (record_id, one.system) not in links
+        ]
         if len(ids) == 1 and len(free) == 1:
             fits[key] = free[0]
     return fits

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from adapters.contract import Adapter, Found, Idempotency
 from adapters.errors import AdapterError, NotFound
 from gateway.crosswalk.store import links_of
-from gateway.database import Database, GroupCommit
+from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.outcome import Concluded, Conclusion
 from gateway.dispatch.sender import Sender, look
@@ -111,7 +111,9 @@ class Resolver:
             mine = []
         except AdapterError as failed:
             if one.now - one.since > GIVE_UP_S * MICROS:
-                return _park(claim, "unresolved", f"{claim.system} could not be asked for a day: {failed.message}")
+                return _park(
+                    claim, "unresolved", f"{claim.system} could not be asked for a day: {failed.message}"
+                )
             return _again(one, failed.message)
         if len(mine) > 1:
             return _park(claim, "duplicate_effect", f"{claim.system} holds it {len(mine)} times")
@@ -150,7 +152,9 @@ class Resolver:
                     _again(one, "not found yet"), wait_s=min(wait, until + 0.01) if until > 0 else wait
                 )
             case Idempotency.E_NOTHING:
-                return _park(claim, "unresolved", f"{claim.system} cannot be asked whether it took this write")
+                return _park(
+                    claim, "unresolved", f"{claim.system} cannot be asked whether it took this write"
+                )
 
     # --- the journal -----------------------------------------------------------------------------------------
 
@@ -160,7 +164,7 @@ class Resolver:
             select(delivery)
             .where(
                 delivery.c.state == DeliveryState.UNKNOWN.value,
-                delivery.c.system.in_(list(self._adapters)),
+                among(delivery.c.system, list(self._adapters)),
                 delivery.c.wake_at <= now,
             )
             .order_by(delivery.c.wake_at)
@@ -201,11 +205,15 @@ class Resolver:
             return {}
         operations = {
             row.id: row
-            for row in connection.execute(select(operation).where(operation.c.id.in_({r.operation_id for r in rows})))
+            for row in connection.execute(
+                select(operation).where(among(operation.c.id, {r.operation_id for r in rows}))
+            )
         }
         records = {
             row.id: row
-            for row in connection.execute(select(record).where(record.c.id.in_({r.record_id for r in rows})))
+            for row in connection.execute(
+                select(record).where(among(record.c.id, {r.record_id for r in rows}))
+            )
         }
         links = links_of(connection, records)
         claims: dict[str, Claim] = {}
@@ -239,14 +247,19 @@ class Resolver:
 
 def _again(one: _Open, message: str) -> Conclusion:
     return Conclusion(
-        claim=one.claim, event=DeliveryEvent.LOOKED, code="looking", message=message[:2000], wait_s=probe_s(one.probes + 1)
+        claim=one.claim,
+        event=DeliveryEvent.LOOKED,
+        code="looking",
+        message=message[:2000],
+        wait_s=probe_s(one.probes + 1),
     )
 
 
 def _ready(claim: Claim) -> Conclusion:
-    return Conclusion(claim=claim, event=DeliveryEvent.PROVEN_ABSENT, code="absent", message="looked for and not there")
+    return Conclusion(
+        claim=claim, event=DeliveryEvent.PROVEN_ABSENT, code="absent", message="looked for and not there"
+    )
 
 
 def _park(claim: Claim, code: str, message: str) -> Conclusion:
     return Conclusion(claim=claim, event=DeliveryEvent.GAVE_UP, code=code, message=message[:2000])
-

@@ -241,7 +241,9 @@ class Sender:
             pass
         except AdapterError:
             # Whether our own earlier request landed could not be found out just now.
-            return self._unknown(adapter, claim, OutcomeUnknown(refused.message, system=adapter.name, code=refused.code))
+            return self._unknown(
+                adapter, claim, OutcomeUnknown(refused.message, system=adapter.name, code=refused.code)
+            )
         field = refused.field
         pointer = "" if field is None else f"/{field.replace('.', '/')}"
         return self._refused(
@@ -275,13 +277,18 @@ class Sender:
         wait_s: float | None = None,
         cause: AdapterError | None = None,
     ) -> Conclusion:
-        withdraw = claim.role == "authority" and not claim.storable and claim.attempt == 1 and not claim.maybe_sent
+        withdraw = (
+            claim.role == "authority" and not claim.storable and claim.attempt == 1 and not claim.maybe_sent
+        )
         wait = backoff_s(claim.attempt, self._ids) if wait_s is None else wait_s
         refusal = None
         if withdraw:
-            retry_after = cause.retry_after_s if cause is not None and cause.retry_after_s else max(1, round(wait))
+            retry_after = (
+                cause.retry_after_s if cause is not None and cause.retry_after_s else max(1, round(wait))
+            )
             refusal = NotAccepted(
-                f"{claim.system} cannot be reached and this slice does not store writes", retry_after_s=retry_after
+                f"{claim.system} cannot be reached and this slice does not store writes",
+                retry_after_s=retry_after,
             )
         return Conclusion(
             claim=claim,

@@ -10,12 +10,12 @@ from adapters.contract import Adapter
 from adapters.errors import Misconfigured, NotFound
 from gateway.canonical import BY_NAME
 from gateway.compare.observation import Fence
-from gateway.database import Database
+from gateway.crosswalk.store import Link
+from gateway.database import Database, among
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document
 from gateway.dispatch.records import Records
 from gateway.dispatch.sender import find_match
-from gateway.crosswalk.store import Link
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, lane, record
@@ -62,7 +62,9 @@ class ErpSides:
                 native_version=found.native_version,
             )
             if not await self._records.keep_link(link):
-                raise NotFound(f"what {system} holds under the same number belongs to another record", system=system)
+                raise NotFound(
+                    f"what {system} holds under the same number belongs to another record", system=system
+                )
         found = await adapter.fetch(entity, link.native_id)
         return await self._adoption.document(adapter, entity, found, region=view.region)
 
@@ -71,19 +73,21 @@ class ErpSides:
 
         def unit(connection: Connection) -> Fence | None:
             owner = connection.execute(
-                select(record.c.entity, record.c.region, record.c.version, record.c.seq, record.c.open_writes).where(
-                    record.c.id == record_id
-                )
+                select(
+                    record.c.entity, record.c.region, record.c.version, record.c.seq, record.c.open_writes
+                ).where(record.c.id == record_id)
             ).one_or_none()
             if owner is None:
                 return None
             lanes = connection.execute(
-                select(lane.c.system, lane.c.applied_seq).where(lane.c.record_id == record_id).order_by(lane.c.system)
+                select(lane.c.system, lane.c.applied_seq)
+                .where(lane.c.record_id == record_id)
+                .order_by(lane.c.system)
             ).all()
             moving = connection.execute(
                 select(func.count())
                 .select_from(delivery)
-                .where(delivery.c.record_id == record_id, delivery.c.state.in_(_MOVING))
+                .where(delivery.c.record_id == record_id, among(delivery.c.state, _MOVING))
             ).scalar_one()
             quiet = connection.execute(
                 select(func.max(delivery.c.updated_at)).where(delivery.c.record_id == record_id)

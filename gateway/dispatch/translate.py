@@ -26,9 +26,7 @@ def references(entity: Entity, document: Mapping[str, Any]) -> Iterator[tuple[st
                 yield f"/{head}/{index}/{tail}", reference.entity, inner
 
 
-def translated(
-    entity: Entity, document: Document, exchange: Callable[[str, str], str | None]
-) -> Document:
+def translated(entity: Entity, document: Document, exchange: Callable[[str, str], str | None]) -> Document:
     """The document with every reference exchanged: ``exchange(entity, id)``; None leaves the reference out."""
     out = document
     for reference in entity.references:

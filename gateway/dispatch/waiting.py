@@ -45,6 +45,7 @@ class Waiting:
         limit_s: float,
         *,
         look: Callable[[], Awaitable[Concluded | None]] | None,
+        every_s: float = LOOK_S,
     ) -> Concluded | None:
         """What became of it within ``limit_s`` seconds, or None. ``look`` asks the journal."""
         try:
@@ -54,7 +55,7 @@ class Waiting:
                 left = until - loop.time()
                 if left <= 0:
                     return None
-                await asyncio.wait([future], timeout=left if look is None else min(left, LOOK_S))
+                await asyncio.wait([future], timeout=left if look is None else min(left, every_s))
                 if not future.done() and look is not None:
                     seen = await look()
                     if seen is not None:

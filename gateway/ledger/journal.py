@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.database import among
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
 
@@ -49,7 +50,8 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         groups.setdefault(tuple(sorted(row)), []).append(row)
     for columns, members in groups.items():
         connection.execute(
-            _update(table, columns, keys), [{f"b_{name}": value for name, value in row.items()} for row in members]
+            _update(table, columns, keys),
+            [{f"b_{name}": value for name, value in row.items()} for row in members],
         )
 
 
@@ -73,7 +75,9 @@ def records_for_update(connection: Connection, ids: Iterable[str]) -> dict[str, 
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = connection.execute(select(record).where(record.c.id.in_(wanted)).order_by(record.c.id).with_for_update())
+    rows = connection.execute(
+        select(record).where(among(record.c.id, wanted)).order_by(record.c.id).with_for_update()
+    )
     return {row.id: row for row in rows}
 
 
@@ -84,7 +88,7 @@ def lanes_for_update(connection: Connection, keys: Iterable[LaneKey]) -> dict[La
         return {}
     rows = connection.execute(
         select(lane)
-        .where(tuple_(lane.c.record_id, lane.c.system).in_(wanted))
+        .where(among(lane.c.record_id, sorted({record_id for record_id, _ in wanted})))
         .order_by(lane.c.record_id, lane.c.system)
         .with_for_update()
     )
@@ -99,7 +103,7 @@ def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[L
     found: dict[LaneKey, list[Any]] = {}
     rows = connection.execute(
         select(delivery)
-        .where(delivery.c.record_id.in_(wanted), delivery.c.state.in_(_OPEN))
+        .where(among(delivery.c.record_id, wanted), among(delivery.c.state, _OPEN))
         .order_by(delivery.c.seq)
     )
     for row in rows:
@@ -153,7 +157,13 @@ def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Non
 
 
 def event_row(
-    *, at: int, operation_id: str, record_id: str, name: str, delivery_id: str | None = None, detail: str | None = None
+    *,
+    at: int,
+    operation_id: str,
+    record_id: str,
+    name: str,
+    delivery_id: str | None = None,
+    detail: str | None = None,
 ) -> dict[str, Any]:
     return {
         "operation_id": operation_id,

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from gateway.clock import Clock, rfc3339
-from gateway.database import Database, from_micros
+from gateway.database import Database, among, from_micros
 from gateway.errors import UnknownRegion
 from gateway.ledger.tables import slice_, slice_change
 from gateway.routing.plan import PLANS
@@ -68,12 +68,14 @@ def _lock_number(key: tuple[str, str]) -> int:
     return number
 
 
-def read(connection: Connection, keys: Iterable[tuple[str, str]] | None = None) -> dict[tuple[str, str], Slice]:
+def read(
+    connection: Connection, keys: Iterable[tuple[str, str]] | None = None
+) -> dict[tuple[str, str], Slice]:
     """The slices as this transaction sees them; all of them when no keys are given."""
     query = select(slice_)
     wanted = None if keys is None else set(keys)
     if wanted is not None:
-        query = query.where(slice_.c.entity.in_({entity for entity, _ in wanted}))
+        query = query.where(among(slice_.c.entity, {entity for entity, _ in wanted}))
     found = {(row.entity, row.region): _slice(row) for row in connection.execute(query)}
     return found if wanted is None else {key: found[key] for key in wanted if key in found}
 

@@ -15,7 +15,9 @@ slice_ = Table(
     Column("version", Integer, nullable=False),
     Column("compare_sample", Integer, nullable=False),  # one read in n is compared; 0: none
     Column("storable", Boolean, nullable=False),
-    Column("draining", Boolean, nullable=False),  # a move of authority waits for open deliveries; writes are held
+    Column(
+        "draining", Boolean, nullable=False
+    ),  # a move of authority waits for open deliveries; writes are held
     Column("drain_since", Instant),
     Column("note", Text, nullable=False),
     Column("updated_at", Instant, nullable=False),
@@ -49,7 +51,9 @@ record = Table(
     Column("open_writes", Integer, nullable=False),  # accepted and not ended at the authority
     Column("image", Json),  # the document as last confirmed by the authority
     Column("match_key", String(200)),  # finds the same record in another system
-    Column("external_refs", Json, nullable=False),  # what the caller knows it by, beside the systems' native ids
+    Column(
+        "external_refs", Json, nullable=False
+    ),  # what the caller knows it by, beside the systems' native ids
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Index(None, "entity", "legal_entity", "match_key"),
@@ -88,7 +92,9 @@ operation = Table(
     Column("waited_until", Instant, nullable=False),  # until then its caller waits, and a twin is told so
     Column("version", Integer),  # the record's version that it made
     Column("problem", Json),  # why it was refused
-    Column("answer", Json),  # the record as its caller was, or would have been, told: a replay says the same bytes
+    Column(
+        "answer", Json
+    ),  # the record as its caller was, or would have been, told: a replay says the same bytes
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Index(None, "record_id", "seq"),

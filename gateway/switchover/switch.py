@@ -12,7 +12,7 @@ from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
-from gateway.database import Database
+from gateway.database import Database, among
 from gateway.dispatch.claim import LATEST, MICROS
 from gateway.dispatch.records import Records
 from gateway.dispatch.sender import find_match
@@ -20,7 +20,13 @@ from gateway.errors import FieldError, Malformed, RuleRefused, RuleVersionMoved,
 from gateway.ids import DELIVERY, Ids
 from gateway.ledger import journal, slices
 from gateway.ledger.slices import Slice, Slices
-from gateway.ledger.states import DELIVERY_OPEN, DeliveryState, OperationEvent, OperationState, operation_after
+from gateway.ledger.states import (
+    DELIVERY_OPEN,
+    DeliveryState,
+    OperationEvent,
+    OperationState,
+    operation_after,
+)
 from gateway.ledger.tables import delivery, operation, record, slice_
 from gateway.routing import transition
 from gateway.routing.plan import PLANS, Plan
@@ -74,15 +80,22 @@ class Switchover:
         override: bool = False,
         compare_sample: int | None = None,
         storable: bool | None = None,
+        note: str | None = None,
     ) -> Slice:
         """Changes the rule of one slice. Raises UnknownRegion, RuleVersionMoved when somebody else changed it since
         ``expected_version``, and RuleRefused with each gate that stands against it."""
         if not reason.strip():
             raise Malformed(
                 "a change of a rule needs a reason",
-                errors=[FieldError(pointer="/reason", code="missing", message="say why; it is kept in the history")],
+                errors=[
+                    FieldError(
+                        pointer="/reason", code="missing", message="say why; it is kept in the history"
+                    )
+                ],
             )
-        current = (await self._database.read(lambda conn: slices.read(conn, [(entity, region)]))).get((entity, region))
+        current = (await self._database.read(lambda conn: slices.read(conn, [(entity, region)]))).get(
+            (entity, region)
+        )
         if current is None:
             raise UnknownRegion(f"no rule for {entity} in {region}")
         _expect(current, expected_version)
@@ -91,6 +104,8 @@ class Switchover:
             values["compare_sample"] = compare_sample
         if storable is not None:
             values["storable"] = storable
+        if note is not None:
+            values["note"] = note
         failures: list[FieldError] = []
         gates = () if current.stage is stage else transition.gates(current.stage, stage)
         if current.stage is not stage:
@@ -107,7 +122,9 @@ class Switchover:
             changed = await self._fenced(current, values, actor=actor, reason=reason, overridden=overridden)
         else:
             changed = await self._database.transaction(
-                lambda conn: self._commit(conn, current, values, actor=actor, reason=reason, overridden=overridden)
+                lambda conn: self._commit(
+                    conn, current, values, actor=actor, reason=reason, overridden=overridden
+                )
             )
         await self._slices.refresh()
         self._told()
@@ -127,7 +144,9 @@ class Switchover:
             ).scalar_one_or_none()
             if since is None or since > self._database.now(connection) - limit:
                 return False
-            self._lift(connection, slices.read(connection, [(one.entity, one.region)])[one.entity, one.region])
+            self._lift(
+                connection, slices.read(connection, [(one.entity, one.region)])[one.entity, one.region]
+            )
             return True
 
         lifted = 0
@@ -240,7 +259,13 @@ class Switchover:
     # --- a move that drains first ----------------------------------------------------------------------------
 
     async def _fenced(
-        self, before: Slice, values: Mapping[str, Any], *, actor: str, reason: str, overridden: tuple[str, ...]
+        self,
+        before: Slice,
+        values: Mapping[str, Any],
+        *,
+        actor: str,
+        reason: str,
+        overridden: tuple[str, ...],
     ) -> Slice:
         fenced = await self._database.transaction(lambda conn: self._fence(conn, before))
         try:
@@ -255,7 +280,9 @@ class Switchover:
             raise RuleRefused(
                 f"{left} deliveries were still under way after {self._drain_limit_s:g} s; the slice stays as it was",
                 errors=[
-                    FieldError(pointer="/stage", code="open_deliveries", message=f"{left} deliveries are under way")
+                    FieldError(
+                        pointer="/stage", code="open_deliveries", message=f"{left} deliveries are under way"
+                    )
                 ],
                 gates=["open_deliveries"],
             )
@@ -363,13 +390,19 @@ class Switchover:
             ],
             "id",
         )
-        lines = connection.execute(select(delivery).where(delivery.c.operation_id.in_([row.id for row in held]))).all()
+        lines = connection.execute(
+            select(delivery).where(among(delivery.c.operation_id, [row.id for row in held]))
+        ).all()
         self._redirect(connection, held, lines, plan, now_in_force, now)
         journal.add_events(
             connection,
             [
                 journal.event_row(
-                    at=now, operation_id=row.id, record_id=row.record_id, name="released", detail=f"to {plan.authority}"
+                    at=now,
+                    operation_id=row.id,
+                    record_id=row.record_id,
+                    name="released",
+                    detail=f"to {plan.authority}",
                 )
                 for row in held
             ],
@@ -461,7 +494,7 @@ def _moving(connection: Connection, fenced: Slice) -> int:
             .where(
                 delivery.c.entity == fenced.entity,
                 delivery.c.region == fenced.region,
-                delivery.c.state.in_(_MOVING),
+                among(delivery.c.state, _MOVING),
                 delivery.c.epoch < fenced.epoch,
             )
         ).scalar_one()
@@ -475,7 +508,10 @@ def _unlinked(connection: Connection, one: Slice, system: str) -> list[tuple[str
     rows = connection.execute(
         select(record.c.id, record.c.match_key, record.c.legal_entity)
         .where(
-            record.c.entity == one.entity, record.c.region == one.region, record.c.version > 0, ~there.exists()
+            record.c.entity == one.entity,
+            record.c.region == one.region,
+            record.c.version > 0,
+            ~there.exists(),
         )
         .limit(MATCHED_BY_A_MOVE + 1)
     )
