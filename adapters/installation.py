@@ -39,6 +39,12 @@ class _Constants(msgspec.Struct, frozen=True, kw_only=True):
     always: dict[str, Any]
     by_legal_entity: dict[str, dict[str, Any]]
 
+    @property
+    def rows(self) -> set[str]:
+        """The lists that have constants in their rows."""
+        tables = (self.always, *self.by_legal_entity.values())
+        return {path.partition(ROWS)[0] for table in tables for path in table if ROWS in path}
+
     def of(self, fields: Fields, system: str) -> Iterator[tuple[str, Any]]:
         yield from self.always.items()
         if not self.by_legal_entity:
@@ -77,7 +83,8 @@ class Installation:
 
     def complete(self, entity: str, native: Native, fields: Fields, *, creating: bool) -> None:
         constants = self._constants.get(entity)
-        if constants is None:
+        # Which legal entity it is matters only where there is something to put.
+        if constants is None or not (creating or constants.rows & native.keys()):
             return
         for path, value in constants.of(fields, self._name):
             rows, between, inner = path.partition(ROWS)

@@ -15,6 +15,8 @@ import pytest
 
 from tests.systems import databases
 from tests.systems.databases import sqlite_journal as sqlite_journal
+from tests.systems.sandbox import sandbox as sandbox
+from tests.systems.sandbox import sandbox_process as sandbox_process
 from tests.systems.tryton60.home import CannotInstall, Home, home
 from tests.systems.tryton60.server import Tryton
 

@@ -114,10 +114,14 @@ def _run(command: list[Any], *, deadline_s: float, env: dict[str, str] | None = 
             words, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s, check=False
         )
     except subprocess.TimeoutExpired as late:
-        raise CannotInstall(f"{words[1]} did not end within {deadline_s:.0f} s") from late
+        raise CannotInstall(f"{_called(words)} did not end within {deadline_s:.0f} s") from late
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace")
-        raise CannotInstall(f"{Path(words[1]).name} ended with {done.returncode}: …{said[-1500:]}")
+        raise CannotInstall(f"{_called(words)} ended with {done.returncode}: …{said[-1500:]}")
+
+
+def _called(words: list[str]) -> str:
+    return " ".join([Path(words[0]).name, Path(words[1]).name, *words[2:4]])
 
 
 def configure(folder: Path, *, port: int, session_timeout_s: int) -> None:

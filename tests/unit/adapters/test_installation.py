@@ -1,4 +1,5 @@
-"""What an installation adds to its profile: its numbers, for each legal entity, in the record and in its rows."""
+"""What an installation adds to its profile: its numbers, for each legal entity, in the record and in its
+rows."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ def test_constants_follow_the_legal_entity(
 
 
 def test_an_update_gets_what_belongs_to_rows_only(profile: Profile) -> None:
-    """An update brings new rows, which need their constants; the record has had its own since it was made."""
+    """An update brings new rows, which need their constants; the record has had its own all along."""
     native: dict[str, Any] = {"lines": [{}]}
     installed(profile).complete("invoice", native, {"legal_entity": "DE01"}, creating=False)
     assert native == {"lines": [{"account": 6}]}
@@ -78,7 +79,8 @@ def test_where_nothing_is_put_no_legal_entity_is_asked_for(profile: Profile) -> 
 
 @pytest.mark.parametrize("fields", [{"legal_entity": "XX99"}, {"legal_entity": None}, {}], ids=str)
 def test_an_unknown_legal_entity_is_refused(profile: Profile, fields: dict[str, Any]) -> None:
-    """A record is not booked to somebody else's accounts: it is refused, with the field and what is allowed."""
+    """A record is not booked to somebody else's accounts: it is refused, with the field and what is
+    allowed."""
     with pytest.raises(Rejected, match="none of DE01, US01") as caught:
         installed(profile).complete("invoice", {}, fields, creating=True)
     assert (caught.value.code, caught.value.field) == ("legal_entity_unknown", "legal_entity")

@@ -89,7 +89,7 @@ RELATIONS = {"company": "company", "lines.currency": "currency", "address": "par
 
 
 def test_relations_are_named_by_what_they_carry() -> None:
-    """Each one says what to search for and where its id goes, also inside rows; other objects are left alone."""
+    """Each one says what to search for and where its id goes, also inside rows; other objects are left."""
     record: dict[str, Any] = {
         "company": {"party": {"code": "DE01"}},
         "lines": [{"currency": {"code": "EUR"}}, {"currency": {"code": "USD"}}],
