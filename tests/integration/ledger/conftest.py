@@ -1,0 +1,74 @@
+"""A gateway in this process over the simulated ERPs in theirs, once on each database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.app import Gateway
+from gateway.settings import Settings, SystemSettings
+from tests.integration.ledger.world import World
+from tests.systems.sandbox import Sandbox
+
+RULES = Path(__file__).parents[3] / "routing_rules"
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """The packaged rules with every slice in dual_write, the first stage that has a mirror."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    for file in RULES.glob("*.toml"):
+        text = file.read_text(encoding="utf-8").replace('"legacy_only"', '"dual_write"')
+        (folder / file.name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def settings(journal: str, rules: Path, sandbox: Sandbox) -> Settings:
+    """Short waits, so that a write of unknown outcome is resolved within seconds. The profiles say that an ERP may
+    take two seconds to apply what was given up on."""
+    return Settings(
+        database=journal,
+        rules=str(rules),
+        systems={
+            name: SystemSettings(profile=f"sandbox_{name}", base_url=sandbox.urls[name], timeout_s=1.5)
+            for name in ("legacy", "cloud")
+        },
+        lease_margin_s=1.0,
+        quarantine_margin_s=0.5,
+        rules_refresh_s=0.2,
+        drain_limit_s=15.0,
+        settle_s=0.2,
+        recheck_s=0.5,
+    )
+
+
+
+@asynccontextmanager
+async def opened(settings: Settings, sandbox: Sandbox, *, worker: bool = True) -> AsyncIterator[World]:
+    """A world while the block lasts."""
+    gateway = Gateway(settings)
+    await gateway.open()
+    try:
+        key, _ = await gateway.keys.create("tests", scopes=["read", "write", "admin:read", "admin:write"], actor="tests")
+        await gateway.start(worker=worker)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=gateway.asgi(), raise_app_exceptions=True),  # type: ignore[arg-type]
+            base_url="http://gateway",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=40,
+        ) as client:
+            yield World(gateway, sandbox, client)
+    finally:
+        await gateway.stop()
+
+
+@pytest.fixture
+async def world(settings: Settings, sandbox: Sandbox) -> AsyncIterator[World]:
+    async with opened(settings, sandbox) as one:
+        yield one
