@@ -1,4 +1,4 @@
-"""How a fault ends a request: what is still done, what is answered instead, and how the connection goes. Pure."""
+"""How a fault ends a request: what is still done, what is answered instead, how the connection goes. Pure."""
 
 from __future__ import annotations
 

@@ -212,6 +212,19 @@ async def test_top_and_skip_cut_the_whole_set(cloud: Cloud) -> None:
     assert (await cloud.http.get("/odata/v4/TimeEntries/$count")).text == str(len(every))
 
 
+@pytest.mark.parametrize("top", [1, 99, 100, 101, 199, 200, 201, 400, 999])
+async def test_pages_end_where_top_says(cloud: Cloud, top: int) -> None:
+    """Just below, at and above a page: all rows that $top allows, and no link to an empty page."""
+    every = list(cloud.simulator.shelves["time_entry"].rows)
+    link, rows = f"TimeEntries?$top={top}", list[str]()
+    while link:
+        body = (await cloud.http.get(f"/odata/v4/{link}")).json()
+        assert body["value"]
+        rows += [row["EntryNo"] for row in body["value"]]
+        link = body.get("@odata.nextLink", "")
+    assert rows == every[:top]
+
+
 async def test_select(cloud: Cloud) -> None:
     """Only the properties asked for, and the ETag."""
     reply = await cloud.http.get("/odata/v4/Customers?$top=1&$select=Name,CustomerNo")
