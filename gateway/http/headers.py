@@ -76,7 +76,8 @@ def if_match(value: str | None) -> int | str | None:
 
 
 def none_match(value: str | None) -> frozenset[str]:
-    """The entity tags that the caller has already, or ANY_VERSION among them."""
+    """The entity tags that the caller has already, or ANY_VERSION among them. What is none is passed over:
+    the worst that can come of it is an answer that the caller already had."""
     if value is None:
         return frozenset()
     if value.strip(" \t") == ANY_VERSION:
@@ -84,9 +85,8 @@ def none_match(value: str | None) -> frozenset[str]:
     tags: list[str] = []
     for part in value.split(","):
         found = _ENTITY_TAG.fullmatch(part)
-        if found is None:
-            raise header_wrong("If-None-Match", 'is a list of entity tags in quotes, such as "3"')
-        tags.append(found[1])
+        if found is not None:
+            tags.append(found[1])
     return frozenset(tags)
 
 

@@ -207,7 +207,7 @@ def _description() -> str:
     ]
     conventions = (
         "Every answer that is not a success is `application/problem+json` (RFC 9457). A path that is not "
-        "here is 404, a method that a path does not take is 405 with `Allow`. `HEAD` is `GET` without the body. "
+        "here is 404; a method that it does not take is 405 with `Allow`. `HEAD` is `GET` without the body. "
         "Money and quantities are decimal strings. Unknown members and query parameters are refused."
     )
     return "\n".join(

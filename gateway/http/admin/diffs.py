@@ -105,7 +105,7 @@ class Diffs:
                         name="field",
                         where="query",
                         schema=text,
-                        description="Only where this field parts: `lines[].amount`, or `lines` and all in it.",
+                        description="Only where this field parts: `lines[].amount`, or `lines` and more.",
                         example="name",
                     ),
                     Parameter(

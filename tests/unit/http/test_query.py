@@ -56,9 +56,13 @@ def test_moment(sent: str) -> None:
     assert query.moment({"since": sent}, "since") == datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    "sent", ["2026-01-31", "2026-01-31T08:00:00", "yesterday", "0001-01-01T00:00:00Z", "1769846400"]
-)
+def test_moments_beyond_all_records() -> None:
+    """A moment before or after anything that could have been stamped is the nearest that could."""
+    assert query.moment({"since": "0001-01-01T00:00:00+14:00"}, "since") == query.FIRST
+    assert query.moment({"since": "9999-12-31T23:59:59-14:00"}, "since") == query.LAST
+
+
+@pytest.mark.parametrize("sent", ["2026-01-31", "2026-01-31T08:00:00", "yesterday", "1769846400"])
 def test_no_moment(sent: str) -> None:
     """A day, a moment without a zone, a number: none of them says when."""
     with pytest.raises(Malformed):
