@@ -10,7 +10,13 @@ environment, no header that was not asked for, and no more than ``ANSWER_LIMIT``
 
 Requests and replies on the hot path are the two slim Structs below, since making an ``httpx.Request`` and an
 ``httpx.Response`` costs more than everything else here. ``httpcore`` is httpx's own transport, which
-pytest-httpx intercepts. Figures are in ``tests/benchmarks/transport.py``.
+pytest-httpx intercepts.
+
+Measured (2026-11, ``python -m tests.benchmarks.transport``, GET of 1.2 kB, 16 in flight, uvloop, CPU per
+call): aiohttp 80-90 us, httpcore without httpx's client 1,150-1,400 us, ``httpx.AsyncClient`` 1,500 us.
+Chosen is aiohttp, written on directly: its errors can be told apart by class. pyreqwest 0.15 is about twice
+as fast, but has the same class and only other words for "refused" and "read, then closed"; an invoice should
+not hang on the words of a library.
 """
 
 from __future__ import annotations

@@ -12,7 +12,16 @@ import pytest
 
 from adapters.build import open_adapter
 from adapters.contract import Adapter, Query, Write
-from adapters.errors import Conflict, NotFound, Rejected, Throttled
+from adapters.errors import (
+    AdapterError,
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unavailable,
+    Unreadable,
+)
 from adapters.profile import load, names
 from adapters.sandbox.process import Options, Sandbox, running
 from tests.conformance.samples import CHANGES, ENTITIES, REFUSED, SAMPLES, STATES, resolved
@@ -165,7 +174,9 @@ async def test_what_the_product_cannot_hold_is_refused_before_it_is_sent(
 
 @pytest.mark.parametrize("limit", [7, 200])
 @pytest.mark.parametrize("entity", ["customer", "time_entry", "invoice"])
-async def test_pages_hold_every_record_once(adapter: Adapter, entity: str, limit: int) -> None:
+async def test_pages_hold_every_record_once(
+    adapter: Adapter, sandbox: Sandbox, entity: str, limit: int
+) -> None:
     """However many pages, each record is on exactly one of them."""
     seen: list[str] = []
     cursor: str | None = None
@@ -177,14 +188,9 @@ async def test_pages_hold_every_record_once(adapter: Adapter, entity: str, limit
             break
         assert len(seen) < 10_000
     async with httpx.AsyncClient() as client:
-        url = await _stats_url(adapter)
+        url = f"{sandbox.control_url}/{adapter.name}/_sandbox/stats"
         records = (await client.get(url)).json()["records"]
     assert len(seen) == len(set(seen)) == records[entity]
-
-
-async def _stats_url(adapter: Adapter) -> str:
-    wire = adapter._wire  # type: ignore[attr-defined]
-    return f"{wire._base.rpartition('/erp')[0] or wire._base.rpartition('/odata')[0]}/_sandbox/stats"
 
 
 async def test_search_filters_by_canonical_values(adapter: Adapter) -> None:
@@ -256,12 +262,47 @@ async def test_a_stale_update_is_a_conflict_where_updates_are_conditional(adapte
         await adapter.update(second)
 
 
-async def test_throttling_carries_the_time_to_wait(adapter: Adapter, sandbox: Sandbox) -> None:
-    """429 is a definite no with the wait that the system asked for."""
+async def switch(sandbox: Sandbox, adapter: Adapter, **fault: Any) -> None:
+    """Sets a fault of the system, and no other."""
     async with httpx.AsyncClient() as client:
         url = f"{sandbox.control_url}/{adapter.name}/_sandbox/faults"
-        fault = {"kind": "throttle", "retry_after_s": 17, "spelling": "seconds", "count": 1}
-        assert (await client.post(url, json=fault)).status_code == 201
+        await client.delete(url)
+        if fault:
+            assert (await client.post(url, json=fault)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "landed"),
+    [
+        ({"kind": "outage"}, Unavailable, 0),
+        ({"kind": "throttle", "retry_after_s": 1, "count": 1}, Throttled, 0),
+        ({"kind": "drop", "count": 1}, OutcomeUnknown, 0),
+        ({"kind": "drop", "how": "reset", "count": 1}, OutcomeUnknown, 0),
+        ({"kind": "answer_lost", "count": 1}, OutcomeUnknown, 1),
+        ({"kind": "answer_lost", "how": "reset", "count": 1}, OutcomeUnknown, 1),
+        ({"kind": "error", "status": 500, "effect": True, "count": 1}, OutcomeUnknown, 1),
+        ({"kind": "error", "status": 503, "effect": False, "count": 1}, OutcomeUnknown, 0),
+        ({"kind": "garbage", "count": 1}, Unreadable, 1),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+async def test_a_fault_is_told_for_what_it_is(
+    adapter: Adapter, sandbox: Sandbox, fault: dict[str, Any], error: type[AdapterError], landed: int
+) -> None:
+    """Whatever happened to the write: the class never promises more than we know, and the marker finds what
+    landed."""
+    made = Made(adapter)
+    await switch(sandbox, adapter, **fault)
+    with pytest.raises(error) as caught:
+        await adapter.create(made.write("customer", dict(SAMPLES["customer"]), "op_fault"))
+    assert type(caught.value) is error
+    await switch(sandbox, adapter)
+    assert len(await adapter.find("customer", marker="op_fault")) == landed
+
+
+async def test_throttling_carries_the_time_to_wait(adapter: Adapter, sandbox: Sandbox) -> None:
+    """429 is a definite no with the wait that the system asked for."""
+    await switch(sandbox, adapter, kind="throttle", retry_after_s=17, spelling="seconds", count=1)
     with pytest.raises(Throttled) as caught:
         await adapter.search("customer", Query(limit=1))
     assert caught.value.retry_after_s == 17
@@ -270,9 +311,7 @@ async def test_throttling_carries_the_time_to_wait(adapter: Adapter, sandbox: Sa
 async def test_probe_tells_health(adapter: Adapter, sandbox: Sandbox) -> None:
     """A system that answers is well; one that refuses connections is not, and says why."""
     assert (await adapter.probe()).ok
-    async with httpx.AsyncClient() as client:
-        url = f"{sandbox.control_url}/{adapter.name}/_sandbox/faults"
-        await client.post(url, json={"kind": "outage"})
+    await switch(sandbox, adapter, kind="outage")
     health = await adapter.probe()
     assert not health.ok
     assert "Unavailable" in health.detail
