@@ -25,6 +25,7 @@ from gateway.compare import (
 )
 from gateway.compare.observation import SliceSummary
 from gateway.database import Database, to_micros
+from gateway.errors import StoreUnavailable
 from gateway.worker import compare as loop
 from tests.integration.compare.conftest import FakeSides, no_answer
 
@@ -79,8 +80,10 @@ async def read(comparer: Comparer, *observations: ReadObservation) -> None:
     await comparer.start()
     for observation in observations:
         comparer.observe(observation)
-    await comparer.drained()
-    await comparer.stop()
+    try:
+        await comparer.drained()
+    finally:
+        await comparer.stop()
 
 
 async def found(database: Database, **wanted: Any) -> list[Diff]:
@@ -439,6 +442,42 @@ async def test_a_finding_is_one_row_until_it_is_repaired(
     assert (await summary(database)).fields[0].money == {"EUR": Decimal("6.00")}
 
 
+async def test_another_finding_ends_the_one_before(make: Make, database: Database, sides: FakeSides) -> None:
+    """A record that parts in another way is one open row, not two; a look that could not be taken ends
+    nothing."""
+    comparer = make()
+    for cloud in (customer(name="X"), customer(name="Y"), Unavailable()):
+        sides.put("cus_1", customer(), cloud)
+        await schedule(database, written())
+        await finish(comparer, database)
+    silent, second, first = await found(database)
+    assert (first.resolved_by, second.resolved_by, silent.resolved_by) == ("mismatch", None, None)
+    sides.put("cus_1", customer(), customer())
+    await schedule(database, written())
+    await finish(comparer, database)
+    assert {each.resolved_by for each in await found(database)} == {"mismatch", "match"}
+
+
+async def test_counts_wait_for_a_database_that_is_gone(
+    make: Make, database: Database, sides: FakeSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be written is added to what comes next; nothing is lost and nothing is counted twice."""
+    comparer = make(flush_s=60.0, sample_cap=0)
+    sides.put("cus_1", None, customer(website="https://acme.example"))
+
+    async def gone(unit: Any) -> Any:
+        raise StoreUnavailable("switched off by the test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "transaction", gone)
+        with pytest.raises(StoreUnavailable):
+            await read(comparer, *[observed()] * 3)
+    await read(comparer, *[observed()] * 4)
+    assert counts(await summary(database)) == {"match": 7}
+    (field,) = (await summary(database)).fields
+    assert (field.field, field.count) == ("website", 7)
+
+
 async def test_samples_are_capped_and_counters_are_not(
     make: Make, database: Database, sides: FakeSides
 ) -> None:
@@ -449,8 +488,9 @@ async def test_samples_are_capped_and_counters_are_not(
     for n in range(6):
         sides.put(f"cus_{n}", customer(), customer(state="blocked"))
         sides.put(f"cus_1{n}", None, customer(name=long))
-    await schedule(database, *(written(f"cus_{n}") for n in range(6)))
-    await finish(comparer, database)
+    for n in range(6):  # one commit each: the cap holds over commits, not only within one
+        await schedule(database, written(f"cus_{n}"))
+        await finish(comparer, database)
     await read(comparer, *(observed(f"cus_1{n}", name=long[:35]) for n in range(6)))
     wrong = await found(database, verdict="mismatch")
     assert sorted(len(each.differences) for each in wrong) == [0, 0, 0, 0, 1, 1]
