@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from adapters.contract import Fields
@@ -85,6 +86,7 @@ class EntityMap:
             _tree({n: f for n, f in ordered.items() if f.constant is None}), profile, _EXPECT
         )
         self._leaves = {n: leaf(f, profile) for n, f in forms.items() if f.path and not (f.each or f.first)}
+        self._only = tuple((name, form.only) for name, form in forms.items() if form.only is not None)
         self._copies = tuple(_row_copies(forms, self._leaves))
         self._suffixed = _suffixed_field(spec, forms)
         self._get_marker = getter(spec.marker.path) if spec.marker else None
@@ -107,6 +109,9 @@ class EntityMap:
     def encode(self, fields: Mapping[str, Any], *, creating: bool) -> Native:
         native: Native = {}
         (self._create if creating else self._update)(fields, native, native)
+        for name, only in self._only:
+            if not _holds(fields.get(name), only):
+                raise Unmappable(name, f"can only be {only} in this product")
         for name, write, rows, put in self._copies:
             value = fields.get(name)
             if value is not None:
@@ -206,6 +211,13 @@ def _sent_rows(form: FieldForm, *, on_create: bool) -> FieldForm:
         if getattr(form, part) is not None:
             form = replace(form, **{part: _sent(_nested(form), on_create=on_create)})
     return form
+
+
+def _holds(value: Any, only: str) -> bool:
+    if type(value) is dict:
+        amount = cast("Fields", value)["amount"]
+        return Decimal(amount) == Decimal(only)
+    return value is None or value == only
 
 
 def _row_copies(

@@ -122,6 +122,7 @@ class FieldForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     constant: Any = None  #: the canonical value that every record of this product has; nothing is sent
     default: Any = None  #: the canonical value that stands for an empty native one, in both directions
     empty: Any = None  #: what is sent for ``None``
+    only: str | None = None  #: the one value (of money: the amount) that can be kept; others are refused
     prefix: str = ""  #: text that stands before the value in the native form, such as ``project.work,``
     also: list[str] = []  #: native paths that take the same value (``lines[].x``: in each row); never read
     each: dict[str, str | FieldForm] | None = None  #: ``path`` is a list of objects with these fields

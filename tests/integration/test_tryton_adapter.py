@@ -510,6 +510,16 @@ async def test_paid_is_not_ours_to_say(desk: Desk, look: Look) -> None:
     assert row["state"] == "draft"
 
 
+async def test_a_tax_that_would_get_lost_is_refused(desk: Desk, look: Look) -> None:
+    """An invoice that the product would keep without its tax is refused before it is sent."""
+    customer = await desk.make("customer", desk.customer())
+    fields = desk.invoice(customer.native_id, tax_total=desk.money("71.35"), total=desk.money("446.90"))
+    with pytest.raises(Rejected, match="can only be 0") as caught:
+        await desk.adapter.create(desk.write("invoice", fields))
+    assert caught.value.field == "tax_total"
+    assert look.rows("account.invoice", [["party", "=", int(customer.native_id)]], ["state"]) == []
+
+
 @pytest.mark.parametrize("entity", [*WRITTEN, "resource"])
 async def test_what_is_not_there_is_not_found(desk: Desk, entity: str) -> None:
     """A missing record is NotFound, and so is the update of a missing customer.
@@ -619,11 +629,11 @@ async def test_a_look_up_that_gets_no_answer_wrote_nothing(tryton_alone: Tryton)
 
 
 def test_the_profile_says_what_the_product_can_do(tryton: Tryton) -> None:
-    """Only the party's code is unique, so only customers are of class C; the rest is looked up."""
+    """Nothing that we always send is unique there: every write is looked up before it is sent again."""
     adapter = adapter_of(tryton)
     classes = {entity: adapter.facts(entity).idempotency for entity in (*WRITTEN, "resource")}
     assert classes == {
-        "customer": Idempotency.C_UNIQUE_KEY,
+        "customer": Idempotency.D_SEARCHABLE,
         "project": Idempotency.D_SEARCHABLE,
         "time_entry": Idempotency.D_SEARCHABLE,
         "invoice": Idempotency.D_SEARCHABLE,

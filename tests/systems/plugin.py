@@ -97,6 +97,14 @@ def journal(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(name)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The time limit is for the test: an installation has deadlines of its own, and may take longer."""
+    for item in items:
+        if "tryton_home" in getattr(item, "fixturenames", ()):
+            limit = float(item.config.getini("timeout") or 0)
+            item.add_marker(pytest.mark.timeout(limit, func_only=True))
+
+
 def _times(config: pytest.Config) -> list[str]:
     return config.stash.setdefault(_TIMES, [])
 
