@@ -9,6 +9,8 @@ Scalar.createApiReference("#reference", {
   hideClientButton: true,
   showDeveloperTools: "never",
   favicon: document.body.dataset.icon,
+  authentication: { preferredSecurityScheme: "key" },
+  persistAuth: false,
   theme: "default",
   defaultOpenAllTags: false,
 });
