@@ -99,7 +99,7 @@ def build(
     )
     followed = Followed(operations)
     rules = Rules(slices=slices, switchover=switchover, cursors=cursors)
-    found = Diffs(diffs=diffs, cursors=cursors)
+    found = Diffs(diffs=diffs, slices=slices, cursors=cursors)
     sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)

@@ -69,7 +69,7 @@ def _of(
     waiting = Gives(
         status=202,
         description="Accepted and durable, not yet confirmed: follow the operation in Location",
-        schema={"$ref": "#/components/schemas/Operation"},
+        schema={"$ref": "#/components/schemas/Accepted"},
         headers=_WRITTEN,
     )
     written = Gives(

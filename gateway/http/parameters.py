@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.http.query import LIMIT, MOST_LIMIT
+from gateway.http.query import LIMIT, MOST_LIMIT, MOST_TOKEN
 from gateway.http.route import Parameter, Schema
 
 #: Headers in which what cannot be understood is ignored, as their standards say; so any text is fine.
@@ -88,6 +88,10 @@ CURSOR = Parameter(
     description="`next_cursor` of the page before, unchanged and with the same filters. Opaque and signed.",
 )
 PAGED = (LIMITED, CURSOR)
+
+
+#: What ``query.token`` takes.
+TOKEN: Schema = {"type": "string", "minLength": 1, "maxLength": MOST_TOKEN, "pattern": "^[ -~]+$"}
 
 
 def since(name: str, description: str) -> Parameter:

@@ -17,6 +17,9 @@ LIMIT = 50
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(9998, 12, 31, tzinfo=UTC)
 
+MOST_TOKEN = 200
+
+_TOKEN = re.compile(rf"[ -~]{{1,{MOST_TOKEN}}}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 
@@ -83,6 +86,14 @@ def choice(query: dict[str, str], name: str, allowed: Collection[str]) -> str | 
     text = query.get(name)
     if text is not None and text not in allowed:
         raise wrong(name, "unknown", f"is one of {', '.join(sorted(allowed))}")
+    return text
+
+
+def token(query: dict[str, str], name: str) -> str | None:
+    """A name of ours: printable ASCII of at most ``MOST_TOKEN`` characters."""
+    text = query.get(name)
+    if text is not None and not _TOKEN.fullmatch(text):
+        raise wrong(name, "token", f"is 1 to {MOST_TOKEN} printable ASCII characters")
     return text
 
 

@@ -94,6 +94,22 @@ _OPERATION: Json = {
     },
 }
 
+_ACCEPTED: Json = {
+    "type": "object",
+    "description": "A write that is durable and not yet confirmed.",
+    "required": ["operation", "record", "state", "href"],
+    "properties": {
+        "operation": {"type": "string", "description": "The id of the operation to follow."},
+        "record": {"type": "string", "description": "The id of the record."},
+        "state": {"type": "string", "enum": [state.value for state in OperationState]},
+        "confirming": {
+            "type": "boolean",
+            "description": "Whether it was sent, and what came of it is being found out.",
+        },
+        "href": {"type": "string", "description": "Where the operation stands."},
+    },
+}
+
 _JOURNEY: Json = {
     "type": "object",
     "description": "Every step of one record.",
@@ -128,6 +144,7 @@ def components(regions: tuple[str, ...]) -> Json:
     found["Problem"] = PROBLEM
     found["Delivery"] = _DELIVERY
     found["Operation"] = _OPERATION
+    found["Accepted"] = _ACCEPTED
     found["Journey"] = _JOURNEY
     if regions:
         for entity in ENTITIES:

@@ -11,7 +11,7 @@ from gateway.http import parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
 from gateway.http.reply import Reply
-from gateway.http.route import Gives, Parameter, Route, Schema
+from gateway.http.route import Gives, Parameter, Route
 
 
 class Audit:
@@ -25,6 +25,7 @@ class Audit:
         asked = exchange.query(("since", "actor", "action", "limit", "cursor"))
         if exchange.caller.regions is not None or exchange.caller.entities is not None:
             raise Forbidden("the audit covers every region and entity, and this API key does not")
+        actor, action = query.token(asked, "actor"), query.token(asked, "action")
         since = query.moment(asked, "since")
         limit = query.limit(asked)
         after = self._listing.after_number(asked)
@@ -32,8 +33,8 @@ class Audit:
             lambda connection: acts(
                 connection,
                 since=None if since is None else to_micros(since),
-                actor=asked.get("actor"),
-                action=asked.get("action"),
+                actor=actor,
+                action=action,
                 after=after,
                 limit=limit + 1,
             )
@@ -43,7 +44,6 @@ class Audit:
         return self._listing.page(asked, items, last=last)
 
     def routes(self) -> tuple[Route, ...]:
-        text: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[ -~]+$"}
         return (
             Route(
                 method="GET",
@@ -57,12 +57,15 @@ class Audit:
                 parameters=(
                     parameters.since("since", "Only at or after this moment."),
                     Parameter(
-                        name="actor", where="query", schema=text, description="Only what this one did."
+                        name="actor",
+                        where="query",
+                        schema=parameters.TOKEN,
+                        description="Only acts of this one.",
                     ),
                     Parameter(
                         name="action",
                         where="query",
-                        schema=text,
+                        schema=parameters.TOKEN,
                         description="Only this kind of act, such as `rule.set` or `key.create`.",
                         example="rule.set",
                     ),

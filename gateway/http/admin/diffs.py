@@ -16,11 +16,11 @@ from gateway.clock import rfc3339
 from gateway.compare.observation import Diff
 from gateway.compare.verdict import Verdict
 from gateway.database import from_micros, to_micros
-from gateway.errors import NotFoundHere
+from gateway.errors import FieldError, NotFoundHere, UnknownRegion
 from gateway.http import addresses, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
-from gateway.http.ports import DiffsPort
+from gateway.http.ports import DiffsPort, SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Gives, Parameter, Route, Schema
 
@@ -31,8 +31,9 @@ _MOMENTS = ("at", "last_at", "resolved_at")
 class Diffs:
     """The handlers of the diffs."""
 
-    def __init__(self, *, diffs: DiffsPort, cursors: Cursors) -> None:
+    def __init__(self, *, diffs: DiffsPort, slices: SlicesPort, cursors: Cursors) -> None:
         self._diffs = diffs
+        self._slices = slices
         self._listing = Listing(cursors, "diffs")
 
     async def page(self, exchange: Exchange) -> Reply:
@@ -44,11 +45,11 @@ class Diffs:
         limit = query.limit(asked)
         found = await self._diffs.page(
             entity=entity,
-            region=asked.get("region"),
+            region=self._region(asked),
             regions=exchange.caller.regions,
             verdict=verdict,
-            field=asked.get("field"),
-            record_id=asked.get("record_id"),
+            field=query.token(asked, "field"),
+            record_id=query.token(asked, "record_id"),
             since=_micros(query.moment(asked, "since")),
             after=self._listing.after(asked),
             limit=limit + 1,
@@ -71,19 +72,28 @@ class Diffs:
         asked = exchange.query(("entity", "region", "since"))
         found = await self._diffs.summary(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=asked.get("region"),
+            region=self._region(asked),
             regions=exchange.caller.regions,
             since=_micros(query.moment(asked, "since")),
         )
         items = [slice_ for slice_ in found if exchange.caller.sees(slice_.entity, slice_.region)]
         return ok({"items": items, "next_cursor": None})
 
+    def _region(self, asked: dict[str, str]) -> str | None:
+        region = asked.get("region")
+        known = self._slices.regions()
+        if region is not None and region not in known:
+            raise UnknownRegion(
+                f"{region[:40]!r} is not one of {', '.join(known)}",
+                errors=[FieldError(pointer="region", code="unknown_region", message="no rule knows it")],
+            )
+        return region
+
     def routes(self, regions: tuple[str, ...]) -> tuple[Route, ...]:
         slice_ = _slice_filters(regions)
         since = parameters.since("since", "Only what was found, or found again, at or after this moment.")
         diff: Schema = {"$ref": "#/components/schemas/Diff"}
         base = "/admin/v1/diffs"
-        text: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]+$"}
         return (
             Route(
                 method="GET",
@@ -104,19 +114,22 @@ class Diffs:
                     Parameter(
                         name="field",
                         where="query",
-                        schema=text,
+                        schema=parameters.TOKEN,
                         description="Only where this field parts: `lines[].amount`, or `lines` and more.",
                         example="name",
                     ),
                     Parameter(
-                        name="record_id", where="query", schema=text, description="Only of this record."
+                        name="record_id",
+                        where="query",
+                        schema=parameters.TOKEN,
+                        description="Only this record.",
                     ),
                     since,
                     *parameters.PAGED,
                     *parameters.TRACE,
                 ),
                 gives=(Gives(status=200, description="A page", schema=page_of(diff)),),
-                refuses=(errors.ForeignCursor,),
+                refuses=(errors.UnknownRegion, errors.ForeignCursor),
             ),
             Route(
                 method="GET",
@@ -135,6 +148,7 @@ class Diffs:
                         schema=page_of({"$ref": "#/components/schemas/SliceSummary"}),
                     ),
                 ),
+                refuses=(errors.UnknownRegion,),
             ),
             Route(
                 method="GET",

@@ -142,6 +142,10 @@ BAD = [
     Bad("rule: broken JSON",       "PUT", "/admin/v1/rules/customer/UK", 400, "malformed", "", b"{", JSON),
     Bad("rule: unknown slice",     "PUT", "/admin/v1/rules/customer/MOON", 404, "not-found", None, {"stage": "shadow", "reason": "x", "expected_version": 1}, JSON),
     Bad("diffs: unknown verdict",  "GET", "/admin/v1/diffs?verdict=bad", 400, "malformed", "verdict"),
+    Bad("diffs: unknown region",   "GET", "/admin/v1/diffs?region=MOON", 400, "unknown-region", "region"),
+    Bad("diffs: long field",       "GET", "/admin/v1/diffs?field=" + "a" * 201, 400, "malformed", "field"),
+    Bad("summary: unknown region", "GET", "/admin/v1/diffs/summary?region=MOON", 400, "unknown-region", "region"),
+    Bad("audit: actor no name",    "GET", "/admin/v1/audit?actor=%C3%A9", 400, "malformed", "actor"),
     Bad("deliveries: unknown state", "GET", "/admin/v1/deliveries?state=lost", 400, "malformed", "state"),
     Bad("audit: foreign cursor",   "GET", "/admin/v1/audit?cursor=x", 400, "foreign-cursor", "cursor"),
 ]
