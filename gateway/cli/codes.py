@@ -1,0 +1,57 @@
+"""Exit codes, and which of them an error ends with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from adapters.errors import AdapterError, Misconfigured
+from gateway import errors
+from gateway.errors import GatewayError
+
+PASS = 0
+DIFFER = 1  #: the systems differ, or something is not ready
+WRONG = 2  #: bad input or settings
+UNSURE = 3  #: too little evidence, or the environment does not answer
+INTERRUPTED = 130
+
+
+class Ending(NamedTuple):
+    code: int
+    line: str
+
+
+#: The first class that fits decides.
+ENDINGS: tuple[tuple[type[BaseException], int], ...] = (
+    (errors.RuleRefused, DIFFER),
+    (errors.RuleVersionMoved, DIFFER),
+    (errors.StoreUnavailable, UNSURE),
+    (errors.SystemUnavailable, UNSURE),
+    (errors.SystemUnreadable, UNSURE),
+    (errors.NotAccepted, UNSURE),
+    (GatewayError, WRONG),
+    (Misconfigured, WRONG),
+    (AdapterError, UNSURE),
+    (OSError, UNSURE),
+)
+
+
+def of(raised: BaseException) -> Ending | None:
+    """How ``raised`` ends the program, or None for a fault of the program itself."""
+    for kind, code in ENDINGS:
+        if isinstance(raised, kind):
+            return Ending(code, told(raised))
+    return None
+
+
+def told(raised: BaseException) -> str:
+    """The error in one line, with each place that it names."""
+    if isinstance(raised, GatewayError):
+        title, detail = raised.title(), raised.detail
+        line = title if not detail or detail == title else f"{title}: {detail}"
+        places = [f"{one.pointer} {one.message}" for one in raised.errors if one.message not in line]
+        line = "; ".join([line, *places])
+    elif isinstance(raised, OSError):
+        line = f"{raised.filename}: {raised.strerror}" if raised.filename else str(raised)
+    else:
+        line = str(raised)
+    return " ".join(line.split())

@@ -1,0 +1,110 @@
+"""The tree of commands, and how whatever one raises becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from gateway import __version__
+from gateway.cli import codes
+from gateway.cli.screen import say
+
+#: noun -> what it is about; and its verbs: name -> (where the function is, what it does)
+NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "db": (
+        "The gateway's own database.",
+        {"upgrade": ("gateway.cli.db:upgrade", "Bring the database to the tables of this version.")},
+    ),
+    "rules": (
+        "Where each slice is on its way, and how it moves.",
+        {
+            "show": ("gateway.cli.rules:show", "Every slice with its stage."),
+            "plan": ("gateway.cli.rules:plan", "What the rule files would change in the database."),
+            "apply": ("gateway.cli.rules:apply", "Write what `plan` shows."),
+            "export": ("gateway.cli.rules:export", "The rules of the database as rule files."),
+            "set": ("gateway.cli.rules:set_", "Move one slice to a stage."),
+        },
+    ),
+    "keys": (
+        "API keys.",
+        {
+            "create": ("gateway.cli.keys:create", "Make a key; it is shown once."),
+            "list": ("gateway.cli.keys:list_", "Every key, without its secret."),
+            "revoke": ("gateway.cli.keys:revoke", "End a key."),
+        },
+    ),
+    "adapters": (
+        "The products that can stand on either side.",
+        {
+            "list": ("gateway.cli.adapters:list_", "Every profile that ships, with its grade."),
+            "check": ("gateway.cli.adapters:check", "Hold one profile against the rules for adapters."),
+        },
+    ),
+}
+
+#: name -> (where the function is, what it does)
+VERBS: dict[str, tuple[str, str]] = {
+    "serve": ("gateway.cli.serve:serve", "API, console and workers in one process."),
+    "worker": ("gateway.cli.worker:worker", "The loops alone: deliveries, unknown outcomes, comparisons."),
+    "demo": (
+        "gateway.cli.demo:demo",
+        "Two simulated ERPs, a gateway, live traffic, and a slice moved there and back.",
+    ),
+    "sandbox": ("gateway.cli.sandbox:sandbox", "The two simulated ERPs alone."),
+    "doctor": (
+        "gateway.cli.doctor:doctor",
+        "Check settings, database, systems and rules, with a remedy for each.",
+    ),
+    "diffs": ("gateway.cli.diffs:diffs", "What comparing the two systems has found."),
+    "journey": ("gateway.cli.journey:journey", "One record's whole way, from the request to both systems."),
+}
+
+
+def application() -> App:
+    """The tree. Nothing in it is imported before it is called."""
+    app = App(
+        name="twinrun",
+        help="Runs an old and a new ERP side by side until the new one has earned the switch.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    for name, (where, what) in VERBS.items():
+        app.command(where, name=name, help=what)
+    for noun, (about, verbs) in NOUNS.items():
+        group = App(name=noun, help=about)
+        for name, (where, what) in verbs.items():
+            group.command(where, name=name, help=what)
+        app.command(group)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns its exit code."""
+    try:
+        result = application()(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as wrong:
+        say(f"twinrun: {codes.told(wrong)}; see `twinrun --help`")
+        return codes.WRONG
+    except KeyboardInterrupt:
+        say("interrupted")
+        return codes.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as in `twinrun diffs | head`.
+        sys.stderr.close()
+        return codes.PASS
+    except Exception as raised:
+        known = codes.of(raised)
+        if known is None:
+            raise
+        say(f"twinrun: {known.line}")
+        return known.code
+    return result if isinstance(result, int) else codes.PASS
+
+
+def main() -> int:
+    """The entry point of the installed program."""
+    return run(sys.argv[1:])

@@ -1,0 +1,202 @@
+"""``twinrun doctor``: what stands in the way of a start, each with what to do about it. It changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import make_url
+
+from adapters.build import open_adapter
+from adapters.errors import AdapterError, Misconfigured, Unauthorised
+from adapters.profile import load as load_profile
+from gateway.app import rule_folder
+from gateway.canonical import BY_NAME
+from gateway.cli import codes
+from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.clock import SystemClock
+from gateway.database import Database
+from gateway.database.migrate import at_head
+from gateway.errors import GatewayError, RuleFileWrong, SettingWrong, StoreUnavailable
+from gateway.routing.ruleset import load as load_rules
+from gateway.settings import Settings, SystemSettings, load
+
+T = TypeVar("T")
+
+#: Seconds that anything outside may take to answer before it counts as silent.
+PATIENCE_S = 10.0
+#: A journal that cannot grow stops every write, so less than this is a failure.
+FREE_BYTES = 500 * 1024 * 1024
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at. ``code`` is the exit code that a failure stands for."""
+
+    name: str
+    result: str  #: pass or fail
+    found: str
+    remedy: str | None = None
+    code: int = codes.PASS
+
+
+def doctor(*, json: Json = False) -> int:
+    """Check settings, database, systems and rules, with a remedy for each. It changes nothing.
+
+    Exit code 0: all pass. 2: a setting or rule file is wrong. 1: something is not ready. 3: something does not answer.
+    """
+    found = asyncio.run(examine())
+    # What is wrong for certain says more than what could not be reached.
+    failed = {one.code for one in found}
+    code = next((code for code in (codes.WRONG, codes.DIFFER, codes.UNSURE) if code in failed), codes.PASS)
+    if json:
+        put_json({"result": "fail" if code else "pass", "checks": found})
+        return code
+    put_table(
+        ("check", "result", "found", "remedy"),
+        [(one.name, one.result, one.found, one.remedy) for one in found],
+    )
+    say("all pass" if code == codes.PASS else f"{sum(one.code > 0 for one in found)} of {len(found)} fail")
+    return code
+
+
+async def examine() -> list[Check]:
+    """Every check, in the order in which a start would meet it."""
+    try:
+        settings = load()
+    except SettingWrong as wrong:
+        return [_fail("settings", codes.told(wrong), "correct the key that is named", codes.WRONG)]
+    found = [_pass("settings", os.environ.get("TWINRUN_CONFIG") or _file(Path("twinrun.toml")))]
+    found.append(_rules(settings))
+    found.append(await _database(settings))
+    if settings.sqlite:
+        found.append(_disk(Path(make_url(settings.database).database or "twinrun.db")))
+    if settings.redis is not None:
+        found.append(await _redis(settings.redis))
+    for name, system in settings.systems.items():
+        found.extend(await _system(name, system))
+    return found
+
+
+def _file(path: Path) -> str:
+    return f"{path}" if path.exists() else f"defaults (no {path} in this folder)"
+
+
+def _rules(settings: Settings) -> Check:
+    try:
+        rules = load_rules(rule_folder(settings))
+    except RuleFileWrong as wrong:
+        return _fail("rule files", codes.told(wrong), "correct the file that is named", codes.WRONG)
+    return _pass("rule files", f"{len(rules.rules)} slices in {len(rules.regions)} regions")
+
+
+async def _database(settings: Settings) -> Check:
+    shown = settings.database.split("@")[-1]
+    if settings.sqlite:
+        path = Path(make_url(settings.database).database or "twinrun.db")
+        if not path.exists():
+            if not os.access(path.parent, os.W_OK):
+                return _fail("database", f"{path.parent} is not writable", "make it writable", codes.UNSURE)
+            return _pass("database", f"{path} will be made by the first start")
+    database = Database(settings.database, clock=SystemClock())
+    try:
+        database.start()
+        ready = await _patiently(lambda: database.read(at_head))
+    except (StoreUnavailable, TimeoutError, OSError) as lost:
+        return _fail(
+            "database",
+            f"{shown}: {codes.told(lost) or 'no answer'}",
+            "start it, or correct `database`",
+            codes.UNSURE,
+        )
+    finally:
+        await database.close()
+    if not ready:
+        remedy = (
+            "twinrun db upgrade"
+            if not settings.sqlite
+            else "the next start, or twinrun db upgrade, adds them"
+        )
+        return _fail("database", f"{shown} has not the tables of this version", remedy, codes.DIFFER)
+    return _pass("database", f"{shown} has the tables of this version")
+
+
+def _disk(path: Path) -> Check:
+    free = shutil.disk_usage(path.parent).free
+    shown = f"{free / 1024**3:.1f} GiB free in {path.parent.resolve()}"
+    if free < FREE_BYTES:
+        return _fail("disk", shown, f"free {FREE_BYTES // 1024**2} MiB at least", codes.DIFFER)
+    return _pass("disk", shown)
+
+
+async def _redis(url: str) -> Check:
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    shown = url.split("@")[-1]
+    try:
+        async with Redis.from_url(url, socket_timeout=PATIENCE_S) as client:  # pyright: ignore[reportUnknownMemberType]
+            await _patiently(client.ping)
+    except (RedisError, OSError, TimeoutError, ValueError) as lost:
+        return _fail(
+            "redis", f"{shown}: {lost}", "start it, or take `redis` out of the settings", codes.UNSURE
+        )
+    return _pass("redis", f"{shown} answers")
+
+
+async def _system(name: str, system: SystemSettings) -> list[Check]:
+    label = f"system {name}"
+    try:
+        profile = load_profile(system.profile)
+        adapter = open_adapter(name, profile, system.base_url, system.auth, system.options)
+    except Misconfigured as wrong:
+        return [_fail(label, wrong.message, f"correct [systems.{name}]", codes.WRONG)]
+    held = [entity for entity in BY_NAME if entity in profile.entities]
+    found = [
+        _pass(
+            label,
+            f"{profile.product} {profile.version} ({profile.grade}), {len(held)} of {len(BY_NAME)} entities",
+        )
+    ]
+    try:
+        health = await _patiently(adapter.probe)
+    except Unauthorised as refused:
+        found.append(_refused(label, name, refused.message))
+    except (AdapterError, TimeoutError, GatewayError) as lost:
+        found.append(_silent(label, name, system, str(lost) or "no answer"))
+    else:
+        if health.ok:
+            found.append(_pass(f"{label} answers", f"{system.base_url} in {health.latency_s * 1000:.0f} ms"))
+        elif health.detail.startswith(Unauthorised.__name__):
+            found.append(_refused(label, name, health.detail))
+        else:
+            found.append(_silent(label, name, system, health.detail))
+    finally:
+        await adapter.close()
+    return found
+
+
+def _refused(label: str, name: str, reason: str) -> Check:
+    return _fail(f"{label} answers", reason, f"correct [systems.{name}] auth", codes.WRONG)
+
+
+def _silent(label: str, name: str, system: SystemSettings, reason: str) -> Check:
+    remedy = f"start it, or correct [systems.{name}] base_url"
+    return _fail(f"{label} answers", f"{system.base_url}: {reason}", remedy, codes.UNSURE)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    async with asyncio.timeout(PATIENCE_S):
+        return await ask()
+
+
+def _pass(name: str, found: str) -> Check:
+    return Check(name=name, result="pass", found=found)
+
+
+def _fail(name: str, found: str, remedy: str, code: int) -> Check:
+    return Check(name=name, result="fail", found=" ".join(found.split()), remedy=remedy, code=code)
