@@ -346,7 +346,8 @@ class Switchover:
         key = (fenced.entity, fenced.region)
         slices.lock_exclusive(connection, key)
         there = slices.read(connection, [key])[key]
-        if not there.draining:
+        if not there.draining or there.epoch != fenced.epoch:
+            # Somebody has lifted it already; what stands there now, if anything, is another move's fence.
             return
         now = self._database.now(connection)
         changed = slices.change(
@@ -372,6 +373,9 @@ class Switchover:
         ).all()
         if not held:
             return
+        # With the records, no outcome of a write before these is half-way: one of the two sees that the lane has
+        # something to do.
+        journal.records_for_update(connection, [row.record_id for row in held])
         after = operation_after(OperationState.HELD, OperationEvent.RELEASED)
         journal.update_rows(
             connection,
