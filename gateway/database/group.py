@@ -44,13 +44,17 @@ class GroupCommit(Generic[I, O]):
 
     async def submit(self, item: I) -> O:
         """The outcome of ``item`` once its commit is on disk. Cancelling the caller does not undo the item."""
+        return await asyncio.shield(self.put(item))
+
+    def put(self, item: I) -> asyncio.Future[O]:
+        """The same for one who must learn the outcome even when its own caller has gone: shield what you await."""
         future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._running) < self._lanes:
             task = asyncio.create_task(self._drain())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return await asyncio.shield(future)
+        return future
 
     async def _drain(self) -> None:
         # Callers that became ready in the same turn of the loop get to put their items in first.

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, select
 from gateway.canonical import BY_NAME, Entity
 from gateway.clock import Clock
 from gateway.database import Database, GroupCommit, among, to_micros
-from gateway.dispatch.claim import Claim
 from gateway.dispatch.command import Answer, Command, Document
 from gateway.dispatch.deliver import Deliverer
 from gateway.dispatch.intake import Accepted, Intake, Intent, KeptRefusal, Twin, intent_of
@@ -28,6 +27,7 @@ from gateway.errors import (
     RecordNotFound,
     ReferenceUnknown,
     Refused,
+    StoreUnavailable,
     TwinRunning,
     by_name,
 )
@@ -76,8 +76,14 @@ class Executor:
         await self._check_references(entity, command)
         intent = intent_of(command, entity_prefix=entity.prefix, ids=self._ids)
         future = self._waiting.expect(intent.operation_id)
+        accepting = self._intake.put(intent)
+        # Sending begins with the commit and not with the caller, who may hang up in between.
+        accepting.add_done_callback(self._begin)
         try:
-            outcome = await self._intake.submit(intent)
+            outcome = await asyncio.shield(accepting)
+        except StoreUnavailable:
+            self._waiting.forget(intent.operation_id)
+            return await self._perhaps_accepted(intent)
         except BaseException:
             future.cancel()
             self._waiting.forget(intent.operation_id)
@@ -137,13 +143,6 @@ class Executor:
     async def _follow(
         self, accepted: Accepted, command: Command, future: asyncio.Future[Concluded]
     ) -> Answer:
-        if accepted.claim is not None:
-            claim: Claim = accepted.claim
-            if command.kind != "create":
-                claim = await self._with_native(claim)
-            self._deliverer.start(claim)
-        else:
-            self._deliverer.work_left.set()
         # What this process sends it also hears of; only another's deliveries have to be looked for.
         look = self._look(accepted.operation_id) if self.shared or accepted.claim is None else None
         first_look_s = LOOK_S if accepted.claim is None else 1.0
@@ -155,12 +154,28 @@ class Executor:
             return await self._pending(accepted.operation_id, accepted.record_id, stage)
         return _answer(concluded, command, accepted.record_id, stage, accepted.slice.authority)
 
-    async def _with_native(self, claim: Claim) -> Claim:
-        view = await self._records.one(claim.record_id)
-        if view is None or claim.system not in view.links:
-            return claim
-        link = view.links[claim.system]
-        return msgspec.structs.replace(claim, native_id=link.native_id, native_version=link.native_version)
+    def _begin(self, accepting: asyncio.Future[Any]) -> None:
+        if accepting.cancelled() or accepting.exception() is not None:
+            return
+        outcome = accepting.result()
+        if not isinstance(outcome, Accepted):
+            return
+        if outcome.claim is not None:
+            self._deliverer.start(outcome.claim)
+        else:
+            self._deliverer.work_left.set()
+
+    async def _perhaps_accepted(self, intent: Intent) -> Answer:
+        """The answer to COMMIT was lost. What is on disk was accepted, and nobody here sends it: its lease runs out
+        and the resolver takes it up. What is not, was not. Raises StoreUnavailable when that cannot be found out."""
+
+        def unit(connection: Connection) -> Any:
+            return connection.execute(select(operation).where(operation.c.id == intent.operation_id)).one_or_none()
+
+        row = await self._database.read(unit)
+        if row is None:
+            raise StoreUnavailable(retry_after_s=1)
+        return await self._pending(row.id, row.record_id, Stage(row.stage))
 
     def _look(self, operation_id: str) -> Any:
         return lambda: self._looks.submit(operation_id)
@@ -187,12 +202,17 @@ class Executor:
         return msgspec.structs.replace(answer, replayed=True)
 
     async def _pending(self, operation_id: str, record_id: str, stage: Stage) -> Answer:
-        def unit(connection: Connection) -> Any:
-            return connection.execute(
+        def unit(connection: Connection) -> tuple[str, bool]:
+            row = connection.execute(
                 select(operation.c.state, operation.c.confirming).where(operation.c.id == operation_id)
             ).one()
+            return row.state, row.confirming
 
-        row = await self._database.read(unit)
+        try:
+            state, confirming = await self._database.read(unit)
+        except StoreUnavailable:
+            # It is on disk, so the answer is 202 also while the journal cannot be read.
+            state, confirming = OperationState.ACCEPTED.value, False
         return Answer(
             status=202,
             operation=operation_id,
@@ -201,8 +221,8 @@ class Executor:
             body={
                 "operation": operation_id,
                 "record": record_id,
-                "state": row.state,
-                "confirming": row.confirming,
+                "state": state,
+                "confirming": confirming,
                 "href": f"/v1/operations/{operation_id}",
             },
         )

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway.dispatch.outcome import Concluded
+from gateway.errors import StoreUnavailable
 from gateway.ledger.states import OPERATION_ANSWERED
 
 #: How often a waiting caller looks for itself; only matters when another process delivers.
@@ -57,7 +58,10 @@ class Waiting:
                     return None
                 await asyncio.wait([future], timeout=left if look is None else min(left, every_s))
                 if not future.done() and look is not None:
-                    seen = await look()
+                    try:
+                        seen = await look()
+                    except StoreUnavailable:
+                        continue  # what it waits for is on disk and goes on; the next look may succeed
                     if seen is not None:
                         return seen
             return future.result()
