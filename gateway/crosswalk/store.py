@@ -85,7 +85,7 @@ def link(connection: Connection, links: Sequence[Link], *, at: int) -> tuple[Lin
                     "native_version": one.native_version,
                     "linked_at": at,
                 }
-                for one in latest.values()
+                for _, one in sorted(latest.items())
             ],
         )
     return collisions

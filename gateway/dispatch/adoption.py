@@ -16,6 +16,8 @@ from gateway.routing.ruleset import Ruleset
 
 #: How far references of references are followed for records that are seen for the first time.
 DEPTH = 5
+#: How often records are looked at again that others adopt at the same moment.
+TRIES = 3
 
 
 class Adoption:
@@ -48,16 +50,19 @@ class Adoption:
         keys = [(adapter.name, entity_name, one.native_id) for one in found]
         ids = await self._records.canonical_ids(keys)
         documents = [_exchange(adapter, entity_name, one, known) for one in found]
-        unseen = [
-            self._sighting(adapter, entity_name, one, document, region)
-            for one, key, document in zip(found, keys, documents, strict=True)
-            if key not in ids
-        ]
-        placed = [one for one in unseen if one is not None]
-        if placed:
+        for _ in range(TRIES):
+            unseen = [
+                self._sighting(adapter, entity_name, one, document, region)
+                for one, key, document in zip(found, keys, documents, strict=True)
+                if key not in ids
+            ]
+            placed = [one for one in unseen if one is not None]
+            if not placed:
+                break
             try:
                 ids.update(await self._records.adopt(placed))
             except AdoptedMeanwhile:
+                # Some of them are somebody else's doing now; the others are still to be adopted.
                 ids.update(await self._records.canonical_ids(keys))
         return [(ids[key], document) for key, document in zip(keys, documents, strict=True) if key in ids]
 
@@ -117,6 +122,7 @@ class Adoption:
             external_id=found.external_id,
             match_key=None if value is None else str(value),
             image=document,
+            marker=found.marker,
         )
 
 

@@ -302,7 +302,7 @@ class Reads:
         shown: list[Document] = []
         for record_id, answered in adopted:
             view = views.get(record_id)
-            if view is None or view.region not in regions:
+            if view is None or view.region not in regions or view.version == 0:
                 continue
             self._observe(entity, view, regions[view.region], answered)
             shown.append(self._shown(entity, adapter, view, answered))

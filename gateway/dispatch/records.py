@@ -9,14 +9,17 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError
 
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import Link, link, linked, links_of
 from gateway.database import Database, GroupCommit, among
+from gateway.dispatch import natural_keys
 from gateway.dispatch.command import Document
 from gateway.ids import Ids
 from gateway.ledger import journal
-from gateway.ledger.tables import record
+from gateway.ledger.slices import lock_exclusive
+from gateway.ledger.tables import operation, record
 
 #: Links kept in memory: a link never changes, so the oldest are dropped only for room.
 KNOWN_LINKS = 200_000
@@ -52,6 +55,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None
     match_key: str | None
     image: Document
+    marker: str | None = None
 
 
 class Records:
@@ -145,9 +149,12 @@ class Records:
         if not sightings:
             return {}
         minted = [self._ids.new(BY_NAME[one.entity].prefix) for one in sightings]
-        made = await self._database.transaction(
-            lambda conn: _adopt(conn, sightings, minted, self._database.now(conn))
-        )
+        try:
+            made = await self._database.transaction(
+                lambda conn: _adopt(conn, sightings, minted, self._database.now(conn))
+            )
+        except IntegrityError as lost:
+            raise AdoptedMeanwhile from lost
         self.remember(made)
         return {(one.system, one.entity, one.native_id): one.record_id for one in made}
 
@@ -205,6 +212,9 @@ def _view(row: Any, links: dict[tuple[str, str], Link]) -> RecordView:
 def _adopt(
     connection: Connection, sightings: Sequence[Sighting], minted: Sequence[str], now: int
 ) -> list[Link]:
+    for entity in sorted({one.entity for one in sightings}):
+        # Two who see the same record, or its two halves, at the same moment must not make two of it.
+        lock_exclusive(connection, ("adoption", entity))
     known = linked(connection, [(one.system, one.entity, one.native_id) for one in sightings])
     fits = _fitting(
         connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known]
@@ -212,11 +222,14 @@ def _adopt(
     links: list[Link] = []
     rows: list[dict[str, object]] = []
     used: set[tuple[str, str]] = set()
+    numbers: dict[natural_keys.Key, str] = {}
     for one, new_id in zip(sightings, minted, strict=True):
         key = (one.system, one.entity, one.native_id)
         record_id = known.get(key) or fits.get(key)
         if record_id is None or (record_id, one.system) in used:
             record_id = new_id
+            if one.match_key and BY_NAME[one.entity].natural_key == BY_NAME[one.entity].match_key:
+                numbers[one.entity, one.legal_entity or "", one.match_key] = record_id
             rows.append(
                 {
                     "id": record_id,
@@ -244,6 +257,7 @@ def _adopt(
             )
         )
     journal.insert_rows(connection, record, rows)
+    natural_keys.reserve(connection, numbers)
     fresh = [one for one in links if (one.system, one.entity, one.native_id) not in known]
     lost = link(connection, fresh, at=now)
     if lost:
@@ -257,8 +271,9 @@ class AdoptedMeanwhile(Exception):
 
 
 def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tuple[str, str, str], str]:
-    """The one record that each sighting must be: by our own id, else by its match key if exactly one record of its
-    legal entity has that key and no link to this system yet."""
+    """The one record that each sighting must be: by our own id, by the marker of a write that we sent (its outcome
+    may not be written down yet), else by its match key if exactly one confirmed record of its legal entity has that
+    key and no link to this system yet."""
     fits: dict[tuple[str, str, str], str] = {}
     wanted_ids = [one.external_id for one in sightings if one.external_id]
     present: set[str] = (
@@ -266,21 +281,35 @@ def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tupl
         if wanted_ids
         else set()
     )
+    markers = {one.marker for one in sightings if one.marker and one.external_id not in present}
+    marked: dict[tuple[str, str], str] = {}
+    if markers:
+        for row in connection.execute(
+            select(operation.c.marker, operation.c.entity, operation.c.record_id).where(
+                among(operation.c.marker, markers)
+            )
+        ):
+            marked[row.entity, row.marker] = row.record_id
     keys = {one.match_key for one in sightings if one.match_key and one.external_id not in present}
     by_key: dict[tuple[str, str | None, str], list[str]] = {}
     if keys:
         for row in connection.execute(
             select(record.c.id, record.c.entity, record.c.legal_entity, record.c.match_key).where(
-                among(record.c.match_key, keys), among(record.c.entity, {one.entity for one in sightings})
+                among(record.c.match_key, keys),
+                among(record.c.entity, {one.entity for one in sightings}),
+                record.c.version > 0,
             )
         ):
             by_key.setdefault((row.entity, row.legal_entity, row.match_key), []).append(row.id)
-    candidates = {record_id for ids in by_key.values() for record_id in ids} | set(present)
+    candidates = {record_id for ids in by_key.values() for record_id in ids} | present
+    candidates |= set(marked.values())
     links = links_of(connection, candidates)
     for one in sightings:
         key = (one.system, one.entity, one.native_id)
         if one.external_id in present:
             ids = [one.external_id]
+        elif (one.entity, one.marker or "") in marked:
+            ids = [marked[one.entity, one.marker or ""]]
         else:
             ids = by_key.get((one.entity, one.legal_entity, one.match_key or ""), [])
         free = [
