@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
@@ -45,6 +46,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     native_id: str | None
     native_version: str | None
     lease_until: int
+    #: the same moment on this process's monotonic clock: no byte leaves after it
+    ends_at: float = inf
     storable: bool
     trace: dict[str, str]
     #: set when the change no longer fits what the record has become; nothing is sent
@@ -66,10 +69,16 @@ class Claims:
         return await self._database.transaction(lambda conn: self.step(conn, systems, limit))
 
     def step(self, connection: Connection, systems: Sequence[str], limit: int) -> list[Claim]:
+        began = self._database.clock.monotonic()
         now = self._database.now(connection)
         due = connection.execute(
             select(lane.c.record_id, lane.c.system)
-            .where(among(lane.c.system, list(systems)), lane.c.inflight.is_(None), lane.c.wake_at <= now)
+            .where(
+                among(lane.c.system, list(systems)),
+                lane.c.inflight.is_(None),
+                lane.c.wake_at <= now,
+                or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= now),
+            )
             .order_by(lane.c.wake_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -97,10 +106,13 @@ class Claims:
             )
         journal.wake_lanes(connection, nothing, latest=LATEST)
         supersede(connection, overtaken, at=now)
-        return self.claim_rows(connection, heads, now=now)
+        return self.claim_rows(connection, heads, now=now, began=began)
 
-    def claim_rows(self, connection: Connection, heads: Sequence[Any], *, now: int) -> list[Claim]:
-        """Moves these deliveries to *sending* and makes their claims. The caller holds their lanes."""
+    def claim_rows(
+        self, connection: Connection, heads: Sequence[Any], *, now: int, began: float
+    ) -> list[Claim]:
+        """Moves these deliveries to *sending* and makes their claims. The caller holds their lanes. ``began`` is the
+        monotonic clock at, or a little before, ``now``."""
         if not heads:
             return []
         operations = {
@@ -155,6 +167,7 @@ class Claims:
                     native_id=None if link is None else link.native_id,
                     native_version=None if link is None else link.native_version,
                     lease_until=now + int(self._lease_s[head.system] * MICROS),
+                    ends_at=began + self._lease_s[head.system],
                     storable=True,
                     trace=msgspec.json.decode(op.trace),
                     refusal=refusal,

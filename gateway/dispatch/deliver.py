@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 
 from adapters.contract import Adapter
@@ -16,7 +17,8 @@ from gateway.telemetry import Log, Metrics
 
 
 class Deliverer:
-    """``mirrors`` bounds the mirror calls in flight from this process; authority calls are bounded by their callers."""
+    """``mirrors`` bounds what this process has taken over for each system, so that one that hangs holds up no other;
+    authority calls are bounded by the callers who wait for them."""
 
     def __init__(
         self,
@@ -38,37 +40,38 @@ class Deliverer:
         self._metrics = metrics
         self._log = log
         self._limit = mirrors
-        self._running = 0
-        self._promised = 0
+        self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self.work_left = asyncio.Event()
         self.accepts_mirrors = False
         self.stopping = False
 
-    def slots(self) -> int:
-        """How many mirror deliveries this process could take over now."""
+    def slots(self, system: str) -> int:
+        """How many deliveries to this system this process could take over now."""
         if not self.accepts_mirrors or self.stopping:
             return 0
-        return max(0, self._limit - self._running)
+        return max(0, self._limit - self._running[system])
 
     @property
     def in_flight(self) -> int:
         return len(self._tasks)
 
-    def start(self, claim: Claim) -> None:
-        """Sends a claim in a task of its own."""
-        task = asyncio.create_task(self._carry(claim), name=f"deliver {claim.delivery_id}")
+    def start(self, claim: Claim, *, taken_over: bool = False) -> None:
+        """Sends a claim in a task of its own. ``taken_over``: no caller's, so it takes one of the slots."""
+        if taken_over:
+            self._running[claim.system] += 1
+        task = asyncio.create_task(self._carry(claim, taken_over), name=f"deliver {claim.delivery_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def run_once(self) -> int:
         """Claims what is due, as far as there is room, and starts it. Returns how many."""
-        room = self.slots()
-        if room < 1:
+        rooms = {system: room for system in self._adapters if (room := self.slots(system)) > 0}
+        if not rooms:
             return 0
-        claims = await self._claims.due(tuple(self._adapters), room)
+        claims = await self._claims.due(tuple(rooms), min(rooms.values()))
         for claim in claims:
-            self.start(claim)
+            self.start(claim, taken_over=True)
         return len(claims)
 
     async def finish(self, limit_s: float) -> None:
@@ -77,8 +80,8 @@ class Deliverer:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limit_s)
 
-    async def _carry(self, claim: Claim) -> None:
-        self._running += 1
+    async def _carry(self, claim: Claim, taken_over: bool) -> None:
+        held = claim.system if taken_over else None
         try:
             following: Claim | None = claim
             while following is not None:
@@ -86,13 +89,19 @@ class Deliverer:
                 concluded = await self._outcomes.submit(conclusion)
                 self._tell(conclusion, concluded)
                 following = concluded.next_claim
+                if following is not None:
+                    self._running[following.system] += 1
+                    if held is not None:
+                        self._running[held] -= 1
+                    held = following.system
         except StoreUnavailable as lost:
             # The outcome is known and cannot be written down. The lease runs out and the resolver looks.
             self._log.warning("outcome not recorded", operation=claim.operation_id, reason=str(lost))
         except Exception:  # noqa: BLE001 - a fault of ours must not take the other deliveries down with it
             self._log.exception("delivery failed", operation=claim.operation_id, delivery=claim.delivery_id)
         finally:
-            self._running -= 1
+            if held is not None:
+                self._running[held] -= 1
             self.work_left.set()
 
     def _tell(self, conclusion: Conclusion, concluded: Concluded) -> None:

@@ -14,7 +14,9 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME
+from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
+from gateway.dispatch import natural_keys
 from gateway.dispatch.change import post_image
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Command, Document, Kind
@@ -33,7 +35,7 @@ from gateway.ids import DELIVERY, OPERATION, Ids
 from gateway.ledger import journal, slices
 from gateway.ledger.slices import Slice
 from gateway.ledger.states import DeliveryState, OperationState
-from gateway.ledger.tables import attempt, delivery, idem, lane, natural_key, operation, record
+from gateway.ledger.tables import attempt, delivery, idem, lane, operation, record
 from gateway.routing.plan import PLANS
 
 KEPT_S = 7 * 24 * 3600  #: how long an idempotency key is remembered
@@ -129,7 +131,10 @@ class Intake:
         return self._database
 
     def lease_until(self, system: str, now: int) -> int:
-        return now + int(self._lease_s.get(system, 60.0) * MICROS)
+        return now + int(self.lease_s(system) * MICROS)
+
+    def lease_s(self, system: str) -> float:
+        return self._lease_s.get(system, 60.0)
 
     def legal_entity(self, region: str) -> str | None:
         return self._default_legal_entity.get(region)
@@ -164,6 +169,7 @@ class _Batch:
         slices.lock_shared(self.connection, keys)
         # A new statement after the lock: a rule that changed while we waited for it is the one that we see.
         self.slices = slices.read(self.connection, keys)
+        self.began = self.intake.database.clock.monotonic()
         self.now = self.intake.database.now(self.connection)
         self._keys()
         live = [index for index, outcome in enumerate(self.outcomes) if outcome is None]
@@ -173,6 +179,7 @@ class _Batch:
         )
         lane_keys = [(record_id, system) for record_id in self.records for system in ("legacy", "cloud")]
         self.lanes = journal.lanes_for_update(self.connection, lane_keys)
+        self.links = links_of(self.connection, self.records)
         taken = self._natural_keys(live)
         for index in live:
             intent = self.intents[index]
@@ -188,8 +195,9 @@ class _Batch:
                 self.outcomes[index] = self._accept(intent, known)
             except GatewayError as refused:
                 self.outcomes[index] = refused
-        self._forget_keys(live)
+        refused = self._forget_keys(live)
         self._write()
+        natural_keys.release(self.connection, refused)
         return [outcome for outcome in self.outcomes if outcome is not None]
 
     # --- what is there already -------------------------------------------------------------------------------
@@ -243,8 +251,11 @@ class _Batch:
                     "this key was first used with another body, record or condition"
                 )
             elif there is None:
-                # Its twin is in this very batch.
-                self.outcomes[index] = TwinRunning(retry_after_s=1, operation=owners[intent.scope])
+                # Its twin is in this very batch, or was given back between our insert and our look.
+                owner = owners.get(intent.scope)
+                self.outcomes[index] = TwinRunning(
+                    retry_after_s=1, **({} if owner is None else {"operation": owner})
+                )
             elif there.problem is not None:
                 self.outcomes[index] = KeptRefusal(problem=msgspec.json.decode(there.problem))
             else:
@@ -274,27 +285,13 @@ class _Batch:
                 wanted[key] = index
         if not wanted:
             return taken
-        for entity in sorted({entity for entity, _, _ in wanted}):
-            mine = {key: index for key, index in wanted.items() if key[0] == entity}
-            rows = [
-                {
-                    "entity": key[0],
-                    "scope": key[1],
-                    "value": key[2],
-                    "record_id": self.intents[index].record_id,
-                }
-                for key, index in sorted(mine.items())
-            ]
-            journal.insert_missing(self.connection, natural_key, rows)
-            holders = self.connection.execute(
-                select(natural_key).where(
-                    natural_key.c.entity == entity, among(natural_key.c.value, [key[2] for key in mine])
-                )
-            )
-            for row in holders:
-                index = mine.get((row.entity, row.scope, row.value))
-                if index is not None and row.record_id != self.intents[index].record_id:
-                    taken[index] = (row.value, row.record_id)
+        holders = natural_keys.reserve(
+            self.connection, {key: self.intents[index].record_id for key, index in wanted.items()}
+        )
+        for key, index in wanted.items():
+            holder = holders.get(key)
+            if holder is not None and holder != self.intents[index].record_id:
+                taken[index] = (key[2], holder)
         return taken
 
     # --- one write -------------------------------------------------------------------------------------------
@@ -367,7 +364,7 @@ class _Batch:
             raise RecordNotFound
         state = self.rows.record_updates.get(intent.record_id)
         if state is None:
-            state = dict(row._mapping)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - a Row's public mapping view
+            state = dict(row._mapping)  # pyright: ignore[reportPrivateUsage] - a Row's public mapping view
         if intent.command.if_match is not None:
             if state["open_writes"] > 0:
                 raise PendingWrite(retry_after_s=1)
@@ -408,7 +405,11 @@ class _Batch:
                         "wake_at": None,
                     },
                 )
-        free = there is None or (there.inflight is None and there.wake_at is None)
+        free = there is None or (
+            there.inflight is None
+            and there.wake_at is None
+            and (there.quiet_until is None or there.quiet_until <= self.now)
+        )
         if slice_.draining:
             return False
         if idle and free and key not in self.rows.lane_updates:
@@ -521,6 +522,7 @@ class _Batch:
     ) -> Claim:
         kind: Kind = intent.command.kind
         authority = PLANS[slice_.stage].authority.value
+        held = self.links.get((intent.record_id, authority))
         return Claim(
             delivery_id=intent.authority_delivery,
             attempt=1,
@@ -537,26 +539,28 @@ class _Batch:
             marker=intent.marker,
             image=image,
             change=intent.command.body,
-            native_id=None,
-            native_version=None,
+            native_id=None if held is None else held.native_id,
+            native_version=None if held is None else held.native_version,
             lease_until=self.intake.lease_until(authority, self.now),
+            ends_at=self.began + self.intake.lease_s(authority),
             storable=slice_.storable,
             trace=intent.command.trace,
         )
 
     # --- to disk ---------------------------------------------------------------------------------------------
 
-    def _forget_keys(self, live: Sequence[int]) -> None:
-        """A refusal that would come again is kept under its key; one that may pass frees the key."""
+    def _forget_keys(self, live: Sequence[int]) -> set[str]:
+        """A refusal that would come again is kept under its key; one that may pass frees the key. Returns the
+        records of refused writes that may have reserved a number."""
         kept: list[dict[str, Any]] = []
         freed: list[str] = []
-        reserved: list[str] = []
+        reserved: set[str] = set()
         for index in live:
             outcome, intent = self.outcomes[index], self.intents[index]
             if not isinstance(outcome, GatewayError):
                 continue
-            if intent.command.kind == "create":
-                reserved.append(intent.record_id)
+            if intent.command.body.get(BY_NAME[intent.command.entity].natural_key or "") is not None:
+                reserved.add(intent.record_id)
             if intent.scope is None:
                 continue
             if outcome.retryable or isinstance(outcome, RecordNotFound | UnknownRegion):
@@ -568,8 +572,7 @@ class _Batch:
         journal.update_rows(self.connection, idem, kept, "scope")
         if freed:
             self.connection.execute(idem.delete().where(among(idem.c.scope, freed)))
-        if reserved:
-            self.connection.execute(natural_key.delete().where(among(natural_key.c.record_id, reserved)))
+        return reserved
 
     def _write(self) -> None:
         rows = self.rows

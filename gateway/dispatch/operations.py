@@ -10,10 +10,13 @@ from sqlalchemy import Connection, select
 
 from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
+from gateway.dispatch import natural_keys
+from gateway.dispatch.claim import LATEST
 from gateway.errors import CannotCancel, OperationNotFound
 from gateway.ledger import journal
 from gateway.ledger.states import DeliveryState, OperationEvent, OperationState, operation_after
-from gateway.ledger.tables import delivery, event, idem, natural_key, operation, record
+from gateway.ledger.tables import delivery, event, operation, record
+from gateway.routing.stage import System
 
 
 class Operations:
@@ -36,6 +39,10 @@ class Operations:
         def unit(connection: Connection) -> dict[str, Any]:
             row = _visible(connection, operation_id, regions, entities)
             owner = journal.records_for_update(connection, [row.record_id])[row.record_id]
+            # Whoever claims a delivery holds its lane and nothing else: with the lanes, no claim is half-way.
+            lanes = journal.lanes_for_update(
+                connection, [(row.record_id, system.value) for system in System]
+            )
             row = connection.execute(
                 select(operation).where(operation.c.id == operation_id).with_for_update()
             ).one()
@@ -63,9 +70,9 @@ class Operations:
                 .where(record.c.id == owner.id)
                 .values(open_writes=max(0, owner.open_writes - 1))
             )
-            if row.kind == "create":
-                connection.execute(natural_key.delete().where(natural_key.c.record_id == row.record_id))
-            connection.execute(idem.delete().where(idem.c.operation_id == operation_id))
+            natural_keys.release(connection, [row.record_id])
+            # What waited behind it may be next. Its key still tells that it was cancelled.
+            journal.wake_lanes(connection, lanes, latest=LATEST)
             journal.add_events(
                 connection,
                 [

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from gateway.canonical import BY_NAME
 from gateway.compare.store import CompareJob
 from gateway.compare.store import schedule as schedule_compare
 from gateway.crosswalk.store import Link, link, links_of
 from gateway.database import Database, among
+from gateway.dispatch import natural_keys
 from gateway.dispatch.claim import LATEST, MICROS, Claim, Claims, settle_mirrored
 from gateway.dispatch.command import Document
 from gateway.dispatch.intake import told
@@ -28,7 +29,7 @@ from gateway.ledger.states import (
     delivery_after,
     operation_after,
 )
-from gateway.ledger.tables import attempt, delivery, idem, lane, late_outcome, natural_key, operation, record
+from gateway.ledger.tables import attempt, delivery, idem, lane, late_outcome, operation, record
 from gateway.routing.stage import System
 
 
@@ -46,6 +47,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     refusal: GatewayError | None = None  #: what the caller is told of a refused write
     wait_s: float = 0.0  #: ready or unknown: how long until the next try or look
     quarantine_s: float = 0.0  #: unknown: no resend before this, counted from the end of the lease
+    quiet: bool = False  #: applied, and an earlier attempt may still land: the lane rests until it cannot any more
     withdraw: bool = False  #: nothing was taken, and the slice does not store: the write is given back
 
 
@@ -62,7 +64,7 @@ class Concluded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcomes:
-    """The T3 step. ``slots`` says how many mirror deliveries this process may take over at once in that commit."""
+    """The T3 step. ``slots`` says how many deliveries to a system this process may take over in that commit."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class Outcomes:
         self._database = database
         self._claims = claims
         self._settle_s = settle_s
-        self.slots: Callable[[], int] = lambda: 0
+        self.slots: Callable[[str], int] = lambda system: 0
 
     def step(self, connection: Connection, conclusions: Sequence[Conclusion]) -> list[Concluded | Exception]:
         batch = _Batch(self._database, connection, conclusions, settle_s=self._settle_s)
@@ -89,8 +91,13 @@ class Outcomes:
 
     def _take_mirrors(self, connection: Connection, batch: _Batch) -> dict[str, Claim]:
         """Claims the mirror deliveries that this commit has made ready, as far as this process has room."""
-        room = self.slots()
-        if room < 1 or not batch.unblocked:
+        room = {system.value: self.slots(system.value) for system in System}
+        wanted: list[str] = []
+        for delivery_id, system in batch.unblocked:
+            if room[system] > 0:
+                room[system] -= 1
+                wanted.append(delivery_id)
+        if not wanted:
             return {}
         heads = [
             row
@@ -98,9 +105,10 @@ class Outcomes:
                 select(delivery)
                 .join(lane, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system))
                 .where(
-                    among(delivery.c.id, batch.unblocked[:room]),
+                    among(delivery.c.id, wanted),
                     lane.c.inflight.is_(None),
                     lane.c.wake_at.is_not(None),
+                    or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= batch.now),
                     delivery.c.state == DeliveryState.READY.value,
                 )
             )
@@ -114,7 +122,7 @@ class Outcomes:
             # Something older in this lane would have to be marked as overtaken; the ordinary claim does that.
             and len(open_[row.record_id, row.system]) == 1
         ]
-        claims = self._claims.claim_rows(connection, mine, now=batch.now)
+        claims = self._claims.claim_rows(connection, mine, now=batch.now, began=batch.began)
         return {claim.operation_id: claim for claim in claims}
 
 
@@ -131,7 +139,7 @@ class _Batch:
         self.connection = connection
         self.conclusions = conclusions
         self.settle_s = settle_s
-        self.unblocked: list[str] = []
+        self.unblocked: list[tuple[str, str]] = []  # delivery, system
         self.deliveries: list[dict[str, Any]] = []
         self.operations: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
@@ -139,11 +147,13 @@ class _Batch:
         self.events: list[dict[str, Any]] = []
         self.links: list[Link] = []
         self.applied: dict[journal.LaneKey, int] = {}
+        self.resting: dict[journal.LaneKey, int] = {}
         self.freed: set[journal.LaneKey] = set()
         self.woken: set[journal.LaneKey] = set()
         self.mirrored: set[str] = set()
         self.compares: list[CompareJob] = []
-        self.released_keys: list[str] = []
+        self.renumbered: set[str] = set()
+        self.numbers: dict[natural_keys.Key, str] = {}
         self.given_back: list[str] = []
         self.unblock: list[str] = []
         self.skip: list[str] = []
@@ -153,7 +163,7 @@ class _Batch:
         connection = self.connection
         claims = [one.claim for one in self.conclusions]
         records = journal.records_for_update(connection, [claim.record_id for claim in claims])
-        self.record_rows = {record_id: dict(row._mapping) for record_id, row in records.items()}  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        self.record_rows = {record_id: dict(row._mapping) for record_id, row in records.items()}  # pyright: ignore[reportPrivateUsage]
         rows = {
             row.id: row
             for row in connection.execute(
@@ -169,6 +179,7 @@ class _Batch:
                 select(operation).where(among(operation.c.id, {claim.operation_id for claim in claims}))
             )
         }
+        self.began = self.database.clock.monotonic()
         self.now = self.database.now(connection)
         self.collided = self._link_first(rows)
         self.native = links_of(connection, records)
@@ -227,7 +238,7 @@ class _Batch:
         self._delivery(one, row, after)
         match after:
             case DeliveryState.APPLIED:
-                return self._applied(one, op, state)
+                return self._applied(one, row, op, state)
             case DeliveryState.REJECTED:
                 return self._rejected(one, op, state, OperationEvent.REJECTED)
             case DeliveryState.PARKED:
@@ -260,7 +271,7 @@ class _Batch:
                 if ambiguous
                 else row.quarantine_until,
                 "probes": row.probes + 1 if looking else 0 if ambiguous else row.probes,
-                "lease_expiries": row.lease_expiries + (1 if one.event is DeliveryEvent.LEASE_EXPIRED else 0),
+                "lease_expiries": _expiries(one.event, row.lease_expiries),
                 "source": one.source if after is DeliveryState.APPLIED else None,
                 "code": one.code,
                 "message": one.message,
@@ -281,11 +292,13 @@ class _Batch:
         if not looking:
             self._event(one, after)
 
-    def _applied(self, one: Conclusion, op: Any, state: OperationState) -> Concluded:
+    def _applied(self, one: Conclusion, row: Any, op: Any, state: OperationState) -> Concluded:
         claim = one.claim
         key = (claim.record_id, claim.system)
         self.freed.add(key)
         self.applied[key] = max(self.applied.get(key, 0), claim.seq)
+        if one.quiet and row.quarantine_until is not None and row.quarantine_until > self.now:
+            self.resting[key] = row.quarantine_until
         if claim.role == "mirror":
             self.mirrored.add(op.id)
             self._compare(claim, op)
@@ -293,6 +306,7 @@ class _Batch:
         committed = operation_after(state, OperationEvent.APPLIED)
         owner = self.record_rows[claim.record_id]
         image = one.document if one.document is not None else claim.image
+        self._number(claim, image, owner["legal_entity"])
         owner["version"] += 1
         owner["open_writes"] = max(0, owner["open_writes"] - 1)
         owner["image"] = journal.encode(image)
@@ -344,8 +358,8 @@ class _Batch:
         self.records[claim.record_id] = owner
         refusal = one.refusal or GatewayError(one.message or "")
         self._operation(op, state=after.value, confirming=False, problem=journal.encode(told(refusal)))
-        if claim.kind == "create":
-            self.released_keys.append(claim.record_id)
+        if claim.change.get(BY_NAME[claim.entity].natural_key or "") is not None:
+            self.renumbered.add(claim.record_id)
         if one.withdraw:
             self.given_back.append(op.id)
         self.skip.append(op.id)
@@ -361,6 +375,19 @@ class _Batch:
             self._operation(op, state=after.value)
             self.freed.add((claim.record_id, claim.system))
         return Concluded(operation_id=op.id, state=after, counted=True)
+
+    def _number(self, claim: Claim, image: Document, legal_entity: str | None) -> None:
+        """An old number is free for others as soon as the record has a new one, and one that the authority itself
+        has given is taken."""
+        name = BY_NAME[claim.entity].natural_key
+        if name is None or claim.kind == "transition":
+            return
+        if claim.kind == "update" and name in claim.change:
+            self.renumbered.add(claim.record_id)
+        given = image.get(name)
+        if claim.kind == "create" and given is not None and given != claim.change.get(name):
+            self.renumbered.add(claim.record_id)
+            self.numbers[claim.entity, legal_entity or "", str(given)] = claim.record_id
 
     # --- collected --------------------------------------------------------------------------------------------
 
@@ -406,8 +433,6 @@ class _Batch:
 
     def _write(self) -> None:
         connection = self.connection
-        if self.released_keys:
-            connection.execute(natural_key.delete().where(among(natural_key.c.record_id, self.released_keys)))
         if self.given_back:
             # Nothing of it is kept: the same key may be used for the same request again.
             connection.execute(idem.delete().where(among(idem.c.operation_id, self.given_back)))
@@ -441,7 +466,7 @@ class _Batch:
                 )
                 .returning(delivery.c.id, delivery.c.record_id, delivery.c.system)
             ).all()
-            self.unblocked = [row.id for row in ready]
+            self.unblocked = [(row.id, row.system) for row in ready]
             self.woken = {(row.record_id, row.system) for row in ready}
         journal.update_rows(connection, operation, list(self.operations.values()), "id")
         journal.update_rows(
@@ -466,6 +491,18 @@ class _Batch:
             "record_id",
             "system",
         )
+        journal.update_rows(
+            connection,
+            lane,
+            [
+                {"record_id": record_id, "system": system, "quiet_until": until}
+                for (record_id, system), until in sorted(self.resting.items())
+            ],
+            "record_id",
+            "system",
+        )
+        natural_keys.release(connection, self.renumbered)
+        natural_keys.reserve(connection, self.numbers)
         journal.wake_lanes(connection, self.woken, freed=self.freed, latest=LATEST)
         journal.add_events(connection, self.events)
         settle_mirrored(connection, self.mirrored, at=self.now)
@@ -479,6 +516,13 @@ _LOOKS = frozenset(
 )
 #: What an operation that ends without effect takes along with it.
 _SKIPPABLE = [state.value for state in (DeliveryState.BLOCKED, DeliveryState.READY, DeliveryState.PARKED)]
+
+
+def _expiries(event: DeliveryEvent, before: int) -> int:
+    """Lease expiries in a row: an attempt that ended in any other way begins the count anew."""
+    if event is DeliveryEvent.LEASE_EXPIRED:
+        return before + 1
+    return before if event in _LOOKS else 0
 
 
 def _current(one: Conclusion, row: Any) -> bool:

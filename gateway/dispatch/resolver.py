@@ -7,6 +7,7 @@ looks that found nothing, because a request that we gave up on may still land; E
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from adapters.contract import Adapter, Found, Idempotency
-from adapters.errors import AdapterError, NotFound
+from adapters.errors import AdapterError, NotFound, Throttled
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.claim import MICROS, Claim
@@ -29,12 +30,14 @@ from gateway.telemetry import Log
 
 LOOK_LEASE_S = 60.0  #: while one process looks, no other does
 GIVE_UP_S = 24 * 3600.0  #: after this long a person decides
+POISONED = 3  #: leases of one delivery that ran out in a row before a person looks at it
 NEEDED_LOOKS = 2  #: looks that must have found nothing before a class D write is sent again
 
 
 class _Open(msgspec.Struct, frozen=True, kw_only=True):
     claim: Claim
     probes: int
+    lease_expiries: int
     quarantine_until: int
     since: int
     now: int
@@ -61,12 +64,18 @@ class Resolver:
     async def run_once(self, limit: int = 32) -> int:
         """Looks for what is due to be looked for. Safe to run twice and in many processes."""
         open_ = await self._database.transaction(lambda conn: self._due(conn, limit))
-        for one in open_:
-            conclusion = await self._resolve(one)
-            concluded = await self._outcomes.submit(conclusion)
-            if concluded.counted and one.claim.role == "authority":
-                self._waiting.tell(concluded)
+        # All at once: a system that hangs holds up no look at the other.
+        ended = await asyncio.gather(*(self._settle(one) for one in open_), return_exceptions=True)
+        failed = [one for one in ended if one is not None]
+        if failed:
+            # The others are settled; what failed is looked for again when its look's lease has run out.
+            raise failed[0]
         return len(open_)
+
+    async def _settle(self, one: _Open) -> None:
+        concluded = await self._outcomes.submit(await self._resolve(one))
+        if concluded.counted and one.claim.role == "authority":
+            self._waiting.tell(concluded)
 
     async def reap(self) -> int:
         """Leases that ran out: whoever held them may have sent, so their outcome is unknown."""
@@ -105,10 +114,14 @@ class Resolver:
         adapter = self._adapters.get(claim.system)
         if adapter is None:
             return _again(one, "no such system in the settings")
+        if pause := self._sender.pause_left_s(claim.system):
+            return _again(one, "the system asked for a pause", wait_s=pause)
         try:
             mine = [found for found in await look(adapter, claim) if self._is_ours(adapter, claim, found)]
         except NotFound:
             mine = []
+        except Throttled as throttled:
+            return _again(one, throttled.message, wait_s=self._sender.paused(claim.system, throttled))
         except AdapterError as failed:
             if one.now - one.since > GIVE_UP_S * MICROS:
                 return _park(
@@ -138,6 +151,9 @@ class Resolver:
 
     def _absent(self, adapter: Adapter, one: _Open) -> Conclusion:
         claim = one.claim
+        if one.lease_expiries >= POISONED:
+            message = f"{one.lease_expiries} processes in a row ended, or failed, while they sent it"
+            return _park(claim, "poison", message)
         match adapter.facts(claim.entity).idempotency:
             case Idempotency.A_NATIVE_KEY | Idempotency.B_EXTERNAL_ID | Idempotency.C_UNIQUE_KEY:
                 # The same request again has no second effect, so it need not be waited for.
@@ -182,6 +198,7 @@ class Resolver:
             _Open(
                 claim=claims[row.id],
                 probes=row.probes,
+                lease_expiries=row.lease_expiries,
                 quarantine_until=row.quarantine_until or 0,
                 since=row.created_at,
                 now=now,
@@ -245,13 +262,13 @@ class Resolver:
         return claims
 
 
-def _again(one: _Open, message: str) -> Conclusion:
+def _again(one: _Open, message: str, *, wait_s: float | None = None) -> Conclusion:
     return Conclusion(
         claim=one.claim,
         event=DeliveryEvent.LOOKED,
         code="looking",
         message=message[:2000],
-        wait_s=probe_s(one.probes + 1),
+        wait_s=probe_s(one.probes + 1) if wait_s is None else wait_s,
     )
 
 

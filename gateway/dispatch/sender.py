@@ -7,7 +7,9 @@ attempt, and any "already exists", is looked into first: our own earlier request
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from adapters.contract import Adapter, Found, Idempotency, Query, Receipt, Write
@@ -31,11 +33,14 @@ from gateway.dispatch.outcome import Conclusion
 from gateway.dispatch.present import overlay
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import references, translated
-from gateway.errors import FieldError, NotAccepted, Refused
+from gateway.errors import Collision, DependencyRefused, FieldError, NotAccepted, Refused
 from gateway.ids import Ids
 from gateway.ledger.retry import QUARANTINE_MARGIN_S, backoff_s, probe_s
 from gateway.ledger.states import DeliveryEvent
 
+#: How long a system is left alone that asks for a pause and does not say how long; and the longest that is believed.
+PAUSE_S = 30.0
+PAUSE_CAP_S = 3600.0
 #: A reference that the system does not hold yet is waited for this long before the delivery is looked at again.
 REFERENCE_WAIT_S = 0.5
 
@@ -47,6 +52,18 @@ class ReferenceMissing(Exception):
         super().__init__(f"{pointer}: {record_id} is not in this system yet")
         self.pointer = pointer
         self.record_id = record_id
+
+
+class ReferenceRefused(Exception):
+    """A record that this one refers to was itself refused, so it will never be there."""
+
+    def __init__(self, pointer: str, record_id: str) -> None:
+        super().__init__(f"{pointer}: {record_id} was refused")
+        self.pointer = pointer
+
+
+class MatchTaken(Exception):
+    """The system holds a record with this number, and it is another canonical record's."""
 
 
 class Sender:
@@ -64,6 +81,18 @@ class Sender:
         self._clock = clock
         self._ids = ids
         self._quarantine_margin_s = quarantine_margin_s
+        #: systems that asked for a pause, and until when on the monotonic clock
+        self._pauses: dict[str, float] = {}
+
+    def pause_left_s(self, system: str) -> float:
+        """How long this system must not be called yet, because it said so."""
+        return max(0.0, self._pauses.get(system, 0.0) - self._clock.monotonic())
+
+    def paused(self, system: str, throttled: Throttled) -> float:
+        """Keeps to the pause that a system asks for. Returns its seconds."""
+        pause = min(PAUSE_CAP_S, throttled.retry_after_s or PAUSE_S)
+        self._pauses[system] = max(self._pauses.get(system, 0.0), self._clock.monotonic() + pause)
+        return pause
 
     async def send(self, claim: Claim) -> Conclusion:
         """The outcome of this one attempt. Never raises what a system can cause."""
@@ -73,24 +102,48 @@ class Sender:
         if adapter is None or not adapter.supports(claim.entity):
             message = f"no profile of {claim.system} holds {claim.entity}"
             return self._refused(claim, "not_held", message, refusal=Refused(message))
+        if pause := self.pause_left_s(claim.system):
+            return self._later(claim, "throttled", "the system asked for a pause", wait_s=pause)
         try:
             write, kind = await self._prepare(adapter, claim)
         except ReferenceMissing as missing:
             return self._later(claim, "reference_missing", str(missing), wait_s=REFERENCE_WAIT_S)
+        except ReferenceRefused as gone:
+            error = FieldError(pointer=gone.pointer, code="refused", message=str(gone))
+            return self._refused(
+                claim, "dependency_refused", str(gone), refusal=DependencyRefused(str(gone), errors=[error])
+            )
+        except MatchTaken as taken:
+            return self._refused(claim, "collision", str(taken), refusal=Collision(str(taken)))
+        except Throttled as throttled:
+            return self._later(
+                claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
+            )
         except AdapterError as failed:
             # Nothing of the write itself has been sent; only the look-ups before it failed.
             return self._later(claim, failed.code or type(failed).__name__, failed.message, cause=failed)
+        if self._clock.monotonic() >= claim.ends_at:
+            # Somebody may be looking for this delivery already; nothing has left, and nothing does.
+            return self._later(claim, "late", "the lease ended before anything was sent", wait_s=0.0)
         try:
-            receipt = await self._call(adapter, kind, write)
+            async with asyncio.timeout(self._left_s(claim)):
+                receipt = await self._call(adapter, kind, write)
+        except TimeoutError:
+            # Also a call that waited for its place all the time: no byte of it leaves after the lease.
+            return self._unknown(adapter, claim, OutcomeUnknown("no answer within the lease", system=claim.system))
         except Throttled as throttled:
-            return self._later(claim, "throttled", throttled.message, wait_s=throttled.retry_after_s or 30.0)
+            return self._later(
+                claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
+            )
         except (Unavailable, Misconfigured) as no:
             return self._later(claim, no.code or type(no).__name__, no.message, cause=no)
         except OutcomeUnknown as unknown:
             return self._unknown(adapter, claim, unknown)
         except Rejected as refused:
             return await self._judge(adapter, claim, write, kind, refused)
-        return await self.applied(adapter, claim, receipt, event=DeliveryEvent.APPLIED)
+        return await self.applied(
+            adapter, claim, receipt, event=DeliveryEvent.APPLIED, conditional=self._conditional(adapter, write)
+        )
 
     # --- before ----------------------------------------------------------------------------------------------
 
@@ -98,7 +151,7 @@ class Sender:
         entity = BY_NAME[claim.entity]
         facts = adapter.facts(claim.entity)
         native_id, native_version = claim.native_id, claim.native_version
-        if native_id is None and claim.kind != "create" or claim.native_id is None and claim.maybe_sent:
+        if (native_id is None and claim.kind != "create") or (claim.native_id is None and claim.maybe_sent):
             known = await self._records.one(claim.record_id)
             if known is not None and claim.system in known.links:
                 native_id = known.links[claim.system].native_id
@@ -107,6 +160,7 @@ class Sender:
             # A mirror may hold the record since long before us; then it is changed and not made again.
             found = await self.match(adapter, claim)
             if found is not None:
+                await self._must_be_free(adapter, claim, found)
                 native_id, native_version = found.native_id, found.native_version
         image = claim.image
         if native_id is not None and (claim.role == "authority" or entity.lane_mode == "strict"):
@@ -131,6 +185,12 @@ class Sender:
             return write, "create"
         return write, "transition" if claim.kind == "transition" else "update"
 
+    async def _must_be_free(self, adapter: Adapter, claim: Claim, found: Found) -> None:
+        key = (adapter.name, claim.entity, found.native_id)
+        holder = (await self._records.canonical_ids([key])).get(key)
+        if holder is not None and holder != claim.record_id:
+            raise MatchTaken(f"{adapter.name} has it as {found.native_id}, which is {holder}")
+
     async def _native(self, adapter: Adapter, claim: Claim, image: Document) -> dict[str, Any]:
         """The image with native ids. Raises ReferenceMissing for a record that the system does not hold."""
         entity = BY_NAME[claim.entity]
@@ -141,16 +201,20 @@ class Sender:
                 continue
             if not adapter.supports(owner):
                 continue
-            native = await self._match_reference(adapter, owner, record_id)
+            native = await self._match_reference(adapter, owner, pointer, record_id)
             if native is None:
                 raise ReferenceMissing(pointer, record_id)
             natives[record_id] = native
         return translated(entity, image, lambda _, record_id: natives.get(record_id))
 
-    async def _match_reference(self, adapter: Adapter, entity: str, record_id: str) -> str | None:
+    async def _match_reference(
+        self, adapter: Adapter, entity: str, pointer: str, record_id: str
+    ) -> str | None:
         view = await self._records.one(record_id)
         if view is None:
             return None
+        if view.version == 0 and view.open_writes == 0:
+            raise ReferenceRefused(pointer, record_id)
         if adapter.name in view.links:
             return view.links[adapter.name].native_id
         found = await find_match(adapter, entity, record_id, view.match_key, view.legal_entity)
@@ -174,6 +238,9 @@ class Sender:
             adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity
         )
 
+    def _left_s(self, claim: Claim) -> float | None:
+        return None if claim.ends_at == inf else claim.ends_at - self._clock.monotonic()
+
     # --- the call --------------------------------------------------------------------------------------------
 
     async def _call(self, adapter: Adapter, kind: str, write: Write) -> Receipt:
@@ -186,9 +253,16 @@ class Sender:
     # --- after -----------------------------------------------------------------------------------------------
 
     async def applied(
-        self, adapter: Adapter, claim: Claim, receipt: Receipt | Found, *, event: DeliveryEvent
+        self,
+        adapter: Adapter,
+        claim: Claim,
+        receipt: Receipt | Found,
+        *,
+        event: DeliveryEvent,
+        conditional: bool = False,
     ) -> Conclusion:
-        """The system has it. For the authority the record is what it now says it is."""
+        """The system has it. For the authority the record is what it now says it is. ``conditional``: a late landing
+        of an earlier attempt is refused by the system itself."""
         document: Document | None = None
         if claim.role == "authority" and receipt.fields:
             document = await self.canonical(adapter, claim.entity, receipt.fields, claim.image)
@@ -199,7 +273,21 @@ class Sender:
             native_version=receipt.native_version,
             document=document,
             source="probe" if event is DeliveryEvent.FOUND else "answer",
+            quiet=not conditional and self._may_still_land(claim, receipt, event),
         )
+
+    @staticmethod
+    def _conditional(adapter: Adapter, write: Write) -> bool:
+        return adapter.facts(write.entity).conditional and write.native_version is not None
+
+    @staticmethod
+    def _may_still_land(claim: Claim, receipt: Receipt | Found, event: DeliveryEvent) -> bool:
+        """Whether an earlier attempt, whose outcome nobody knows, is not the one that was now seen to be applied.
+        Landing after the next write of the lane, it would bring an old state back."""
+        if event is DeliveryEvent.FOUND:
+            proven = isinstance(receipt, Found) and receipt.marker == claim.marker
+            return claim.maybe_sent > (1 if proven else 0)
+        return claim.maybe_sent > 0
 
     async def canonical(
         self, adapter: Adapter, entity_name: str, fields: Mapping[str, Any], image: Document
@@ -228,7 +316,9 @@ class Sender:
             if isinstance(refused, Conflict) and kind != "create" and write.native_id is not None:
                 found = await adapter.fetch(claim.entity, write.native_id)
                 if found.marker == claim.marker:
-                    return await self.applied(adapter, claim, found, event=DeliveryEvent.APPLIED)
+                    return await self.applied(
+                        adapter, claim, found, event=DeliveryEvent.APPLIED, conditional=True
+                    )
                 if found.native_version != write.native_version:
                     # It was changed in the ERP meanwhile; the next attempt is made on what is there now.
                     await self._records.keep_link(_link(adapter, claim.entity, claim.record_id, found))

@@ -141,6 +141,7 @@ lane = Table(
     Column("inflight", String(48)),  # the delivery that is sending or of unknown outcome
     Column("applied_seq", Integer, nullable=False),
     Column("wake_at", Instant),  # when the head of the lane may be claimed; NULL: nothing to claim
+    Column("quiet_until", Instant),  # no claim before: an earlier attempt may still land in this system
     Index("ix_lane_due", "system", "wake_at"),
 )
 

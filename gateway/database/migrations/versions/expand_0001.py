@@ -218,6 +218,7 @@ def upgrade() -> None:
         sa.Column("inflight", sa.String(length=48), nullable=True),
         sa.Column("applied_seq", sa.Integer(), nullable=False),
         sa.Column("wake_at", sa.BigInteger(), nullable=True),
+        sa.Column("quiet_until", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("record_id", "system", name=op.f("pk_lane")),
     )
     op.create_index("ix_lane_due", "lane", ["system", "wake_at"], unique=False)
