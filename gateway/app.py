@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from litestar import Litestar
 
 from adapters.build import open_adapter
@@ -336,8 +337,18 @@ def open_systems(settings: Settings) -> dict[str, Adapter]:
     opened: dict[str, Adapter] = {}
     for name, system in settings.systems.items():
         try:
+            profile = load_profile(system.profile)
+            limits = msgspec.structs.replace(
+                profile.limits,
+                timeout_s=system.timeout_s or profile.limits.timeout_s,
+                concurrency=system.concurrency or profile.limits.concurrency,
+            )
             opened[name] = open_adapter(
-                name, load_profile(system.profile), system.base_url, system.auth, system.options
+                name,
+                msgspec.structs.replace(profile, limits=limits),
+                system.base_url,
+                system.auth,
+                system.options,
             )
         except Misconfigured as wrong:
             raise SettingWrong(f"systems.{name}: {wrong.message}") from wrong
