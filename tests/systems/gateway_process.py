@@ -5,7 +5,6 @@ Serves the API with its loops, as ``serve`` does, and says ``READY http://…`` 
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 
