@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.console.fakes import FULL, FakeGateway
 from tests.systems.plugin import leave_out
@@ -32,6 +32,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: A loaded machine takes its time; a state is waited for, never slept for.
+expect.set_options(timeout=20_000)
+
 AXE = "axe-core@4.14.1"
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 
@@ -151,7 +154,7 @@ def watch(served: Served) -> Iterator[Watch]:
 @pytest.fixture
 def context(browser: Browser, served: Served) -> Iterator[BrowserContext]:
     opened = browser.new_context(base_url=served.address, viewport={"width": 1440, "height": 1000})
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(20_000)
     yield opened
     opened.close()
 

@@ -229,6 +229,18 @@ def test_the_theme_and_the_zone_are_kept(page: Page, enter: Enter) -> None:
     expect(page.get_by_role("button", name="Local")).to_be_visible()
 
 
+def test_paper_is_white_in_either_theme(page: Page, enter: Enter) -> None:
+    """Printed from the dark theme, text is dark on white, and what only works on a screen is left out."""
+    page.emulate_media(color_scheme="dark")
+    enter(page, address="/console/diffs")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 25)"
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('.class')).color") == "rgb(63, 77, 99)"
+    expect(page.locator(".filters")).to_be_hidden()
+    expect(page.locator(".finding").first).to_be_visible()
+
+
 def test_it_works_without_script(context: BrowserContext, served: Served, enter: Enter) -> None:
     """Sign in, open a slice and move it on plain pages and forms."""
     browser = context.browser
