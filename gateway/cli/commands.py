@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 from gateway import __version__
 from gateway.cli import codes
@@ -86,6 +86,12 @@ def run(arguments: Sequence[str]) -> int:
         result = application()(
             list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
+    except UnknownCommandError as wrong:
+        # Its own message would import every command, only to guess what was meant.
+        say(
+            f"twinrun: there is no command {' '.join(wrong.unused_tokens or arguments)!r}; see `twinrun --help`"
+        )
+        return codes.WRONG
     except CycloptsError as wrong:
         say(f"twinrun: {codes.told(wrong)}; see `twinrun --help`")
         return codes.WRONG

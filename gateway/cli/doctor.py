@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 from sqlalchemy import make_url
@@ -98,7 +98,7 @@ async def _database(settings: Settings) -> Check:
     shown = settings.database.split("@")[-1]
     if settings.sqlite:
         path = Path(make_url(settings.database).database or "twinrun.db")
-        if not path.exists():
+        if not path.exists():  # noqa: ASYNC240 - one look at a local folder, and nothing else runs meanwhile
             if not os.access(path.parent, os.W_OK):
                 return _fail("database", f"{path.parent} is not writable", "make it writable", codes.UNSURE)
             return _pass("database", f"{path} will be made by the first start")
@@ -140,7 +140,8 @@ async def _redis(url: str) -> Check:
     shown = url.split("@")[-1]
     try:
         async with Redis.from_url(url, socket_timeout=PATIENCE_S) as client:  # pyright: ignore[reportUnknownMemberType]
-            await _patiently(client.ping)
+            ping = cast("Callable[[], Awaitable[bool]]", client.ping)  # pyright: ignore[reportUnknownMemberType]
+            await _patiently(ping)
     except (RedisError, OSError, TimeoutError, ValueError) as lost:
         return _fail(
             "redis", f"{shown}: {lost}", "start it, or take `redis` out of the settings", codes.UNSURE

@@ -31,7 +31,9 @@ class Books(msgspec.Struct, kw_only=True):
     effects: dict[str, int] = {}
     applied: dict[str, int] = {}  #: deliveries that the journal says were applied
     superseded: int = 0  #: mirror deliveries in whose place a newer state of the same record went
-    skipped: int = 0  #: mirror deliveries of writes that were held, and released into a stage without a mirror
+    skipped: int = (
+        0  #: mirror deliveries of writes that were held, and released into a stage without a mirror
+    )
     held: dict[str, float] = {}  #: operation -> seconds, of writes that waited for a move of authority
     lost: list[str] = []
     doubled: list[str] = []
@@ -96,7 +98,9 @@ def _operation(books: Books, operation: dict[str, Any], newest: int, seen: dict[
         if times < expected[system]:
             books.lost.append(f"{name} in {system}: {marker} has no effect")
         elif times > expected[system]:
-            books.doubled.append(f"{name} in {system}: {marker} has {times} effects instead of {expected[system]}")
+            books.doubled.append(
+                f"{name} in {system}: {marker} has {times} effects instead of {expected[system]}"
+            )
 
 
 def _held(books: Books, journey: dict[str, Any], answered: dict[str, Any]) -> None:

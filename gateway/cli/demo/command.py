@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from gateway.cli import codes
+from gateway.cli.demo.planted import Unplanted
 from gateway.cli.demo.report import Outcome, Teller, tell
 from gateway.cli.demo.stand import Broken, Stand
 from gateway.cli.demo.story import Story, watch
@@ -53,7 +54,9 @@ def demo(
         Work in this folder, and leave it. Default: a temporary one.
     """
     if not 0.05 <= scale <= 10:
-        raise Malformed(f"--scale {scale:g}; allowed is 0.05 to 10, or there is too little to plant differences in")
+        raise Malformed(
+            f"--scale {scale:g}; allowed is 0.05 to 10, or there is too little to plant differences in"
+        )
     if not 0 <= port <= 65_535:
         raise Malformed(f"--port {port}; allowed is 0 to 65535")
     screen = (err() if sys.stderr.isatty() else None) if json else out()
@@ -106,7 +109,7 @@ async def _play(stand: Stand, screen: Console | None, *, seed: int, json: bool) 
             if watching.done() and not running.done():
                 raise watching.exception() or Broken("a process has ended")
             outcome = running.result()
-        except (TooLate, Refused) as failed:
+        except (TooLate, Refused, Unplanted) as failed:
             teller.say(f"broken off: {failed}", "bold red")
             for line in story.traffic.unexpected[:5]:
                 teller.say(line, "red")

@@ -41,7 +41,9 @@ async def outage(control: Control, traffic: Traffic, walker: Walker, system: str
     began = time.monotonic()
 
     def kept() -> list[Write]:
-        return [write for write in traffic.writes[mark:] if write.status == 202 and write.entity == "time_entry"]
+        return [
+            write for write in traffic.writes[mark:] if write.status == 202 and write.entity == "time_entry"
+        ]
 
     async def enough() -> bool | None:
         return (len(kept()) >= ACCEPTED and time.monotonic() - began >= DOWN_S) or None
@@ -53,7 +55,7 @@ async def outage(control: Control, traffic: Traffic, walker: Walker, system: str
     seconds = time.monotonic() - began
     await traffic.turn()
     traffic.patience_s = 5
-    drain_s = await walker.settled(traffic.writes[mark:])
+    drain_s = await walker.settled([write for write in traffic.writes[mark:] if write.status == 202])
     traffic.reads_may_fail = False
     return Outage(system=system, seconds=seconds, accepted=len(kept()), drained=0, drain_s=drain_s)
 

@@ -12,7 +12,12 @@ CURRENCY = "EUR"
 FIRST_DAY = date(2026, 11, 2)
 TASKS = ("ANALYSIS", "BUILD", "TEST")
 #: The second is longer than the legacy ERP's field: a declared loss, which comparing has to explain.
-NAMES = ("Nordlicht Anlagenbau", "Kupferstern Maschinen- und Apparatebaugesellschaft", "Auwald Logistik", "Tannhof Werke")
+NAMES = (
+    "Nordlicht Anlagenbau",
+    "Kupferstern Maschinen- und Apparatebaugesellschaft",
+    "Auwald Logistik",
+    "Tannhof Werke",
+)
 NOTES = ("On site", "Workshop with the plant", "Desk work", "Travel and set-up", "Nachtrag für Übergabe")
 
 Body = dict[str, Any]

@@ -103,7 +103,13 @@ def tell(screen: Console, outcome: Outcome) -> None:
         table(
             ("planted difference", "in", "record", "field expected", "field reported"),
             [
-                (one.what, one.system, one.record, _fields(one.fields), None if one.found is None else _fields(one.found))
+                (
+                    one.what,
+                    one.system,
+                    one.record,
+                    _fields(one.fields),
+                    None if one.found is None else _fields(one.found),
+                )
                 for one in outcome.planted
             ],
         )

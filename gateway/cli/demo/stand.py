@@ -14,10 +14,7 @@ from pathlib import Path
 import msgspec
 
 import gateway
-from gateway.access import Keys
 from gateway.clock import SystemClock
-from gateway.database import Database
-from gateway.database.migrate import upgrade
 from gateway.ids import SystemIds
 
 #: How long a process may take until it answers; a busy machine with a cold disk is slow.
@@ -78,8 +75,8 @@ class Stand:
             "sandbox", "-m", "adapters.sandbox", "--legacy-port", str(legacy), "--cloud-port", str(cloud),
             "--control-port", str(control), "--seed", str(self._seed), "--scale", str(self._scale),
         )  # fmt: skip
-        self.key = await self._make_key()
         serving = await self._start("gateway", "-m", "gateway.cli", "serve", "--json", config=settings)
+        self.key = await self._make_key()
         await self._line("sandbox", sandbox, "READY control")
         await self._line("gateway", serving, "{")
         rest = await self._line("gateway", serving, "}", keep=True)
@@ -111,7 +108,12 @@ class Stand:
         return ""
 
     async def _make_key(self) -> str:
-        """Makes the journal and a key in it, before the gateway opens it: the two would otherwise start in turn."""
+        """Makes a key in the journal, while the gateway is still starting: whoever is first makes the tables."""
+        # Imported here, so that the other two processes are on their way meanwhile.
+        from gateway.access import Keys
+        from gateway.database import Database
+        from gateway.database.migrate import upgrade
+
         url = f"sqlite:///{self.folder}/twinrun.db"
         await asyncio.to_thread(upgrade, url)
         clock = SystemClock()

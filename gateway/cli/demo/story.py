@@ -45,7 +45,7 @@ class Story:
             await self._go()
             await self.traffic.stop()
             self.traffic.enter("")
-            await self._walker.settled(self.traffic.writes)
+            await self._walker.quiet()
         finally:
             await self.traffic.abandon()
         return await self._judge()
@@ -72,7 +72,9 @@ class Story:
         for system, on in (("legacy", "create"), ("cloud", "writes")):
             lost = await lost_answers(self._api, self._control, system, on, 2)
             self._lost.append(lost)
-            say(f"{lost.lost} answers of {system} lost on the way; the writes were looked up, and not sent again")
+            say(
+                f"{lost.lost} answers of {system} lost on the way; the writes were looked up, and not sent again"
+            )
         await self._dwell()
 
         await self._phase("shadow")
@@ -121,7 +123,9 @@ class Story:
 
         await self._phase("shadow, back")
         move = await self._walker.move(SLICE, "shadow", "The legacy ERP answers again")
-        say(f"{SLICE} back in shadow: the legacy ERP answers again; the switch took {move.ended - move.began:.2f} s")
+        say(
+            f"{SLICE} back in shadow: the legacy ERP answers again; the switch took {move.ended - move.began:.2f} s"
+        )
         await self._dwell()
 
         await self._phase("dual_write, back")
@@ -139,7 +143,10 @@ class Story:
             await self._walker.move(entity, "dual_write", "Master data goes first")
         await self.traffic.turn()
         count = await self._walker.catch_up(*MASTERS)
-        for stage, reason in (("shadow", "Master data is compared"), ("live", "Master data is led by the cloud ERP")):
+        for stage, reason in (
+            ("shadow", "Master data is compared"),
+            ("live", "Master data is led by the cloud ERP"),
+        ):
             for entity in MASTERS:
                 await self._walker.move(entity, stage, reason)
         self._tell.say(f"{', '.join(MASTERS)} are live: the cloud ERP leads them ({count} records caught up)")
@@ -203,7 +210,9 @@ class Story:
     def _rows(self, books: Books) -> list[Row]:
         of_phase = {write.operation: write.phase for write in self.traffic.writes}
         rows: list[Row] = []
-        for phase, (before, after) in zip(self.traffic.phases, itertools.pairwise(self._compares), strict=True):
+        for phase, (before, after) in zip(
+            self.traffic.phases, itertools.pairwise(self._compares), strict=True
+        ):
             here = [one for one in self._planter.plants if one.phase == phase.name]
             rows.append(
                 Row(
@@ -223,7 +232,8 @@ class Story:
     async def _verdicts(self) -> list[Verdict]:
         rules = (await self._api.get("/admin/v1/rules"))["items"]
         summary = {
-            (one["entity"], one["region"]): one for one in (await self._api.get("/admin/v1/diffs/summary"))["items"]
+            (one["entity"], one["region"]): one
+            for one in (await self._api.get("/admin/v1/diffs/summary"))["items"]
         }
         open_: dict[tuple[str, str], int] = {}
         for state in ("blocked", "ready", "sending", "unknown", "parked"):
@@ -258,9 +268,13 @@ def _expectations(
     return [
         _expect("the slice went there and back", stage == "legacy_only", f"{SLICE} in {REGION} is {stage}"),
         _expect(
-            "each planted difference is found", not wrong, f"{len(right)} of {len(plants)}" + _and(first(wrong))
+            "each planted difference is found",
+            not wrong,
+            f"{len(right)} of {len(plants)}" + _and(first(wrong)),
         ),
-        _expect("none is counted that was not planted", not strange, f"{len(strange)}" + _and(first(strange))),
+        _expect(
+            "none is counted that was not planted", not strange, f"{len(strange)}" + _and(first(strange))
+        ),
         _expect(
             "an outage of the ERP that answers refuses no write",
             down.accepted > 0 and not unfinished,

@@ -59,7 +59,8 @@ class Walker:
             )
             if reply.status == 200:
                 return reply
-            codes = {one["code"] for one in (reply.body or {}).get("errors", ())}
+            errors: list[dict[str, str]] = [] if reply.body is None else reply.body.get("errors") or []
+            codes = {one["code"] for one in errors}
             if reply.status != 422 or not codes or not codes <= PASSING:
                 raise Refused(f"{entity} to {stage}: {reply.status} {reply.body}")
             refusals += 1
@@ -84,6 +85,7 @@ class Walker:
         count = 0
         for entity in entities:
             behind = self._behind(entity)
+            mark = len(self._traffic.writes)
             places = asyncio.Semaphore(AT_ONCE)
 
             async def again(one: Owned, places: asyncio.Semaphore = places) -> None:
@@ -92,7 +94,8 @@ class Walker:
                     await self._traffic.patch(one, {name: value})
 
             await asyncio.gather(*(again(one) for one in behind))
-            await self.settled([write for write in self._traffic.writes if write.entity == entity])
+            ids = {one.id for one in behind}
+            await self.settled([write for write in self._traffic.writes[mark:] if write.record in ids])
             count += len(behind)
         return count
 
@@ -116,3 +119,14 @@ class Walker:
 
         await until(none_left, f"the end of {len(left)} operations", within_s)
         return time.monotonic() - began
+
+    async def quiet(self) -> None:
+        """Waits until nothing is under way anywhere."""
+
+        async def nothing_open() -> bool | None:
+            for state in ("blocked", "ready", "sending", "unknown"):
+                if (await self._api.get("/admin/v1/deliveries", state=state, limit="1"))["items"]:
+                    return None
+            return True
+
+        await until(nothing_open, "the end of every delivery", SETTLE_S)

@@ -128,7 +128,9 @@ class Control:
 
     async def edit(self, system: str, entity: str, action: str, key: str, given: dict[str, Any]) -> None:
         """Somebody works in the ERP itself."""
-        await self._ask("POST", system, "edit", {"entity": entity, "action": action, "key": key, "set": given})
+        await self._ask(
+            "POST", system, "edit", {"entity": entity, "action": action, "key": key, "set": given}
+        )
 
     async def effects(self, system: str) -> list[dict[str, Any]]:
         """What the ERP itself says was done to its records."""
@@ -142,7 +144,9 @@ class Control:
         async with self._session.request(method, f"/{system}/_sandbox/{what}", data=data) as answer:
             text = await answer.read()
             if answer.status >= 400:
-                raise RuntimeError(f"the simulated {system} answered {answer.status} to {what}: {text.decode()}")
+                raise RuntimeError(
+                    f"the simulated {system} answered {answer.status} to {what}: {text.decode()}"
+                )
             return msgspec.json.decode(text) if text else None
 
 
