@@ -10,15 +10,17 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.clock import Clock
 from gateway.database.metadata import to_micros
 from gateway.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 
@@ -54,6 +56,9 @@ class Database:
             self._writer = threading.Thread(target=self._write_loop, name="sqlite-write", daemon=True)
             self._writer.start()
         else:
+            # It brings SQLAlchemy's whole ORM along, a seventh of the start of a process that only needs SQLite.
+            from sqlalchemy.ext.asyncio import create_async_engine
+
             self._async = create_async_engine(
                 self.url.set(drivername="postgresql+asyncpg"),
                 pool_size=self._pool_size,

@@ -12,7 +12,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.database.engine import sqlite_engine
 
@@ -37,6 +36,9 @@ def at_head(connection: Connection) -> bool:
 
 
 async def _upgrade_server(url: str) -> None:
+    # It brings SQLAlchemy's whole ORM along, which SQLite does not need.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
     try:
         async with engine.begin() as connection:
