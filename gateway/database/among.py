@@ -33,8 +33,11 @@ class _Among(FunctionElement[bool]):
     name = "among"
 
 
-def among(column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
-    """True where ``column``, a text, is one of ``values``."""
+def among(column: ColumnElement[Any], values: Collection[str] | str) -> ColumnElement[bool]:
+    """True where ``column``, a text, is one of ``values``; a single text is the name under which a statement that is
+    made once gets its list of values at each execution."""
+    if isinstance(values, str):
+        return _Among(column, bindparam(values, type_=_Values()))
     return _Among(column, bindparam(None, list(values), type_=_Values(), unique=True))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, select
 
 from gateway.database import among
+from gateway.database.rows import insert_missing, insert_new, insert_rows, update_rows
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
 
@@ -17,57 +17,23 @@ from gateway.ledger.tables import attempt, delivery, event, lane, operation, rec
 LaneKey = tuple[str, str]
 
 _OPEN = [state.value for state in DELIVERY_OPEN]
+# Statements of the path of every write are made once; making one costs about as much as running it.
+_RECORDS = select(record).where(among(record.c.id, "ids")).order_by(record.c.id).with_for_update()
+_LANES = (
+    select(lane)
+    .where(among(lane.c.record_id, "ids"))
+    .order_by(lane.c.record_id, lane.c.system)
+    .with_for_update()
+)
+_OPEN_DELIVERIES = (
+    select(delivery)
+    .where(among(delivery.c.record_id, "ids"), among(delivery.c.state, "states"))
+    .order_by(delivery.c.seq)
+)
 
 
 def encode(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: str) -> set[Any]:
-    """Inserts what is not there yet and returns the ``key`` of each row that was new."""
-    if not rows:
-        return set()
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = make(table).on_conflict_do_nothing().returning(table.c[key])
-    return set(connection.execute(statement, list(rows)).scalars())
-
-
-def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(make(table).on_conflict_do_nothing(), list(rows))
-
-
-def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), list(rows))
-
-
-def update_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *keys: str) -> None:
-    """One UPDATE a row, sent together. Every row names the same columns; ``keys`` say which row of the table."""
-    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(sorted(row)), []).append(row)
-    for columns, members in groups.items():
-        connection.execute(
-            _update(table, columns, keys),
-            [{f"b_{name}": value for name, value in row.items()} for row in members],
-        )
-
-
-_updates: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Any] = {}
-
-
-def _update(table: Table, columns: tuple[str, ...], keys: tuple[str, ...]) -> Any:
-    known = _updates.get((table.name, columns, keys))
-    if known is None:
-        known = (
-            update(table)
-            .where(*(table.c[key] == bindparam(f"b_{key}") for key in keys))
-            .values({name: bindparam(f"b_{name}") for name in columns if name not in keys})
-        )
-        _updates[table.name, columns, keys] = known
-    return known
 
 
 def records_for_update(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
@@ -75,10 +41,7 @@ def records_for_update(connection: Connection, ids: Iterable[str]) -> dict[str, 
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = connection.execute(
-        select(record).where(among(record.c.id, wanted)).order_by(record.c.id).with_for_update()
-    )
-    return {row.id: row for row in rows}
+    return {row.id: row for row in connection.execute(_RECORDS, {"ids": wanted})}
 
 
 def lanes_for_update(connection: Connection, keys: Iterable[LaneKey]) -> dict[LaneKey, Any]:
@@ -86,12 +49,7 @@ def lanes_for_update(connection: Connection, keys: Iterable[LaneKey]) -> dict[La
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    rows = connection.execute(
-        select(lane)
-        .where(among(lane.c.record_id, sorted({record_id for record_id, _ in wanted})))
-        .order_by(lane.c.record_id, lane.c.system)
-        .with_for_update()
-    )
+    rows = connection.execute(_LANES, {"ids": sorted({record_id for record_id, _ in wanted})})
     return {(row.record_id, row.system): row for row in rows}
 
 
@@ -101,12 +59,7 @@ def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[L
     if not wanted:
         return {}
     found: dict[LaneKey, list[Any]] = {}
-    rows = connection.execute(
-        select(delivery)
-        .where(among(delivery.c.record_id, wanted), among(delivery.c.state, _OPEN))
-        .order_by(delivery.c.seq)
-    )
-    for row in rows:
+    for row in connection.execute(_OPEN_DELIVERIES, {"ids": wanted, "states": _OPEN}):
         found.setdefault((row.record_id, row.system), []).append(row)
     return found
 

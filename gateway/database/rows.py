@@ -1,0 +1,126 @@
+"""Many rows in one statement: the journal's inserts and updates, whatever the number of rows.
+
+A row is a dict from column name to value; a column that a row does not name becomes NULL. On PostgreSQL all rows travel
+as one JSON parameter and are taken apart by the server; on SQLite the driver runs the statement for each row in C.
+(Measured on PostgreSQL, 8 rows of the delivery table: 860 us through one bound parameter a value, 150 us so.) The
+statements are texts, made once for each table and set of columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Table
+
+Row = Mapping[str, Any]
+
+_JSON_TYPES = ((Boolean, "boolean"), (BigInteger, "bigint"), (Integer, "integer"), (Double, "double precision"))
+_encode = msgspec.json.Encoder().encode
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts rows. A key that is there already fails the whole statement."""
+    _insert(connection, table, rows, "")
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts those whose key is not there yet."""
+    _insert(connection, table, rows, " ON CONFLICT DO NOTHING")
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row], key: str) -> set[Any]:
+    """Inserts those whose key is not there yet, and returns ``key`` of each that was inserted."""
+    if not rows:
+        return set()
+    columns = _columns(rows)
+    tail = f" ON CONFLICT DO NOTHING RETURNING {key}"
+    if connection.dialect.name == "postgresql":
+        done = connection.exec_driver_sql(_insert_text(table, columns, tail, server=True), (_json(rows),))
+        return set(done.scalars())
+    statement = _insert_text(table, columns, tail, server=False)
+    new: set[Any] = set()
+    for row in rows:
+        new.update(connection.exec_driver_sql(statement, tuple(row.get(name) for name in columns)).scalars())
+    return new
+
+
+def update_rows(connection: Connection, table: Table, rows: Sequence[Row], *keys: str) -> None:
+    """Updates rows by their ``keys``. Rows that name different columns are told apart: what a row does not name stays."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row), []).append(row)
+    for names, members in groups.items():
+        columns = tuple(name for name in names if name not in keys)
+        if not columns:
+            continue
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(_update_text(table, columns, keys, server=True), (_json(members),))
+        else:
+            connection.exec_driver_sql(
+                _update_text(table, columns, keys, server=False),
+                [tuple(row[name] for name in (*columns, *keys)) for row in members],
+            )
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Row], tail: str) -> None:
+    if not rows:
+        return
+    columns = _columns(rows)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_insert_text(table, columns, tail, server=True), (_json(rows),))
+    else:
+        connection.exec_driver_sql(
+            _insert_text(table, columns, tail, server=False),
+            [tuple(row.get(name) for name in columns) for row in rows],
+        )
+
+
+def _columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    first = tuple(rows[0])
+    if all(row.keys() == rows[0].keys() for row in rows):
+        return first
+    return tuple(dict.fromkeys(name for row in rows for name in row))
+
+
+def _json(rows: Sequence[Row]) -> str:
+    return _encode(rows).decode()
+
+
+@cache
+def _insert_text(table: Table, columns: tuple[str, ...], tail: str, *, server: bool) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    if server:
+        return (
+            f'INSERT INTO "{table.name}" ({names}) SELECT {names} '  # noqa: S608 - names of our own tables and columns
+            f"FROM json_to_recordset($1::json) AS x({_record(table, columns)}){tail}"
+        )
+    places = ", ".join("?" for _ in columns)
+    return f'INSERT INTO "{table.name}" ({names}) VALUES ({places}){tail}'  # noqa: S608 - as above
+
+
+@cache
+def _update_text(table: Table, columns: tuple[str, ...], keys: tuple[str, ...], *, server: bool) -> str:
+    if server:
+        values = ", ".join(f'"{name}" = x."{name}"' for name in columns)
+        where = " AND ".join(f't."{name}" = x."{name}"' for name in keys)
+        return (
+            f'UPDATE "{table.name}" AS t SET {values} '  # noqa: S608 - names of our own tables and columns
+            f"FROM json_to_recordset($1::json) AS x({_record(table, (*columns, *keys))}) WHERE {where}"
+        )
+    values = ", ".join(f'"{name}" = ?' for name in columns)
+    where = " AND ".join(f'"{name}" = ?' for name in keys)
+    return f'UPDATE "{table.name}" SET {values} WHERE {where}'  # noqa: S608 - as above
+
+
+def _record(table: Table, columns: Sequence[str]) -> str:
+    return ", ".join(f'"{name}" {_json_type(table, name)}' for name in columns)
+
+
+def _json_type(table: Table, name: str) -> str:
+    kind = table.c[name].type
+    if isinstance(kind, LargeBinary):
+        raise TypeError(f"{table.name}.{name} holds bytes, which JSON does not carry")
+    return next((told for known, told in _JSON_TYPES if isinstance(kind, known)), "text")
