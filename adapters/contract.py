@@ -127,7 +127,8 @@ class Adapter(Protocol):
 
     def expect(self, entity: str, fields: Fields) -> Fields:
         """How these fields would read after a round trip through this product: its declared losses (shorter
-        text, fewer decimals, coarser codes) applied, unmapped fields left out. Pure; sends nothing."""
+        text, fewer decimals, coarser codes) applied; unmapped fields, and values that it cannot hold, left
+        out. Pure; sends nothing."""
         ...
 
     async def probe(self) -> Health: ...

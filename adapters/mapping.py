@@ -32,6 +32,8 @@ from adapters.values import (
 #: A marker at the end of a text that people read, too.
 _SUFFIX = re.compile(r"(?:^| )\[tw:([^\[\]\s]+)\]$")
 _SUFFIX_FRAME = len(" [tw:]")
+#: Ends the name of the field in a canonical path.
+_TOP = re.compile(r"[.\[]")
 _FAULTS = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 _ABSENT: Any = object()
 
@@ -120,10 +122,20 @@ class EntityMap:
         return native
 
     def expect(self, fields: Mapping[str, Any]) -> Fields:
-        native: Native = {}
-        self._whole(fields, native, native)
-        read = self._read(native, native)
-        return {name: value for name, value in read.items() if name in fields}
+        left = fields
+        while True:
+            native: Native = {}
+            try:
+                self._whole(left, native, native)
+                read = self._read(native, native)
+            except Unmappable as error:
+                # What the product cannot hold, it does not give back either.
+                wrong = _TOP.split(error.path, maxsplit=1)[0]
+                if wrong not in left:
+                    raise
+                left = {name: value for name, value in left.items() if name != wrong}
+                continue
+            return {name: value for name, value in read.items() if name in left}
 
     def filter_value(self, name: str, value: str) -> Any:
         """A canonical value as the product would hold it, to search by."""

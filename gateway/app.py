@@ -19,7 +19,7 @@ from adapters.errors import AdapterError, Misconfigured
 from adapters.profile import load as load_profile
 from gateway import __version__
 from gateway.access import Keys, instance_secret
-from gateway.canonical import ENTITIES
+from gateway.canonical import BY_NAME, ENTITIES
 from gateway.clock import Clock, SystemClock
 from gateway.compare import Comparer
 from gateway.console.docs import docs_router
@@ -41,6 +41,7 @@ from gateway.dispatch.records import Records
 from gateway.dispatch.resolver import Resolver
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.sides import ErpSides
+from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
 from gateway.errors import SettingWrong
 from gateway.http.asgi import build
@@ -296,7 +297,7 @@ class Gateway:
         return len(self.adapters)
 
     def _expect(self, system: str, entity: str, fields: dict[str, Any]) -> Mapping[str, Any]:
-        return self.adapters[system].expect(entity, fields)
+        return expected(self.adapters[system], BY_NAME[entity], fields)
 
     def _facts(self, system: str, entity: str) -> Facts | None:
         adapter = self.adapters.get(system)

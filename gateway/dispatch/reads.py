@@ -27,6 +27,7 @@ from gateway.dispatch.command import Document, ListQuery, Read, ReadPage
 from gateway.dispatch.present import overlay, present
 from gateway.dispatch.records import Records, RecordView
 from gateway.dispatch.sender import find_match
+from gateway.dispatch.translate import expected
 from gateway.errors import (
     ForeignCursor,
     NotConfigured,
@@ -201,7 +202,7 @@ class Reads:
             view.image,
             answered,
             mapped=adapter.facts(entity.name).mapped,
-            expect=lambda image: adapter.expect(entity.name, image),
+            expect=lambda image: expected(adapter, entity, image),
         )
         return present(
             entity,

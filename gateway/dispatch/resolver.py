@@ -16,11 +16,14 @@ from sqlalchemy import Connection, select
 
 from adapters.contract import Adapter, Found, Idempotency
 from adapters.errors import AdapterError, NotFound, Throttled
+from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.claim import MICROS, Claim
+from gateway.dispatch.command import Document
 from gateway.dispatch.outcome import Concluded, Conclusion
 from gateway.dispatch.sender import Sender, look
+from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
 from gateway.ledger import journal
 from gateway.ledger.retry import probe_s
@@ -36,6 +39,7 @@ NEEDED_LOOKS = 2  #: looks that must have found nothing before a class D write i
 
 class _Open(msgspec.Struct, frozen=True, kw_only=True):
     claim: Claim
+    before: Document  #: the record as it was committed before this write
     probes: int
     lease_expiries: int
     quarantine_until: int
@@ -117,7 +121,7 @@ class Resolver:
         if pause := self._sender.pause_left_s(claim.system):
             return _again(one, "the system asked for a pause", wait_s=pause)
         try:
-            mine = [found for found in await look(adapter, claim) if self._is_ours(adapter, claim, found)]
+            mine = [found for found in await look(adapter, claim) if _is_ours(adapter, one, found)]
         except NotFound:
             mine = []
         except Throttled as throttled:
@@ -133,21 +137,6 @@ class Resolver:
         if mine:
             return await self._sender.applied(adapter, claim, mine[0], event=DeliveryEvent.FOUND)
         return self._absent(adapter, one)
-
-    def _is_ours(self, adapter: Adapter, claim: Claim, found: Found) -> bool:
-        """Whether what was found is the effect of this very operation. The marker says so where the system keeps it."""
-        if found.marker is not None and found.marker == claim.marker:
-            return True
-        if claim.kind == "create":
-            return found.external_id == claim.record_id
-        # A product that keeps no marker on this kind of call: then the record's state has to speak. Everything that
-        # the write was to make of it is so; whether that was this attempt or an equal one makes no difference.
-        wanted = {"state": claim.image["state"]} if claim.kind == "transition" else claim.change
-        expected = adapter.expect(claim.entity, {name: claim.image.get(name) for name in wanted})
-        plain = found.marker is None or claim.kind == "transition"
-        return plain and all(
-            found.fields.get(name) == value for name, value in expected.items() if not name.endswith("_id")
-        )
 
     def _absent(self, adapter: Adapter, one: _Open) -> Conclusion:
         claim = one.claim
@@ -194,9 +183,11 @@ class Resolver:
             "id",
         )
         claims = self._claims(connection, rows)
+        images = _images(connection, {row.record_id for row in rows})
         return [
             _Open(
                 claim=claims[row.id],
+                before=images.get(row.record_id, {}),
                 probes=row.probes,
                 lease_expiries=row.lease_expiries,
                 quarantine_until=row.quarantine_until or 0,
@@ -262,6 +253,28 @@ class Resolver:
         return claims
 
 
+def _is_ours(adapter: Adapter, one: _Open, found: Found) -> bool:
+    """Whether what was found is the effect of this very operation. The marker says so where the system keeps it."""
+    claim = one.claim
+    if found.marker is not None and found.marker == claim.marker:
+        return True
+    if claim.kind == "create":
+        return found.external_id == claim.record_id
+    if found.marker is not None and claim.kind != "transition":
+        return False
+    # A product that keeps no marker on this kind of call: then the record has to speak. All that the write was to
+    # make of it is so, and some of it reads differently from what was there before; whether that was this attempt or
+    # an equal one makes no difference. A state that the product folds with the one before it says nothing.
+    entity = BY_NAME[claim.entity]
+    wanted = {"state": None} if claim.kind == "transition" else claim.change
+    after = expected(adapter, entity, {name: claim.image.get(name) for name in wanted})
+    before = expected(adapter, entity, {name: one.before.get(name) for name in wanted})
+    plain = {name: value for name, value in after.items() if not name.endswith("_id")}
+    return plain != {name: before.get(name) for name in plain} and all(
+        found.fields.get(name) == value for name, value in plain.items()
+    )
+
+
 def _again(one: _Open, message: str, *, wait_s: float | None = None) -> Conclusion:
     return Conclusion(
         claim=one.claim,
@@ -276,6 +289,14 @@ def _ready(claim: Claim) -> Conclusion:
     return Conclusion(
         claim=claim, event=DeliveryEvent.PROVEN_ABSENT, code="absent", message="looked for and not there"
     )
+
+
+def _images(connection: Connection, record_ids: set[str]) -> dict[str, Document]:
+    """The committed documents of these records, those that have one."""
+    if not record_ids:
+        return {}
+    rows = connection.execute(select(record.c.id, record.c.image).where(among(record.c.id, record_ids)))
+    return {row.id: msgspec.json.decode(row.image) for row in rows if row.image is not None}
 
 
 def _park(claim: Claim, code: str, message: str) -> Conclusion:

@@ -32,7 +32,7 @@ from gateway.dispatch.command import Document
 from gateway.dispatch.outcome import Conclusion
 from gateway.dispatch.present import overlay
 from gateway.dispatch.records import Records
-from gateway.dispatch.translate import references, translated
+from gateway.dispatch.translate import expected, references, translated
 from gateway.errors import Collision, DependencyRefused, FieldError, NotAccepted, Refused
 from gateway.ids import Ids
 from gateway.ledger.retry import QUARANTINE_MARGIN_S, backoff_s, probe_s
@@ -305,7 +305,7 @@ class Sender:
             image,
             answered,
             mapped=facts.mapped,
-            expect=lambda document: adapter.expect(entity_name, document),
+            expect=lambda document: expected(adapter, entity, document),
         )
 
     async def _judge(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from adapters.contract import Adapter
 from gateway.canonical import Entity
 from gateway.dispatch.command import Document
 
@@ -54,3 +55,18 @@ def translated(entity: Entity, document: Document, exchange: Callable[[str, str]
             rows.append(row)
         out[head] = rows
     return out
+
+
+def expected(adapter: Adapter, entity: Entity, document: Document) -> Document:
+    """How a canonical document would read after a round trip through the product, references canonical as before.
+    A product may take only native ids of its own form, so numbers stand in for ours on the way."""
+    stand_ins: dict[str, str] = {}
+    ours: dict[str, str] = {}
+
+    def going(_: str, record_id: str) -> str:
+        stand_in = stand_ins.setdefault(record_id, str(len(stand_ins) + 1))
+        ours[stand_in] = record_id
+        return stand_in
+
+    read = adapter.expect(entity.name, translated(entity, document, going))
+    return translated(entity, read, lambda _, stand_in: ours.get(stand_in))
