@@ -61,7 +61,8 @@ def _value(element: Any) -> Any:
         tag = child.tag
         if type(tag) is not str or tag[0] == "{":
             tag = _local(tag)
-        value = child.text if not len(child) and not child.attrib else _value(child)
+        # ``keys()`` rather than ``attrib``, which makes an object for each element.
+        value = _value(child) if len(child) or child.keys() else child.text
         if tag not in found:
             found[tag] = value
         elif type(held := found[tag]) is list:

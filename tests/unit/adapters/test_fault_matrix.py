@@ -33,12 +33,13 @@ class RawServer:
     def __init__(self, behave: Behaviour) -> None:
         self.requests = 0
         self.connections = 0
+        self.heads: list[bytes] = []
         self._behave = behave
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
+        self._open[writer] = asyncio.current_task()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -52,13 +53,22 @@ class RawServer:
                 )
                 await reader.readexactly(length)
                 self.requests += 1
+                self.heads.append(head)
                 if not await self._behave(self, writer):
                     break
         writer.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Ends what still hangs, and waits until it has ended."""
+        tasks = [task for task in self._open.values() if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for writer in self._open:
             writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
 
 
 Behaviour = Callable[[RawServer, asyncio.StreamWriter], "asyncio.Future[bool] | object"]
@@ -152,7 +162,7 @@ async def raw_server(behave: Behaviour) -> AsyncIterator[tuple[RawServer, str]]:
         yield raw, f"http://{host}:{port}/records"
     finally:
         server.close()
-        raw.close()
+        await raw.close()
 
 
 class Fault(NamedTuple):
@@ -271,7 +281,7 @@ async def test_an_unknown_certificate_is_refused(kind: str, certificate: ssl.SSL
         await under_test.send(request("POST", f"https://localhost:{port}/records"))
     await under_test.close()
     server.close()
-    raw.close()
+    await raw.close()
     assert type(of_transport(caught.value, "legacy")) is Unavailable
     assert raw.requests == 0
 
@@ -301,23 +311,13 @@ async def test_a_redirect_is_an_answer_and_not_followed(kind: str) -> None:
 async def test_nothing_is_sent_that_was_not_asked_for(kind: str) -> None:
     """No cookie of an earlier answer, no user agent, no accepted encodings: only what the protocol put
     there."""
-    heads: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                heads.append(await reader.readuntil(b"\r\n\r\n"))
-                writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/Kunden?x=a%20b%2Fc"
-    under_test = carrier(kind, LIMITS)
-    for _ in range(2):
-        await under_test.send(Request(method="GET", url=url, headers={"Accept": "application/xml"}))
-    await under_test.close()
-    server.close()
-    lines = heads[1].decode().split("\r\n")
-    assert lines[0] == "GET /Kunden?x=a%20b%2Fc HTTP/1.1"
+    async with raw_server(cookie) as (server, url):
+        under_test = carrier(kind, LIMITS)
+        for _ in range(2):
+            address = f"{url}?x=a%20b%2Fc"
+            await under_test.send(Request(method="GET", url=address, headers={"Accept": "application/xml"}))
+        await under_test.close()
+    lines = server.heads[1].decode().split("\r\n")
+    assert lines[0] == "GET /records?x=a%20b%2Fc HTTP/1.1"
     names = {line.partition(":")[0].lower() for line in lines[1:] if line}
     assert names <= {"host", "accept", "connection"}
