@@ -223,7 +223,10 @@ def _of(
             handle=lambda exchange: facade.transition(exchange, entity),
             parameters=(own_id, key, parameters.if_match(required=False), *prefer, *trace),
             body=Body(
-                schema={"$ref": "#/components/schemas/Transition"},
+                schema={
+                    "allOf": [{"$ref": "#/components/schemas/Transition"}],
+                    "properties": {"to": {"enum": list(entity.lifecycle.states)}},
+                },
                 media=_JSON,
                 example=TRANSITIONS[entity.name],
             ),

@@ -84,7 +84,7 @@ LIMITED = Parameter(
 CURSOR = Parameter(
     name="cursor",
     where="query",
-    schema={"type": "string", "minLength": 1},
+    schema={"type": "string", "pattern": "^[A-Za-z0-9_-]{22,}$"},
     description="`next_cursor` of the page before, unchanged and with the same filters. Opaque and signed.",
 )
 PAGED = (LIMITED, CURSOR)
