@@ -53,8 +53,10 @@ from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings
 from gateway.switchover import Switchover
 from gateway.telemetry import Log, Metrics
+from gateway.wake import Alone, Wake, Word
 from gateway.worker import compare as compare_loop
 from gateway.worker import deliver as deliver_loops
+from gateway.worker import pass_on
 
 #: How long a stopping process waits for what it has in flight; what is left is found again by its lease.
 FINISH_S = 25.0
@@ -74,6 +76,7 @@ class Gateway:
         self.database = Database(settings.database, clock=self.clock)
         self.ruleset: Ruleset = load_rules(rule_folder(settings))
         self.adapters: dict[str, Adapter] = {}
+        self.wake: Wake = Alone()
         self._stop = asyncio.Event()
         self._loops: list[asyncio.Task[Any]] = []
         self._lock: _Lock | None = None
@@ -97,6 +100,7 @@ class Gateway:
             )
         )
         self.secret = await instance_secret(self.database)
+        self.wake = self._open_wake()
         self._build()
 
     def _build(self) -> None:
@@ -194,14 +198,16 @@ class Gateway:
             ids=self.ids,
             log=self.log,
             drain_limit_s=settings.drain_limit_s,
-            told=self.deliverer.work_left.set,
+            told=self._rules_changed,
         )
 
     async def start(self, *, worker: bool) -> None:
         """Begins to work: rules and keys are kept fresh, and with ``worker`` the loops run."""
         await self.slices.start()
         await self.keys.start()
+        self.wake.listen(Word.RULES, self.slices.look)
         if worker:
+            self.wake.listen(Word.DELIVERIES, self.deliverer.work_left.set)
             await self.resolver.recover()
             self.deliverer.accepts_mirrors = True
             stop, log = self._stop, self.log
@@ -219,8 +225,10 @@ class Gateway:
             self._loops = [
                 asyncio.create_task(
                     deliver_loops.watch(self._look_after, self._stop, self.log, "systems", 10.0), name="systems"
-                )
+                ),
+                asyncio.create_task(pass_on.run(self.deliverer.work_left, self.wake, self._stop), name="pass on"),
             ]
+        await self.wake.start()
 
     async def stop(self) -> None:
         """Finishes what is in flight and closes. What does not finish is found again by its lease."""
@@ -230,10 +238,13 @@ class Gateway:
         await self.comparer.stop()
         await self.keys.stop()
         await self.slices.stop()
+        # What this process did not get done is for the others now.
+        self.wake.tell(Word.DELIVERIES)
         await self.close()
 
     async def close(self) -> None:
         """Closes what ``open`` has opened."""
+        await self.wake.stop()
         for adapter in self.adapters.values():
             await adapter.close()
         await self.database.close()
@@ -280,6 +291,20 @@ class Gateway:
                 docs_router(),
             ],
         )
+
+    def _open_wake(self) -> Wake:
+        settings = self.settings
+        if settings.redis is None:
+            return Alone()
+        from gateway.wake.over_redis import RedisWake  # the package is there only where it was asked for
+
+        return RedisWake(
+            settings.redis, deployment=self.secret, name=self.ids.new("prc_"), clock=self.clock, log=self.log
+        )
+
+    def _rules_changed(self) -> None:
+        self.deliverer.work_left.set()
+        self.wake.tell(Word.RULES)
 
     async def _database_ready(self) -> bool:
         return await self.database.read(at_head)

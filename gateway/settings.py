@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -60,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lease_margin_s: Seconds = 15.0  #: added to a system's timeout; a delivery not heard of by then is *unknown*
     quarantine_margin_s: Seconds = 30.0  #: added to the time in which an ERP may still apply what we gave up on
     mirror_concurrency: Positive = 16  #: deliveries that one worker process has in flight, all systems together
-    compare_concurrency: Positive = 4  #: comparisons that one process runs at once
+    compare_concurrency: Positive = 16  #: comparisons that one process runs at once
     compare_queue: Positive = 2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
     settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared
     recheck_s: Seconds = 3.0  #: after this time a difference is looked at once more: gone means late, not wrong
@@ -99,7 +100,19 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         raise SettingWrong(
             f"$.database is {settings.database.split('@')[-1]!r}; allowed are sqlite:///file and postgresql://…"
         )
+    if settings.redis is not None and not settings.redis.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingWrong(f"$.redis is {settings.redis.split('@')[-1]!r}; allowed are redis://…, rediss://…, unix://…")
+    if not settings.sqlite:
+        _require("asyncpg", "$.database names a PostgreSQL", "postgres")
+    if settings.redis is not None:
+        _require("redis", "$.redis names a Redis", "redis")
     return settings
+
+
+def _require(package: str, because: str, extra: str) -> None:
+    """The drivers are extras: a wrong answer to "is it installed" is told here, not at the first connection."""
+    if find_spec(package) is None:
+        raise SettingWrong(f"{because}, and its driver is not installed: pip install '.[{extra}]'")
 
 
 def _put(tree: dict[str, Any], name: str, parts: list[str], value: str) -> None:

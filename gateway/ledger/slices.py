@@ -46,7 +46,7 @@ class SliceChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lock_shared(connection: Connection, keys: Iterable[tuple[str, str]]) -> None:
-    """Writers hold their slices shared; a move of authority takes one exclusively (PostgreSQL; SQLite has one writer)."""
+    """Writers hold their slices shared; a move of authority takes one exclusively. (SQLite has one writer anyway.)"""
     if connection.dialect.name == "postgresql":
         numbers = sorted({_lock_number(key) for key in keys})
         connection.execute(_LOCK_SHARED, {"keys": numbers})
@@ -200,6 +200,7 @@ class Slices:
         self._refresh_s = refresh_s
         self._known: dict[tuple[str, str], Slice] = {}
         self._seen_at = 0.0
+        self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -211,6 +212,10 @@ class Slices:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    def look(self) -> None:
+        """Somebody says that a rule may have changed: ``start()``'s loop looks now instead of at its next turn."""
+        self._asked.set()
 
     async def refresh(self) -> None:
         self._known = await self._database.read(read)
@@ -244,7 +249,7 @@ class Slices:
     async def _keep_fresh(self) -> None:
         marked: int | None = None
         while True:
-            await self._clock.sleep(self._refresh_s)
+            await self._turn()
             try:
                 # The sum of versions and fences moves with every change, so an unchanged set costs one number.
                 now = await self._database.read(_fingerprint)
@@ -254,6 +259,16 @@ class Slices:
                 self._seen_at = self._clock.monotonic()
             except Exception:  # noqa: BLE001 - the age of the copy tells readiness; the next turn tries again
                 marked = None
+
+    async def _turn(self) -> None:
+        """Returns after ``refresh_s``, or at once when somebody asks for a look."""
+        waits = [asyncio.ensure_future(self._clock.sleep(self._refresh_s)), asyncio.ensure_future(self._asked.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+        self._asked.clear()
 
 
 def _fingerprint(connection: Connection) -> int:

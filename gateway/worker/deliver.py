@@ -61,7 +61,8 @@ async def _loop(
         except StoreUnavailable as lost:
             log.warning("waiting for the database", loop=what, reason=str(lost))
             done = 0
-        except Exception:  # noqa: BLE001 - the loop goes on; what it could not do is still due
+        except Exception:
+            # The loop goes on: what it could not do is still due.
             log.exception("loop round failed", loop=what)
             done = 0
         if done == 0:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.systems import databases
 from tests.systems.databases import sqlite_journal as sqlite_journal
+from tests.systems.redis import own_redis as own_redis
 from tests.systems.sandbox import sandbox as sandbox
 from tests.systems.sandbox import sandbox_process as sandbox_process
 from tests.systems.tryton60.home import CannotInstall, Home, home
