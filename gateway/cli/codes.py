@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from adapters.errors import AdapterError, Misconfigured
@@ -35,8 +36,14 @@ ENDINGS: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
+#: Packages that only some installations need -> the extra that brings them.
+EXTRAS: Mapping[str, str] = {"asyncpg": "postgres", "redis": "redis"}
+
+
 def of(raised: BaseException) -> Ending | None:
     """How ``raised`` ends the program, or None for a fault of the program itself."""
+    if isinstance(raised, ModuleNotFoundError) and raised.name in EXTRAS:
+        return Ending(WRONG, f"the settings need {raised.name}: pip install 'twinrun[{EXTRAS[raised.name]}]'")
     for kind, code in ENDINGS:
         if isinstance(raised, kind):
             return Ending(code, told(raised))
@@ -46,8 +53,8 @@ def of(raised: BaseException) -> Ending | None:
 def told(raised: BaseException) -> str:
     """The error in one line, with each place that it names."""
     if isinstance(raised, GatewayError):
-        title, detail = raised.title(), raised.detail
-        line = title if not detail or detail == title else f"{title}: {detail}"
+        # The particular fact says more than its kind; the kind speaks where there is none.
+        line = raised.detail or raised.title()
         places = [f"{one.pointer} {one.message}" for one in raised.errors if one.message not in line]
         line = "; ".join([line, *places])
     elif isinstance(raised, OSError):

@@ -69,6 +69,7 @@ def application() -> App:
         help="Runs an old and a new ERP side by side until the new one has earned the switch.",
         version=__version__,
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,
     )
     for name, (where, what) in VERBS.items():
         app.command(where, name=name, help=what)

@@ -106,6 +106,11 @@ async def _database(settings: Settings) -> Check:
     try:
         database.start()
         ready = await _patiently(lambda: database.read(at_head))
+    except ModuleNotFoundError as missing:
+        known = codes.of(missing)
+        if known is None:
+            raise
+        return _fail("database", known.line, "install it", known.code)
     except (StoreUnavailable, TimeoutError, OSError) as lost:
         return _fail(
             "database",
@@ -134,9 +139,11 @@ def _disk(path: Path) -> Check:
 
 
 async def _redis(url: str) -> Check:
-    from redis.asyncio import Redis
-    from redis.exceptions import RedisError
-
+    try:
+        from redis.asyncio import Redis
+        from redis.exceptions import RedisError
+    except ModuleNotFoundError:
+        return _fail("redis", "its client is not installed", "pip install 'twinrun[redis]'", codes.WRONG)
     shown = url.split("@")[-1]
     try:
         async with Redis.from_url(url, socket_timeout=PATIENCE_S) as client:  # pyright: ignore[reportUnknownMemberType]
