@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -175,26 +175,29 @@ def _rows(
     partner."""
     plan = field.members
     assert plan is not None
-    key = field.rule.key
+    key = _shared_key(field.rule.key, control, candidate)
+    shown = tuple(name for name in field.shown_key if name in key)
     lefts, rights = [_row_key(row, key) for row in control], [_row_key(row, key) for row in candidate]
     if lefts == rights and len(set(lefts)) == len(lefts):
         pairs: list[_Pair] = [(*pair, 0) for pair in zip(control, candidate, strict=True)]
     else:
         pairs = _paired(control, lefts, candidate, rights)
+    places = {id(row): position for rows in (candidate, control) for position, row in enumerate(rows)}
     shape = field.path + "[]."
-    for position, (left, right, repeat) in enumerate(pairs):
+    for left, right, repeat in pairs:
+        row = right if left is None else left
+        assert row is not None
+        position = places[id(row)]
         if left is None or right is None:
-            row = right if left is None else left
-            assert row is not None
             kind = DifferenceClass.EXTRA if left is None else DifferenceClass.MISSING
-            place = path + _label(field, row, position, repeat)
+            place = path + _label(shown, row, position, repeat)
             found.append(_difference(field, place, kind, left, right, stake_of(row), row=True))
         elif plan.flat and (spelled := _spelled(left)) == _spelled(right) and _UNRESOLVED not in spelled:
             # Rows that read the same to the byte, as nearly all do, need no look at each of their members.
             if not plan.known >= left.keys():
                 unseen.extend(shape + name for name in _unknown(plan, left, right))
         else:
-            place = path + _label(field, left, position, repeat) + "."
+            place = path + _label(shown, left, position, repeat) + "."
             _members(plan, left, right, place, shape, found, unseen)
 
 
@@ -241,6 +244,19 @@ def _same_first(rows: list[Document], others: list[Document]) -> tuple[list[Docu
     return same + rest, partners + [row for row in others if id(row) not in taken]
 
 
+def _shared_key(
+    key: tuple[str, ...], control: Sequence[Document], candidate: Sequence[Document]
+) -> tuple[str, ...]:
+    """The parts of a key that both sides hold. A product that does not number its lines still has them in their
+    order, and a row is then its partner's by that."""
+    return tuple(
+        name
+        for name in key
+        if any(row.get(name) is not None for row in control)
+        and any(row.get(name) is not None for row in candidate)
+    )
+
+
 def _row_key(row: Document, key: tuple[str, ...]) -> tuple[str, ...]:
     # Case and blanks do not tell rows apart, so that a row whose key was retyped is one difference and not
     # two.
@@ -257,10 +273,10 @@ def _key_text(value: Any) -> str:
     return _encode(value).decode()
 
 
-def _label(field: Field, row: Document, position: int, repeat: int) -> str:
+def _label(key: tuple[str, ...], row: Document, position: int, repeat: int) -> str:
     """``[number=2]``, and ``[number=2#1]`` for the second row of one key. Keys that say who somebody is are
-    not shown."""
-    shown = [f"{name}={row[name]}" for name in field.shown_key if row.get(name) is not None]
+    not shown, nor those that only one side holds."""
+    shown = [f"{name}={row[name]}" for name in key if row.get(name) is not None]
     again = f"#{repeat}" if repeat else ""
     return f"[{','.join(shown)}{again}]" if shown else f"[#{position}]"
 
@@ -275,39 +291,58 @@ def _explain(
     expect_candidate: Expect | None,
 ) -> list[Difference]:
     fields = {field.name: field for field in plan.fields}
-    still: dict[str, list[set[str]]] = {}
+    paths = {difference.path for difference in found}
+    ways: dict[str, list[_Way]] = {}
     told: list[Difference] = []
+    instead: dict[str, Difference] = {}
     for difference in found:
         name = re.split(r"[.\[]", difference.path, maxsplit=1)[0]
         field = fields[name]
         if field.rule.compare is Compare.NUMBER and name in own_numbers:
             told.append(msgspec.structs.replace(difference, explained=OWN_NUMBERING))
             continue
-        if name not in still:
+        if name not in ways:
             left, right = control.get(name), candidate.get(name)
-            still[name] = [
-                _remaining(field, mine, expect({name: theirs}).get(name), flipped=flipped)
-                for expect, mine, theirs, flipped in (
-                    (expect_candidate, right, left, False),
-                    (expect_control, left, right, True),
-                )
-                if expect is not None and theirs is not None
-            ]
-        if any(difference.path not in remaining for remaining in still[name]):
-            told.append(msgspec.structs.replace(difference, explained=DECLARED_LOSS))
-        else:
+            ways[name] = sorted(
+                (
+                    _way(field, mine, expect({name: theirs}).get(name), paths, flipped=flipped)
+                    for expect, mine, theirs, flipped in (
+                        (expect_candidate, right, left, False),
+                        (expect_control, left, right, True),
+                    )
+                    if expect is not None and theirs is not None
+                ),
+                key=lambda way: len(way.instead),
+            )
+        way = next((way for way in ways[name] if difference.path not in way.left), None)
+        if way is None:
             told.append(difference)
-    return told
+        else:
+            told.append(msgspec.structs.replace(difference, explained=DECLARED_LOSS))
+            instead.update(way.instead)
+    return [*told, *instead.values()]
 
 
-def _remaining(field: Field, mine: Any, expected: Any, *, flipped: bool) -> set[str]:
-    """The paths where a side is not what its product would make of the other side's value."""
+class _Way(NamedTuple):
+    """What is left when the declared losses of one side are taken into account."""
+
+    left: frozenset[str]  #: paths that still part
+    #: Rows that are paired in another way once a lost key is allowed for can part where nothing did before. Such
+    #: a difference stands instead of those that the loss explains.
+    instead: dict[str, Difference]
+
+
+def _way(field: Field, mine: Any, expected: Any, paths: set[str], *, flipped: bool) -> _Way:
+    """Where a side is not what its product would make of the other side's value."""
     left: list[Difference] = []
     if flipped:
         _compare(field, mine, expected, field.path, left, [])
     else:
         _compare(field, expected, mine, field.path, left, [])
-    return {difference.path for difference in left}
+    return _Way(
+        left=frozenset(difference.path for difference in left),
+        instead={difference.path: difference for difference in left if difference.path not in paths},
+    )
 
 
 def _difference(
