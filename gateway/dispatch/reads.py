@@ -102,8 +102,15 @@ class Reads:
             found = await asked(adapter, adapter.fetch(entity.name, native_id, headers=trace))
             if found.native_id != native_id:
                 known = await self._records.canonical_ids([(system, entity.name, found.native_id)])
-            adopted = await self._adoption.documents(adapter, entity.name, [found])
+            # A product may keep a record for all companies at once: then the caller's region has to say where
+            # it belongs, and a caller of several gets it by listing one of them.
+            only = next(iter(regions)) if regions is not None and len(regions) == 1 else None
+            adopted = await self._adoption.documents(adapter, entity.name, [found], region=only)
             if not adopted:
+                if found.fields.get("legal_entity") is None:
+                    raise RecordNotFound(
+                        f"{system} has it for no one company: list {entity.collection} of the region it belongs to"
+                    )
                 raise RecordNotFound(f"{system} has it for a company that no region knows")
             known = {key: adopted[0][0]}
         view = await self._records.one(known[key])
@@ -287,9 +294,8 @@ class Reads:
                 ),
             )
             cursor = page.next_cursor
-            for document in await self._shown_all(entity, adapter, page.items, regions):
-                if _fits(document, local):
-                    documents.append(document)
+            shown = await self._shown_all(entity, adapter, page.items, regions)
+            documents.extend(document for document in shown if _fits(document, local))
             if cursor is None or len(documents) >= limit:
                 break
         return documents, cursor

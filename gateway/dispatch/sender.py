@@ -41,8 +41,11 @@ from gateway.ledger.states import DeliveryEvent
 #: How long a system is left alone that asks for a pause and does not say how long; and the longest that is believed.
 PAUSE_S = 30.0
 PAUSE_CAP_S = 3600.0
-#: A reference that the system does not hold yet is waited for this long before the delivery is looked at again.
+#: A reference that the system does not hold yet is waited for this long before the delivery is looked at again, and
+#: a little longer each time: most are on their way, some need a backfill that may be days off.
 REFERENCE_WAIT_S = 0.5
+REFERENCE_WAIT_GROWTH = 1.1
+REFERENCE_WAIT_CAP_S = 30.0
 
 
 class ReferenceMissing(Exception):
@@ -107,7 +110,8 @@ class Sender:
         try:
             write, kind = await self._prepare(adapter, claim)
         except ReferenceMissing as missing:
-            return self._later(claim, "reference_missing", str(missing), wait_s=REFERENCE_WAIT_S)
+            wait = min(REFERENCE_WAIT_CAP_S, REFERENCE_WAIT_S * REFERENCE_WAIT_GROWTH ** min(claim.attempt, 100))
+            return self._later(claim, "reference_missing", str(missing), wait_s=wait)
         except ReferenceRefused as gone:
             error = FieldError(pointer=gone.pointer, code="refused", message=str(gone))
             return self._refused(
@@ -264,8 +268,11 @@ class Sender:
         """The system has it. For the authority the record is what it now says it is. ``conditional``: a late landing
         of an earlier attempt is refused by the system itself."""
         document: Document | None = None
-        if claim.role == "authority" and receipt.fields:
-            document = await self.canonical(adapter, claim.entity, receipt.fields, claim.image)
+        if claim.role == "authority":
+            if not receipt.fields:
+                receipt = await self._with_what_it_gave(adapter, claim, receipt)
+            if receipt.fields:
+                document = await self.canonical(adapter, claim.entity, receipt.fields, claim.image)
         return Conclusion(
             claim=claim,
             event=event,
@@ -275,6 +282,21 @@ class Sender:
             source="probe" if event is DeliveryEvent.FOUND else "answer",
             quiet=not conditional and self._may_still_land(claim, receipt, event),
         )
+
+    async def _with_what_it_gave(
+        self, adapter: Adapter, claim: Claim, receipt: Receipt | Found
+    ) -> Receipt | Found:
+        """A product that answers a write with nothing may still have given the record a number, which the caller
+        and the mirror need."""
+        facts = adapter.facts(claim.entity)
+        if not any(claim.image.get(name) is None for name in facts.assigned):
+            return receipt
+        try:
+            async with asyncio.timeout(self._left_s(claim)):
+                return await adapter.fetch(claim.entity, receipt.native_id)
+        except (AdapterError, TimeoutError):
+            # The write is done; what it was given is seen at the next read.
+            return receipt
 
     @staticmethod
     def _conditional(adapter: Adapter, write: Write) -> bool:
