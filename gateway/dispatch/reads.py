@@ -340,7 +340,12 @@ def _place(cursor: str | None, order: Sequence[System]) -> _Place | None:
 
 def _fits(document: Document, local: Mapping[str, Any]) -> bool:
     """What the ERP could not select by itself. ``updated_since`` is always the ERP's to judge, by its own stamps."""
-    return all(str(document.get(name)) == value for name, value in local.items())
+    return all(_worded(document.get(name)) == value for name, value in local.items())
+
+
+def _worded(value: Any) -> str:
+    """A value as a query parameter writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def asked(adapter: Adapter, call: Awaitable[T]) -> T:
