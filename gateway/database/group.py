@@ -51,17 +51,22 @@ class GroupCommit(Generic[I, O]):
         future: asyncio.Future[O] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._running) < self._lanes:
-            task = asyncio.create_task(self._drain())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running.add(asyncio.create_task(self._drain()))
         return future
 
     async def _drain(self) -> None:
-        # Callers that became ready in the same turn of the loop get to put their items in first.
-        await asyncio.sleep(0)
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
-            await self._commit(batch)
+        try:
+            # Callers that became ready in the same turn of the loop get to put their items in first.
+            await asyncio.sleep(0)
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
+                await self._commit(batch)
+        finally:
+            # In the same turn that saw nothing waiting: an item put in after that finds this lane gone and opens
+            # one. A callback of the task would come a turn later, and such an item would wait for the next for ever.
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.discard(task)
 
     async def _commit(self, batch: list[tuple[I, asyncio.Future[O]]]) -> None:
         items = [item for item, _ in batch]

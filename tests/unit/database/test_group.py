@@ -85,3 +85,14 @@ async def test_a_unit_that_fails_leaves_nothing(database: Database) -> None:
     assert isinstance(failed, RuntimeError)
     assert held is None
     assert await _kept(database) == [2]
+
+
+async def test_an_item_put_in_as_a_batch_ends_is_not_forgotten(database: Database) -> None:
+    """Whoever puts an item in at the very moment that the lane falls idle is served without anybody's help."""
+    group: GroupCommit[int, int] = GroupCommit(database, lambda _, items: list(items), lanes=1)
+    following: list[asyncio.Future[int]] = []
+    first = group.put(1)
+    first.add_done_callback(lambda _: following.append(group.put(2)))
+    await first
+    async with asyncio.timeout(5):
+        assert await following[0] == 2
