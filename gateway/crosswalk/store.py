@@ -1,13 +1,15 @@
+"""Reads and writes links between canonical and native ids."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, and_, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, select
 
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import among
+from gateway.database.rows import put_rows
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,13 +20,20 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     native_version: str | None = None
 
 
+_OF_RECORDS = select(crosswalk).where(among(crosswalk.c.record_id, "ids"))
+_OF_NATIVES = select(crosswalk.c.native_id, crosswalk.c.record_id).where(
+    crosswalk.c.system == bindparam("system"),
+    crosswalk.c.entity == bindparam("entity"),
+    among(crosswalk.c.native_id, "ids"),
+)
+
+
 def links_of(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str], Link]:
     """Every link of these records, by (record id, system)."""
     ids = list(record_ids)
     if not ids:
         return {}
-    rows = connection.execute(select(crosswalk).where(among(crosswalk.c.record_id, ids)))
-    return {(row.record_id, row.system): _link(row) for row in rows}
+    return {(row.record_id, row.system): _link(row) for row in connection.execute(_OF_RECORDS, {"ids": ids})}
 
 
 def linked(
@@ -36,17 +45,10 @@ def linked(
         groups.setdefault((system, entity), []).append(native_id)
     if not groups:
         return {}
-    wanted = or_(
-        *(
-            and_(
-                crosswalk.c.system == system, crosswalk.c.entity == entity, among(crosswalk.c.native_id, ids)
-            )
-            for (system, entity), ids in groups.items()
-        )
-    )
     return {
-        (row.system, row.entity, row.native_id): row.record_id
-        for row in connection.execute(select(crosswalk).where(wanted))
+        (system, entity, row.native_id): row.record_id
+        for (system, entity), ids in groups.items()
+        for row in connection.execute(_OF_NATIVES, {"system": system, "entity": entity, "ids": ids})
     }
 
 
@@ -63,19 +65,11 @@ def link(connection: Connection, links: Sequence[Link], *, at: int) -> tuple[Lin
     )
     sound = [one for one in links if one not in collisions]
     if sound:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(crosswalk)
-        statement = statement.on_conflict_do_update(
-            index_elements=["record_id", "system"],
-            set_={
-                "native_id": statement.excluded.native_id,
-                "native_version": statement.excluded.native_version,
-            },
-        )
         # The last word on one lane wins, and one statement may name a row only once.
         latest = {(one.record_id, one.system): one for one in sound}
-        connection.execute(
-            statement,
+        put_rows(
+            connection,
+            crosswalk,
             [
                 {
                     "record_id": one.record_id,
@@ -87,6 +81,9 @@ def link(connection: Connection, links: Sequence[Link], *, at: int) -> tuple[Lin
                 }
                 for _, one in sorted(latest.items())
             ],
+            "record_id",
+            "system",
+            renew=("native_id", "native_version"),
         )
     return collisions
 

@@ -1,3 +1,5 @@
+"""Where the crosswalk is stored."""
+
 from sqlalchemy import Column, Index, String, Table
 
 from gateway.database import Instant, metadata

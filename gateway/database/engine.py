@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Units that one SQLite commit may carry. One FULL commit costs about half a millisecond; beyond 64 sharing saves nothing.
+#: Units that one SQLite commit may carry. A FULL commit costs about half a millisecond; beyond 64 sharing saves nothing.
 SHARED_UNITS = 64
 
 _Job = tuple[Callable[[Connection], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
@@ -179,7 +179,7 @@ def _run_shared(connection: Connection, batch: list[_Job]) -> None:
         try:
             with connection.begin():
                 results.extend(unit(connection) for unit, _, _ in batch)
-        except Exception:  # noqa: BLE001 - whichever unit failed is found, and told, in the run one by one below
+        except Exception:  # noqa: BLE001, S110 - the unit that failed is told in the run one by one below
             pass
         else:
             for (_, future, loop), result in zip(batch, results, strict=True):

@@ -8,16 +8,23 @@ statements are texts, made once for each table and set of columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Select, Table, select
+
+from gateway.database.among import among
 
 Row = Mapping[str, Any]
 
-_JSON_TYPES = ((Boolean, "boolean"), (BigInteger, "bigint"), (Integer, "integer"), (Double, "double precision"))
+_JSON_TYPES = (
+    (Boolean, "boolean"),
+    (BigInteger, "bigint"),
+    (Integer, "integer"),
+    (Double, "double precision"),
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,8 +54,32 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], key: s
     return new
 
 
+def put_rows(
+    connection: Connection, table: Table, rows: Sequence[Row], *keys: str, renew: Sequence[str]
+) -> None:
+    """Inserts rows; of one whose ``keys`` are there already only the columns in ``renew`` are written."""
+    renewed = ", ".join(f'"{name}" = excluded."{name}"' for name in renew)
+    _insert(connection, table, rows, f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {renewed}")
+
+
+def rows_by_id(
+    connection: Connection, table: Table, ids: Collection[str], *, lock: bool = False
+) -> dict[str, Any]:
+    """The rows of ``table`` with these ids; with ``lock`` they are locked, in the order of their ids."""
+    if not ids:
+        return {}
+    return {row.id: row for row in connection.execute(_by_id(table, lock=lock), {"ids": sorted(ids)})}
+
+
+@cache
+def _by_id(table: Table, *, lock: bool) -> Select[Any]:
+    # Making a statement costs about as much as running it, so each is made once.
+    wanted = select(table).where(among(table.c.id, "ids"))
+    return wanted.order_by(table.c.id).with_for_update() if lock else wanted
+
+
 def update_rows(connection: Connection, table: Table, rows: Sequence[Row], *keys: str) -> None:
-    """Updates rows by their ``keys``. Rows that name different columns are told apart: what a row does not name stays."""
+    """Updates rows by their ``keys``. What a row does not name stays as it is."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row), []).append(row)

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, or_, select
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
+from gateway.database.rows import rows_by_id
 from gateway.dispatch.change import post_image
 from gateway.dispatch.command import Document, Kind
 from gateway.errors import GatewayError
 from gateway.ledger import journal
-from gateway.ledger.states import DeliveryState
+from gateway.ledger.states import DELIVERY_OPEN, DeliveryState, OperationState
 from gateway.ledger.tables import attempt, delivery, lane, operation, record
 
 #: Entities whose mirrors take only the newest state (master data).
@@ -115,18 +116,8 @@ class Claims:
         monotonic clock at, or a little before, ``now``."""
         if not heads:
             return []
-        operations = {
-            row.id: row
-            for row in connection.execute(
-                select(operation).where(among(operation.c.id, {head.operation_id for head in heads}))
-            )
-        }
-        records = {
-            row.id: row
-            for row in connection.execute(
-                select(record).where(among(record.c.id, {head.record_id for head in heads}))
-            )
-        }
+        operations = rows_by_id(connection, operation, {head.operation_id for head in heads})
+        records = rows_by_id(connection, record, {head.record_id for head in heads})
         links = links_of(connection, records)
         claims: list[Claim] = []
         images: list[dict[str, Any]] = []
@@ -240,27 +231,25 @@ def supersede(connection: Connection, rows: Sequence[Any], *, at: int) -> None:
     settle_mirrored(connection, {row.operation_id for row in rows}, at=at)
 
 
+_OPEN = [state.value for state in DELIVERY_OPEN]
+_MIRRORING = [OperationState.COMMITTED.value, OperationState.ATTENTION.value]
+_OPEN_MIRRORS = select(delivery.c.operation_id).where(
+    among(delivery.c.operation_id, "ids"), delivery.c.role == "mirror", among(delivery.c.state, "states")
+)
+_COMMITTED = select(operation.c.id, operation.c.record_id).where(
+    among(operation.c.id, "ids"), among(operation.c.state, "states")
+)
+
+
 def settle_mirrored(connection: Connection, operation_ids: set[str], *, at: int) -> None:
     """Settles those of these committed operations whose mirrors have nothing more to do."""
     if not operation_ids:
         return
-    still = set(
-        connection.execute(
-            select(delivery.c.operation_id).where(
-                among(delivery.c.operation_id, operation_ids),
-                delivery.c.role == "mirror",
-                among(delivery.c.state, ["blocked", "ready", "sending", "unknown", "parked"]),
-            )
-        ).scalars()
-    )
-    done = operation_ids - still
+    open_ = connection.execute(_OPEN_MIRRORS, {"ids": list(operation_ids), "states": _OPEN})
+    done = operation_ids - set(open_.scalars())
     if not done:
         return
-    rows = connection.execute(
-        select(operation.c.id, operation.c.record_id).where(
-            among(operation.c.id, done), among(operation.c.state, ["committed", "attention"])
-        )
-    ).all()
+    rows = connection.execute(_COMMITTED, {"ids": list(done), "states": _MIRRORING}).all()
     journal.update_rows(
         connection, operation, [{"id": row.id, "state": "settled", "updated_at": at} for row in rows], "id"
     )

@@ -68,7 +68,7 @@ class Executor:
         self.shared = not database.sqlite
 
     async def write(self, command: Command) -> Answer:
-        """The answer for this write, or a GatewayError. Once it is accepted it goes on whatever becomes of the caller."""
+        """The answer for this write, or a GatewayError. Once accepted it goes on, whatever becomes of its caller."""
         entity = BY_NAME[command.entity]
         self._check_create(command)
         if command.kind != "create":

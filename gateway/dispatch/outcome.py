@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from gateway.canonical import BY_NAME
 from gateway.compare.store import CompareJob
 from gateway.compare.store import schedule as schedule_compare
 from gateway.crosswalk.store import Link, link, links_of
 from gateway.database import Database, among
+from gateway.database.rows import rows_by_id
 from gateway.dispatch import natural_keys
 from gateway.dispatch.claim import LATEST, MICROS, Claim, Claims, settle_mirrored
 from gateway.dispatch.command import Document
@@ -47,7 +48,9 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     refusal: GatewayError | None = None  #: what the caller is told of a refused write
     wait_s: float = 0.0  #: ready or unknown: how long until the next try or look
     quarantine_s: float = 0.0  #: unknown: no resend before this, counted from the end of the lease
-    quiet: bool = False  #: applied, and an earlier attempt may still land: the lane rests until it cannot any more
+    quiet: bool = (
+        False  #: applied, and an earlier attempt may still land: the lane rests until it cannot any more
+    )
     withdraw: bool = False  #: nothing was taken, and the slice does not store: the write is given back
 
 
@@ -99,20 +102,7 @@ class Outcomes:
                 wanted.append(delivery_id)
         if not wanted:
             return {}
-        heads = [
-            row
-            for row in connection.execute(
-                select(delivery)
-                .join(lane, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system))
-                .where(
-                    among(delivery.c.id, wanted),
-                    lane.c.inflight.is_(None),
-                    lane.c.wake_at.is_not(None),
-                    or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= batch.now),
-                    delivery.c.state == DeliveryState.READY.value,
-                )
-            )
-        ]
+        heads = connection.execute(_FREE_HEADS, {"ids": wanted, "now": batch.now}).all()
         open_ = journal.open_deliveries(connection, {row.record_id for row in heads})
         mine = [
             row
@@ -124,6 +114,20 @@ class Outcomes:
         ]
         claims = self._claims.claim_rows(connection, mine, now=batch.now, began=batch.began)
         return {claim.operation_id: claim for claim in claims}
+
+
+#: Of these deliveries those that are ready in a lane that is free.
+_FREE_HEADS = (
+    select(delivery)
+    .join(lane, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system))
+    .where(
+        among(delivery.c.id, "ids"),
+        lane.c.inflight.is_(None),
+        lane.c.wake_at.is_not(None),
+        or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= bindparam("now")),
+        delivery.c.state == DeliveryState.READY.value,
+    )
+)
 
 
 class _Batch:
@@ -164,21 +168,8 @@ class _Batch:
         claims = [one.claim for one in self.conclusions]
         records = journal.records_for_update(connection, [claim.record_id for claim in claims])
         self.record_rows = {record_id: dict(row._mapping) for record_id, row in records.items()}  # pyright: ignore[reportPrivateUsage]
-        rows = {
-            row.id: row
-            for row in connection.execute(
-                select(delivery)
-                .where(among(delivery.c.id, [claim.delivery_id for claim in claims]))
-                .order_by(delivery.c.id)
-                .with_for_update()
-            )
-        }
-        self.operation_rows = {
-            row.id: row
-            for row in connection.execute(
-                select(operation).where(among(operation.c.id, {claim.operation_id for claim in claims}))
-            )
-        }
+        rows = rows_by_id(connection, delivery, {claim.delivery_id for claim in claims}, lock=True)
+        self.operation_rows = rows_by_id(connection, operation, {claim.operation_id for claim in claims})
         self.began = self.database.clock.monotonic()
         self.now = self.database.now(connection)
         self.collided = self._link_first(rows)

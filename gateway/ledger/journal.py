@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from gateway.database import among
-from gateway.database.rows import insert_missing, insert_new, insert_rows, update_rows
+from gateway.database.rows import insert_missing, insert_new, insert_rows, rows_by_id, update_rows
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
 
@@ -18,7 +18,6 @@ LaneKey = tuple[str, str]
 
 _OPEN = [state.value for state in DELIVERY_OPEN]
 # Statements of the path of every write are made once; making one costs about as much as running it.
-_RECORDS = select(record).where(among(record.c.id, "ids")).order_by(record.c.id).with_for_update()
 _LANES = (
     select(lane)
     .where(among(lane.c.record_id, "ids"))
@@ -38,10 +37,7 @@ def encode(value: Any) -> str:
 
 def records_for_update(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
     """Locks records in the order of their ids, which is the one order in which anybody locks several."""
-    wanted = sorted(set(ids))
-    if not wanted:
-        return {}
-    return {row.id: row for row in connection.execute(_RECORDS, {"ids": wanted})}
+    return rows_by_id(connection, record, set(ids), lock=True)
 
 
 def lanes_for_update(connection: Connection, keys: Iterable[LaneKey]) -> dict[LaneKey, Any]:
