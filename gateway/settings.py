@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -102,17 +101,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
         )
     if settings.redis is not None and not settings.redis.startswith(("redis://", "rediss://", "unix://")):
         raise SettingWrong(f"$.redis is {settings.redis.split('@')[-1]!r}; allowed are redis://…, rediss://…, unix://…")
-    if not settings.sqlite:
-        _require("asyncpg", "$.database names a PostgreSQL", "postgres")
-    if settings.redis is not None:
-        _require("redis", "$.redis names a Redis", "redis")
     return settings
-
-
-def _require(package: str, because: str, extra: str) -> None:
-    """The drivers are extras: a wrong answer to "is it installed" is told here, not at the first connection."""
-    if find_spec(package) is None:
-        raise SettingWrong(f"{because}, and its driver is not installed: pip install '.[{extra}]'")
 
 
 def _put(tree: dict[str, Any], name: str, parts: list[str], value: str) -> None:

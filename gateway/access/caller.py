@@ -1,3 +1,5 @@
+"""Who is calling: what a key stands for, and what it may see."""
+
 from __future__ import annotations
 
 import msgspec

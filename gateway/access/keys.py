@@ -1,3 +1,5 @@
+"""The API keys: made, revoked, and held in memory so that a request costs no read of the database."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Where keys and the secret of the deployment are stored."""
+
 from sqlalchemy import Column, Index, LargeBinary, String, Table
 
 from gateway.database import Instant, Json, metadata

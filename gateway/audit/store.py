@@ -1,3 +1,5 @@
+"""Adds and reads audit rows."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Where the audit is stored."""
+
 from sqlalchemy import Column, Index, Integer, String, Table
 
 from gateway.database import Instant, Json, metadata

@@ -42,8 +42,8 @@ EXTRAS: Mapping[str, str] = {"asyncpg": "postgres", "redis": "redis"}
 
 def of(raised: BaseException) -> Ending | None:
     """How ``raised`` ends the program, or None for a fault of the program itself."""
-    if isinstance(raised, ModuleNotFoundError) and raised.name in EXTRAS:
-        return Ending(WRONG, f"the settings need {raised.name}: pip install 'twinrun[{EXTRAS[raised.name]}]'")
+    if isinstance(raised, ModuleNotFoundError) and (extra := EXTRAS.get(raised.name or "")):
+        return Ending(WRONG, f"the settings need {raised.name}: pip install 'twinrun[{extra}]'")
     for kind, code in ENDINGS:
         if isinstance(raised, kind):
             return Ending(code, told(raised))

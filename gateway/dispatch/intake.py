@@ -253,8 +253,8 @@ class _Batch:
             elif there is None:
                 # Its twin is in this very batch, or was given back between our insert and our look.
                 owner = owners.get(intent.scope)
-                self.outcomes[index] = TwinRunning(
-                    retry_after_s=1, **({} if owner is None else {"operation": owner})
+                self.outcomes[index] = (
+                    TwinRunning(retry_after_s=1) if owner is None else TwinRunning(retry_after_s=1, operation=owner)
                 )
             elif there.problem is not None:
                 self.outcomes[index] = KeptRefusal(problem=msgspec.json.decode(there.problem))

@@ -312,9 +312,7 @@ def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tupl
             ids = [marked[one.entity, one.marker or ""]]
         else:
             ids = by_key.get((one.entity, one.legal_entity, one.match_key or ""), [])
-        free = [
-            record_id for record_id in ids if record_id is not None and (record_id, one.system) not in links
-        ]
+        free = [record_id for record_id in ids if (record_id, one.system) not in links]
         if len(ids) == 1 and len(free) == 1:
             fits[key] = free[0]
     return fits

@@ -350,6 +350,7 @@ class Sender:
                 if len(mine) == 1:
                     return await self.applied(adapter, claim, mine[0], event=DeliveryEvent.APPLIED)
         except NotFound:
+            # What it refused is gone from it too; the refusal stands.
             pass
         except AdapterError:
             # Whether our own earlier request landed could not be found out just now.

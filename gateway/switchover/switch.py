@@ -1,3 +1,5 @@
+"""Changes the rule of a slice, and moves its authority behind a fence."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The figures of one process, for Prometheus."""
+
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
