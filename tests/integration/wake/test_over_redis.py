@@ -90,7 +90,7 @@ async def test_telling_never_waits_and_never_fails(own_redis: Redis) -> None:
         for _ in range(1_000):
             a.tell(Word.RULES)
         async with asyncio.timeout(SOON_S):
-            while a.listening.is_set():
+            while a.listening.is_set():  # noqa: ASYNC110 - waits for a state, until a deadline
                 await asyncio.sleep(0.01)
 
 
@@ -99,7 +99,7 @@ async def test_after_redis_was_away_everyone_looks_once(own_redis: Redis) -> Non
     async with process(own_redis, "a") as (a, at_a), process(own_redis, "b") as (b, at_b):
         own_redis.stop()
         async with asyncio.timeout(SOON_S):
-            while a.listening.is_set() or b.listening.is_set():
+            while a.listening.is_set() or b.listening.is_set():  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         at_a.forget()
         at_b.forget()
@@ -148,7 +148,7 @@ async def _takes(change: Callable[[], bool]) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with asyncio.timeout(SOON_S):
-        while not change():
+        while not change():  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.005)
     return loop.time() - began
 
