@@ -1,0 +1,1 @@
+"""What the gateway is measured against: programs that a team would write in its place, each a process of its own."""
