@@ -66,12 +66,19 @@ def head_of(deliveries: Sequence[Any], latest: frozenset[str]) -> Any | None:
     if any(one.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN) for one in deliveries):
         return None
     for one in deliveries:
-        if one.role == "mirror" and one.entity in latest:
+        if _may_be_overtaken(one, latest):
             continue
-        # The lowest open write of a strict lane goes first or nothing does.
+        # The lowest open write of a strict lane goes first or nothing does. So does one that may have been sent
+        # already: overtaken, it could still land, on top of the newer state.
         return one if one.state == DeliveryState.READY else None
     ready = [one for one in deliveries if one.state == DeliveryState.READY]
     return ready[-1] if ready else None
+
+
+def _may_be_overtaken(one: Any, latest: frozenset[str]) -> bool:
+    if one.role != "mirror" or one.entity not in latest:
+        return False
+    return one.state != DeliveryState.READY or not one.maybe_sent
 
 
 def wake_lanes(

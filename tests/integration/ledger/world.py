@@ -42,6 +42,38 @@ def project(customer_id: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def resource(**more: Any) -> dict[str, Any]:
+    return {"region": REGION, "name": "Robin Example", "kind": "employee", **more}
+
+
+def contract(customer_id: str, **more: Any) -> dict[str, Any]:
+    body = {"region": REGION, "customer_id": customer_id, "title": "Survey", "kind": "sow", "currency": "GBP"}
+    return {**body, **more}
+
+
+def expense(resource_id: str, project_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "region": REGION,
+        "resource_id": resource_id,
+        "project_id": project_id,
+        "date": "2026-03-02",
+        "category": "travel",
+        "amount": {"amount": "84.20", "currency": "GBP"},
+        "billable": True,
+        **more,
+    }
+
+
+def payment(customer_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "region": REGION,
+        "customer_id": customer_id,
+        "received_on": "2026-04-14",
+        "amount": {"amount": "100.00", "currency": "GBP"},
+        **more,
+    }
+
+
 def time_entry(resource_id: str, project_id: str, **more: Any) -> dict[str, Any]:
     return {
         "region": REGION,
@@ -179,8 +211,8 @@ class World:
         """The laws of the ledger over everything that happened here."""
         effects = {system: self.effects(system) for system in SYSTEMS}
         lines = await self.lines()
-        assert history.faults(lines, effects, may_be_open=may_be_open) == []
-        assert history.epoch_faults(lines, effects) == []
+        faults = [*history.faults(lines, effects, may_be_open=may_be_open), *history.epoch_faults(lines, effects)]
+        assert not faults, "\n".join(faults)
 
 
 def _headers(named: dict[str, str]) -> dict[str, str]:
