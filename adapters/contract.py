@@ -87,6 +87,9 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str  #: the canonical id
     #: absolute values; an update touches only the fields given, and leaves the others as they are
     fields: Fields
+    #: the record as it is to be, without its references: what a product may need to know for the fields given (whose
+    #: books, which currency) and does not write by itself
+    beside: Fields = msgspec.field(default_factory=dict[str, Any])
     native_id: str | None = None  #: None on create
     native_version: str | None = None
     to_state: str | None = None  #: set on a transition

@@ -89,6 +89,7 @@ class EntityMap:
         )
         self._leaves = {n: leaf(f, profile) for n, f in forms.items() if f.path and not (f.each or f.first)}
         self._only = tuple((name, form.only) for name, form in forms.items() if form.only is not None)
+        self._row_fields = frozenset(name for name, form in forms.items() if form.each is not None)
         self._copies = tuple(_row_copies(forms, self._leaves))
         self._suffixed = _suffixed_field(spec, forms)
         self._get_marker = getter(spec.marker.path) if spec.marker else None
@@ -108,14 +109,26 @@ class EntityMap:
             fields[self._suffixed] = _SUFFIX.sub("", text) or None
         return fields
 
-    def encode(self, fields: Mapping[str, Any], *, creating: bool) -> Native:
+    @property
+    def beside_marker(self) -> str | None:
+        """The field whose text ends with the marker."""
+        return self._suffixed
+
+    def encode(
+        self, fields: Mapping[str, Any], *, creating: bool, beside: Mapping[str, Any] | None = None
+    ) -> Native:
+        """``beside``: values of the record that are not to be written, but that rows which are may need."""
         native: Native = {}
         (self._create if creating else self._update)(fields, native, native)
+        # What the product makes of rows may only be told by the record that they are part of.
+        rows_beside = beside if beside is not None and self._row_fields & fields.keys() else {}
         for name, only in self._only:
-            if not _holds(fields.get(name), only):
+            if not _holds(fields.get(name, rows_beside.get(name)), only):
                 raise Unmappable(name, f"can only be {only} in this product")
         for name, write, rows, put in self._copies:
             value = fields.get(name)
+            if value is None and beside is not None:
+                value = beside.get(name)
             if value is not None:
                 for row in native.get(rows) or ():
                     put(row, write(value))

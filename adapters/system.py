@@ -166,7 +166,9 @@ class System:
 
     async def update(self, write: Write) -> Receipt:
         entity_map = self._able(write.entity, Capability.UPDATE)
-        return await self._update(entity_map, write, self._change(entity_map, write, creating=False))
+        fields = await self._with_text(entity_map, write)
+        change = self._change(entity_map, write, creating=False, fields=fields)
+        return await self._update(entity_map, write, change)
 
     async def transition(self, write: Write) -> Receipt:
         entity_map = self._able(write.entity, Capability.TRANSITION)
@@ -181,7 +183,7 @@ class System:
                 code="transition_unavailable",
                 field="state",
             )
-        fields = {} if action else {**write.fields, "state": write.to_state}
+        fields = {} if action else {**await self._with_text(entity_map, write), "state": write.to_state}
         change = self._change(entity_map, write, creating=False, fields=fields, action=action)
         if not action:
             return await self._update(entity_map, write, change)
@@ -203,6 +205,21 @@ class System:
         with self._forgetting(used):
             reply = await self._exchange(request, entity_map, write.headers)
         return self._receipt(entity_map, write, reply)
+
+    async def _with_text(self, entity_map: EntityMap, write: Write) -> Fields:
+        """The fields of an update, with the text that shares its place with the marker as the product has it: the
+        new marker would take its place otherwise."""
+        name = entity_map.beside_marker
+        if name is None or name in write.fields or not write.native_id:
+            return write.fields
+        reply = await self._before(self._wire.fetch(entity_map, write.native_id), entity_map, write.headers)
+        try:
+            native = self._wire.fetched(entity_map, reply)
+            if native is None:
+                raise NotFound(system=self._name)
+            return {**write.fields, name: entity_map.decode(native)[name]}
+        except (Broken, Unmappable) as error:
+            raise Unavailable(str(error), system=self._name) from error
 
     async def _refer(
         self, entity_map: EntityMap, change: Change, headers: Mapping[str, str]
@@ -339,13 +356,16 @@ class System:
         if not creating and not write.native_id:
             raise ValueError("an update needs the native id")
         try:
-            native = entity_map.encode(write.fields if fields is None else fields, creating=creating)
+            native = entity_map.encode(
+                write.fields if fields is None else fields, creating=creating, beside=write.beside
+            )
         except Unmappable as error:
             raise self._refused(error) from error
         if creating:
             entity_map.stamp(native, write.external_id)
         if self._installation is not None:
-            self._installation.complete(write.entity, native, write.fields, creating=creating)
+            known = {**write.beside, **write.fields}
+            self._installation.complete(write.entity, native, known, creating=creating)
         entity_map.mark(native, write.marker)
         return Change(
             record=native,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from adapters.contract import Adapter, Found, Idempotency, Query, Receipt, Write
+from adapters.contract import Adapter, Capability, Found, Idempotency, Query, Receipt, Write
 from adapters.errors import (
     AdapterError,
     Conflict,
@@ -37,6 +37,12 @@ from gateway.errors import Collision, DependencyRefused, FieldError, NotAccepted
 from gateway.ids import Ids
 from gateway.ledger.retry import QUARANTINE_MARGIN_S, backoff_s, probe_s
 from gateway.ledger.states import DeliveryEvent
+
+_CAPABILITY = {
+    "create": Capability.CREATE,
+    "update": Capability.UPDATE,
+    "transition": Capability.TRANSITION,
+}
 
 #: How long a system is left alone that asks for a pause and does not say how long; and the longest that is believed.
 PAUSE_S = 30.0
@@ -63,6 +69,10 @@ class ReferenceRefused(Exception):
     def __init__(self, pointer: str, record_id: str) -> None:
         super().__init__(f"{pointer}: {record_id} was refused")
         self.pointer = pointer
+
+
+class NotOffered(Exception):
+    """The profile has no such call for this kind of record, so trying again is of no use."""
 
 
 class MatchTaken(Exception):
@@ -119,6 +129,8 @@ class Sender:
             )
         except MatchTaken as taken:
             return self._refused(claim, "collision", str(taken), refusal=Collision(str(taken)))
+        except NotOffered as never:
+            return self._refused(claim, "not_offered", str(never), refusal=Refused(str(never), system=claim.system))
         except Throttled as throttled:
             return self._later(
                 claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
@@ -180,14 +192,18 @@ class Sender:
             marker=claim.marker,
             external_id=claim.record_id,
             fields={name: value for name, value in fields.items() if name in facts.mapped},
+            beside=translated(entity, claim.image, _left_out),
             native_id=native_id,
             native_version=native_version,
             to_state=claim.image["state"] if claim.kind == "transition" else None,
             headers=claim.trace,
         )
-        if native_id is None:
-            return write, "create"
-        return write, "transition" if claim.kind == "transition" else "update"
+        # Of a record whose states the product does not know, the gateway keeps the state; the product gets the marker.
+        moves = claim.kind == "transition" and "state" in facts.mapped
+        kind = "create" if native_id is None else "transition" if moves else "update"
+        if _CAPABILITY[kind] not in facts.capabilities:
+            raise NotOffered(f"{adapter.name} does not offer to {kind} {entity.collection}")
+        return write, kind
 
     async def _must_be_free(self, adapter: Adapter, claim: Claim, found: Found) -> None:
         key = (adapter.name, claim.entity, found.native_id)
@@ -270,7 +286,7 @@ class Sender:
         document: Document | None = None
         if claim.role == "authority":
             if not receipt.fields:
-                receipt = await self._with_what_it_gave(adapter, claim, receipt)
+                receipt = await self._read_back(adapter, claim, receipt)
             if receipt.fields:
                 document = await self.canonical(adapter, claim.entity, receipt.fields, claim.image)
         return Conclusion(
@@ -283,19 +299,14 @@ class Sender:
             quiet=not conditional and self._may_still_land(claim, receipt, event),
         )
 
-    async def _with_what_it_gave(
-        self, adapter: Adapter, claim: Claim, receipt: Receipt | Found
-    ) -> Receipt | Found:
-        """A product that answers a write with nothing may still have given the record a number, which the caller
-        and the mirror need."""
-        facts = adapter.facts(claim.entity)
-        if not any(claim.image.get(name) is None for name in facts.assigned):
-            return receipt
+    async def _read_back(self, adapter: Adapter, claim: Claim, receipt: Receipt | Found) -> Receipt | Found:
+        """The record as a system has it that answers a write with nothing: with the number that it gave, and with
+        what somebody has changed in it meanwhile, so that the caller and the mirror get both."""
         try:
             async with asyncio.timeout(self._left_s(claim)):
                 return await adapter.fetch(claim.entity, receipt.native_id)
         except (AdapterError, TimeoutError):
-            # The write is done; what it was given is seen at the next read.
+            # The write is done all the same; what it has become is seen at the next read.
             return receipt
 
     @staticmethod
@@ -427,6 +438,10 @@ class Sender:
         """How long after the end of its lease a request of ours may still take effect there."""
         facts = adapter.facts(entity)
         return facts.max_processing_s + max(facts.read_lag_s, facts.search_lag_s) + self._quarantine_margin_s
+
+
+def _left_out(entity: str, record_id: str) -> str | None:
+    return None
 
 
 async def look(adapter: Adapter, claim: Claim) -> tuple[Found, ...]:

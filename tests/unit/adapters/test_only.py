@@ -77,6 +77,19 @@ def test_a_value_goes_to_each_place_that_wants_it(invoice: EntityMap) -> None:
     assert invoice.encode(fields, creating=False) == same
 
 
+def test_rows_alone_know_their_record(invoice: EntityMap) -> None:
+    """An update that brings only rows gives them what they share with their record, and is refused where the record
+    then has what the product would lose; the record's own fields are not written."""
+    fields = {"lines": [{"description": "a"}]}
+    beside = {"legal_entity": "DE01", "customer_id": "9", "tax_total": eur("0.00")}
+    rows = [{"text": "a", "company": {"code": "DE01"}}]
+    assert invoice.encode(fields, creating=False, beside=beside) == {"lines": rows}
+    taxed = {**beside, "tax_total": eur("19.00")}
+    with pytest.raises(Unmappable, match="can only be"):
+        invoice.encode(fields, creating=False, beside=taxed)
+    assert invoice.encode({"project_id": "7"}, creating=False, beside=taxed) == {"origin": "work,7"}
+
+
 def test_a_prefix_is_no_part_of_the_value(invoice: EntityMap) -> None:
     """It is put before the value, taken off again, and missed where it is not."""
     assert invoice.decode({"origin": "work,7"})["project_id"] == "7"

@@ -115,17 +115,19 @@ async def test_create_writes_children_and_marker(httpx_mock: HTTPXMock, adapter:
 
 
 async def test_update_keeps_the_rows_that_are_there(httpx_mock: HTTPXMock, adapter: Adapter) -> None:
-    """The first address is changed in place, for documents may refer to it; the lock goes into the
-    context."""
+    """The first address is changed in place, for documents may refer to it; the lock goes into the context; the
+    note that the marker stands behind is read first and stays."""
+    httpx_mock.add_response(json=ok([ROW]))
     httpx_mock.add_response(json=ok([{"id": 7, "addresses": [11]}]))
     httpx_mock.add_response(json=ok(None))
     change = {"billing_address": {"line1": "Am Kai 2", "city": "Ulm"}}
     receipt = await adapter.update(write("customer", change, native_id="7", native_version="1.5"))
-    read, written = sent(httpx_mock)
+    found, read, written = sent(httpx_mock)
+    assert found[0] == "model.party.party.search_read"
     assert read == ("model.party.party.read", [[7], ["addresses"], CONTEXT])
     record = {
         "addresses": [["write", [11], {"street": "Am Kai 2", "city": "Ulm"}]],
-        "comment": "[tw:op_0192f0aa]",
+        "comment": "call first [tw:op_0192f0aa]",
     }
     lock = {**CONTEXT, "_timestamp": {"party.party,7": "1.5"}}
     assert written == ("model.party.party.write", [[7], record, lock])
