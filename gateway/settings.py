@@ -42,8 +42,10 @@ class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one process is told. The remark beside a key is its row in the README."""
+
     host: str = "127.0.0.1"  #: the address that ``serve`` listens on; loopback until somebody decides otherwise
-    port: Port = 8080
+    port: Port = 8080  #: TCP; 0 takes any free one
     database: str = "sqlite:///twinrun.db"  #: or postgresql://user@host/name
     redis: str | None = None  #: redis://…; wakes other replicas at once, never holds the truth
     rules: str | None = None  #: folder of routing rule files; None: the packaged ones
@@ -65,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared
     recheck_s: Seconds = 3.0  #: after this time a difference is looked at once more: gone means late, not wrong
     drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries before it gives up
-    log_level: str = "INFO"
+    log_level: str = "INFO"  #: of the lines on standard error, one JSON object each
 
     @property
     def sqlite(self) -> bool:
