@@ -58,7 +58,8 @@ def told(raised: BaseException) -> str:
         places = [f"{one.pointer} {one.message}" for one in raised.errors if one.message not in line]
         line = "; ".join([line, *places])
     elif isinstance(raised, OSError):
-        line = f"{raised.filename}: {raised.strerror}" if raised.filename else str(raised)
+        said = raised.strerror or str(raised)
+        line = f"{raised.filename}: {said}" if raised.filename else said
     else:
         line = str(raised)
     return " ".join(line.split())

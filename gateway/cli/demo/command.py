@@ -11,17 +11,16 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated
 
+import aiohttp
 import uvloop
 from cyclopts import Parameter
 from rich.console import Console
 
 from gateway.cli import codes
-from gateway.cli.demo.planted import Unplanted
 from gateway.cli.demo.report import Outcome, Teller, tell
 from gateway.cli.demo.stand import Broken, Stand
 from gateway.cli.demo.story import Story, watch
-from gateway.cli.demo.walk import Refused
-from gateway.cli.demo.wire import Api, Control, TooLate
+from gateway.cli.demo.wire import Api, Control, Stopped
 from gateway.cli.screen import Json, err, out, put_json, say
 from gateway.errors import Malformed
 
@@ -103,13 +102,13 @@ async def _play(stand: Stand, screen: Console | None, *, seed: int, json: bool) 
         stack.push_async_callback(control.close)
         story = Story(api, control, teller, seed=seed)
         running = asyncio.create_task(story.run())
-        watching = asyncio.create_task(watch(stand.check))
+        watching = asyncio.create_task(watch(stand.check, story.traffic.health))
         try:
             await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
             if watching.done() and not running.done():
                 raise watching.exception() or Broken("a process has ended")
             outcome = running.result()
-        except (TooLate, Refused, Unplanted) as failed:
+        except (Stopped, aiohttp.ClientError) as failed:
             teller.say(f"broken off: {failed}", "bold red")
             for line in story.traffic.unexpected[:5]:
                 teller.say(line, "red")

@@ -9,7 +9,7 @@ import msgspec
 from gateway.canonical import BY_NAME
 from gateway.cli.demo.firm import REGION, Firm
 from gateway.cli.demo.traffic import Traffic
-from gateway.cli.demo.wire import Api, Control, until
+from gateway.cli.demo.wire import Api, Control, Stopped, until
 
 FIND_S = 45.0
 #: Fields that are planted in and hold money.
@@ -60,7 +60,7 @@ IN_THE_LEGACY = (
 # fmt: on
 
 
-class Unplanted(Exception):
+class Unplanted(Stopped):
     """A difference could not be planted."""
 
 
@@ -90,6 +90,10 @@ class Planter:
         """Makes the edits, and reads each record once through ``/v1``, as any client might."""
         made: list[Plant] = []
         for plan in plans:
+            if not self._seeds[plan.entity]:
+                raise Unplanted(
+                    f"the firm has too few {plan.entity} records in {REGION}; take a larger --scale"
+                )
             record = self._seeds[plan.entity].pop(0)
             document, native = await self._both_know(plan.entity, record, plan.system)
             plant = Plant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
+from collections.abc import Callable
 
 from gateway.cli.demo.checks import Books, Expectation, audit, first
 from gateway.cli.demo.faults import LostAnswers, Outage, lost_answers, outage
@@ -316,8 +316,9 @@ def _and(more: str) -> str:
     return f": {more}" if more else ""
 
 
-async def watch(stand_check: Any) -> None:
-    """Ends, by what ``stand_check`` raises, when a process of the demo has ended by itself."""
+async def watch(*checks: Callable[[], None]) -> None:
+    """Ends by what one of ``checks`` raises: a process that has ended by itself, a client that broke."""
     while True:
-        stand_check()
+        for check in checks:
+            check()
         await asyncio.sleep(0.5)

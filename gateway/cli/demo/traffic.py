@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,7 @@ import msgspec
 
 from gateway.canonical import BY_NAME
 from gateway.cli.demo.firm import CURRENCY, REGION, Body, Firm
-from gateway.cli.demo.wire import Api, Reply, until
+from gateway.cli.demo.wire import Api, Reply, Stopped, until
 
 CLIENTS = 4
 #: Between two stories of one client: people and batch jobs are not a load test.
@@ -107,6 +106,8 @@ class Traffic:
             for record in page["items"]:
                 if record.get("currency", CURRENCY) == CURRENCY:
                     self.active[entity].append(record["id"])
+            if not self.active[entity]:
+                raise Stopped(f"the firm has no active {entity} in {REGION}; take a larger --scale")
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._client(place)) for place in range(CLIENTS)]
@@ -114,17 +115,21 @@ class Traffic:
     async def stop(self) -> None:
         """Ends after the stories that are being told."""
         tasks, self._tasks = self._tasks, []
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*tasks)
+
+    def health(self) -> None:
+        """Raises what a client has broken with."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
 
     async def abandon(self) -> None:
         """Ends at once."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        # What one of them broke with was told by ``health``.
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def enter(self, name: str) -> Phase:
         """Closes the phase that was, and opens another."""

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.cli.demo.firm import NEUTRAL, REGION
 from gateway.cli.demo.traffic import Owned, Traffic, Write
-from gateway.cli.demo.wire import Api, Reply, until
+from gateway.cli.demo.wire import Api, Reply, Stopped, until
 
 #: Stages in which a write goes to one system only.
 ALONE = frozenset({"legacy_only", "cloud_only"})
@@ -34,7 +34,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     refusals: int
 
 
-class Refused(Exception):
+class Refused(Stopped):
     """A slice could not be moved."""
 
 

@@ -17,8 +17,16 @@ T = TypeVar("T")
 LOOK_S = 0.1
 
 
-class TooLate(Exception):
+class Stopped(Exception):
+    """The demo cannot go on."""
+
+
+class TooLate(Stopped):
     """A state that was waited for did not come in time."""
+
+
+class Unanswered(Stopped):
+    """A read that has to succeed did not."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +95,10 @@ class Api:
             )
 
     async def get(self, path: str, **params: str) -> Any:
-        """The body of a read that has to succeed. Raises TooLate's sibling, RuntimeError, when it does not."""
+        """The body of a read that has to succeed. Raises Unanswered."""
         reply = await self.call("GET", path, params=params or None)
         if reply.status != 200:
-            raise RuntimeError(f"GET {path} answered {reply.status}: {reply.body}")
+            raise Unanswered(f"GET {path} answered {reply.status}: {reply.body}")
         return reply.body
 
     async def every(self, path: str, **params: str) -> list[Any]:
@@ -144,7 +152,7 @@ class Control:
         async with self._session.request(method, f"/{system}/_sandbox/{what}", data=data) as answer:
             text = await answer.read()
             if answer.status >= 400:
-                raise RuntimeError(
+                raise Unanswered(
                     f"the simulated {system} answered {answer.status} to {what}: {text.decode()}"
                 )
             return msgspec.json.decode(text) if text else None
