@@ -30,3 +30,22 @@ def post_image(entity: Entity, kind: Kind, base: Document | None, change: Docume
             state=state,
         )
     return {**base, "state": wanted}
+
+
+def whole_change(kind: Kind, base: Document | None, image: Document, change: Document) -> Document:
+    """The change of an update with what follows from it: new lines of an invoice bring new totals with them, and a
+    system that gets only the lines would refuse them, or keep totals that do not add up."""
+    if kind != "update" or base is None:
+        return change
+    names = [*image, *(name for name in base if name not in image)]
+    followed = {
+        name: image.get(name)
+        for name in names
+        if name not in change and _said(image.get(name)) != _said(base.get(name))
+    }
+    return {**change, **followed}
+
+
+def _said(value: object) -> object:
+    """A document that was completed says nothing more by an empty list or object than by leaving it out."""
+    return None if value in ({}, []) else value

@@ -13,7 +13,7 @@ from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
 from gateway.database.rows import rows_by_id
-from gateway.dispatch.change import post_image
+from gateway.dispatch.change import post_image, whole_change
 from gateway.dispatch.command import Document, Kind
 from gateway.errors import GatewayError
 from gateway.ledger import journal
@@ -136,7 +136,10 @@ class Claims:
                 except GatewayError as refused:
                     refusal = refused
                 else:
-                    images.append({"id": op.id, "image": journal.encode(image)})
+                    change = whole_change(op.kind, base, image, change)
+                    images.append(
+                        {"id": op.id, "image": journal.encode(image), "change": journal.encode(change)}
+                    )
             link = links.get((head.record_id, head.system))
             claims.append(
                 Claim(

@@ -17,7 +17,7 @@ from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
 from gateway.dispatch import natural_keys
-from gateway.dispatch.change import post_image
+from gateway.dispatch.change import post_image, whole_change
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Command, Document, Kind
 from gateway.errors import (
@@ -318,22 +318,25 @@ class _Batch:
             owner = self._known_record(intent)
             legal_entity = owner["legal_entity"]
             base = None if owner["image"] is None else msgspec.json.decode(owner["image"])
+        change = command.body
+        if command.kind == "create":
+            change = {**change, "legal_entity": legal_entity}
         image: Document | None = None
         if owner["open_writes"] == 0:
-            body = command.body
-            if command.kind == "create":
-                body = {**body, "legal_entity": legal_entity}
-            image = post_image(BY_NAME[command.entity], command.kind, base, body)
+            image = post_image(BY_NAME[command.entity], command.kind, base, change)
         seq = owner["seq"] + 1
         owner["seq"] = seq
         owner["open_writes"] += 1
         plan = PLANS[slice_.stage]
         claimed = self._lane(intent, plan.authority.value, slice_, idle=image is not None)
-        self._journal(intent, slice_, seq, image, claimed, legal_entity)
+        if claimed:
+            assert image is not None
+            change = whole_change(command.kind, base, image, change)
+        self._journal(intent, slice_, seq, image, claimed, change)
         claim = None
         if claimed:
             assert image is not None
-            claim = self._claim(intent, slice_, seq, image, legal_entity)
+            claim = self._claim(intent, slice_, seq, image, change, legal_entity)
         return Accepted(
             operation_id=intent.operation_id, record_id=intent.record_id, slice=slice_, claim=claim
         )
@@ -434,13 +437,10 @@ class _Batch:
         seq: int,
         image: Document | None,
         claimed: bool,
-        legal_entity: str | None,
+        change: Document,
     ) -> None:
         command = intent.command
         plan = PLANS[slice_.stage]
-        body = command.body
-        if command.kind == "create":
-            body = {**body, "legal_entity": legal_entity}
         held = slice_.draining
         self.rows.operations.append(
             {
@@ -456,7 +456,7 @@ class _Batch:
                 "stage": slice_.stage.value,
                 "authority": plan.authority.value,
                 "mirror": None if plan.mirror is None else plan.mirror.value,
-                "change": journal.encode(body),
+                "change": journal.encode(change),
                 "image": None if image is None or not claimed else journal.encode(image),
                 "marker": intent.marker,
                 "client": command.client,
@@ -518,7 +518,13 @@ class _Batch:
         )
 
     def _claim(
-        self, intent: Intent, slice_: Slice, seq: int, image: Document, legal_entity: str | None
+        self,
+        intent: Intent,
+        slice_: Slice,
+        seq: int,
+        image: Document,
+        change: Document,
+        legal_entity: str | None,
     ) -> Claim:
         kind: Kind = intent.command.kind
         authority = PLANS[slice_.stage].authority.value
@@ -538,7 +544,7 @@ class _Batch:
             kind=kind,
             marker=intent.marker,
             image=image,
-            change=intent.command.body,
+            change=change,
             native_id=None if held is None else held.native_id,
             native_version=None if held is None else held.native_version,
             lease_until=self.intake.lease_until(authority, self.now),
