@@ -13,9 +13,11 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -23,6 +25,7 @@ from tests.benchmarks import compared_read, durable_write, footprint, routed_rea
 from tests.benchmarks.programs import Broken, environment
 from tests.benchmarks.scale import FULL, QUICK, Scale
 from tests.benchmarks.table import Reached, Report, detail, summary
+from tests.systems.databases import NoServer
 
 BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
     "B1": routed_read.run,
@@ -52,6 +55,9 @@ MEASURED_WITH = (
 
 def main() -> int:
     asked = _arguments()
+    if lacking := [name for name in MEASURED_WITH if not _installed(name)]:
+        print(f"{', '.join(lacking)}: not installed; pip install '.[test,bench]'", file=sys.stderr)
+        return 2
     settings = dict(pair.split("=", 1) for pair in asked.set)
     scale = msgspec.structs.replace(QUICK if asked.quick else FULL, settings=settings)
     names = asked.names or [*BENCHMARKS, *TABLES]
@@ -61,18 +67,18 @@ def main() -> int:
     tables: list[str] = []
     broken: list[str] = []
     for name in names:
-        load = os.getloadavg()[0]
+        before = _machine()
         if name in TABLES:
             tables.append(_table(name))
             print(f"\n{tables[-1]}", flush=True)
             continue
         try:
             report = BENCHMARKS[name](scale)
-        except Broken as failed:
+        except (Broken, NoServer) as failed:
             broken.append(f"{name} gave no figure: {failed}")
             print(f"\n{broken[-1]}", flush=True)
             continue
-        said = f"Load of the machine before and after: {load:.1f}, {os.getloadavg()[0]:.1f}."
+        said = f"The machine before: {before}; after: {_machine()}."
         reports.append(msgspec.structs.replace(report, remarks=(*report.remarks, said)))
         print(f"\n{detail(reports[-1])}", flush=True)
     parts = [heading]
@@ -108,13 +114,32 @@ def _arguments() -> argparse.Namespace:
     return asked
 
 
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _machine() -> str:
+    """Its load, and the CPU that a fixed piece of pure Python takes now, which rises with the work of others:
+    figures of runs that differ in it cannot be held together."""
+    taken: list[float] = []
+    for _ in range(9):
+        begun = time.process_time()
+        sum(number % 7 for number in range(200_000))
+        taken.append((time.process_time() - begun) * 1e3)
+    return f"load {os.getloadavg()[0]:.1f}, a fixed piece of Python takes {median(taken):.1f} ms"
+
+
 def _heading(scale: Scale, *, quick: bool) -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in MEASURED_WITH)
     changed = ", ".join(f"{name} = {value}" for name, value in scale.settings.items()) or "as shipped"
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}{' with --quick, so the figures say little' if quick else ''}: "
-        f"{os.cpu_count()} cores shared by clients, gateway, database and ERPs, load "
-        f"{os.getloadavg()[0]:.1f} at the beginning; Python {platform.python_version()}, {versions}. "
+        f"{os.cpu_count()} cores shared by clients, gateway, database and ERPs; "
+        f"at the beginning {_machine()}; Python {platform.python_version()}, {versions}. "
         f"Settings: {changed}."
     )
 

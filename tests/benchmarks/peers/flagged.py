@@ -102,7 +102,7 @@ def from_xml(content: bytes) -> dict[str, Any]:
     record: dict[str, Any] = {name: found.get(legacy) for name, legacy, _ in FIELDS}
     record["payment_terms_days"] = int(record["payment_terms_days"] or 0)
     record["billing_address"] = {name: found.get(legacy) for name, legacy, _ in ADDRESS}
-    record["state"] = STATES[found["Status"]]
+    record["state"] = STATES[found["Status"] or ""]
     return record
 
 
