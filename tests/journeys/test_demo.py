@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -67,9 +68,18 @@ def test_an_interrupted_demo_leaves_nothing_behind(program: Program) -> None:
     assert _closed(port)
 
 
-def _closed(port: int) -> bool:
-    import socket
+def test_a_port_in_use_ends_it_in_one_line(program: Program) -> None:
+    """What the environment refuses is exit code 3, with the cause, and no process is left."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        done = program.run("demo", "--no-serve", "--scale", "0.05", "--port", str(held.getsockname()[1]))
+    assert done.code == 3
+    assert "Address already in use" in done.err
+    assert done.err.count("\n") == 1
 
+
+def _closed(port: int) -> bool:
     until = time.monotonic() + 10
     while time.monotonic() < until:
         with socket.socket() as one:

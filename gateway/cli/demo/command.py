@@ -109,6 +109,10 @@ async def _play(stand: Stand, screen: Console | None, *, seed: int, json: bool) 
                 raise watching.exception() or Broken("a process has ended")
             outcome = running.result()
         except (Stopped, aiohttp.ClientError) as failed:
+            # Where a process has ended, that is the cause, and this only what it led to.
+            await asyncio.wait((watching,), timeout=1)
+            if watching.done():
+                watching.result()
             teller.say(f"broken off: {failed}", "bold red")
             for line in story.traffic.unexpected[:5]:
                 teller.say(line, "red")

@@ -13,6 +13,7 @@ from rich.text import Text
 from gateway.cli.demo.checks import Books, Expectation
 from gateway.cli.demo.faults import LostAnswers, Outage
 from gateway.cli.demo.planted import Plant
+from gateway.cli.demo.walk import Move
 from gateway.cli.screen import table
 
 
@@ -52,6 +53,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     entity: str
     region: str
     phases: list[Row]
+    moves: list[Move]
     planted: list[Plant]
     unplanned: dict[str, tuple[str, ...]]
     outage: Outage

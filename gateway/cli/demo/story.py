@@ -91,7 +91,7 @@ class Story:
 
         await self._phase("live")
         move = await self._walker.move(SLICE, "live", "Nothing differs any more")
-        say(f"{SLICE} in live: the cloud ERP answers; the switch took {move.ended - move.began:.2f} s")
+        say(f"{SLICE} in live: the cloud ERP answers; the switch took {move.seconds:.2f} s")
         await self._plant_reverse()
         await self._dwell()
 
@@ -123,9 +123,7 @@ class Story:
 
         await self._phase("shadow, back")
         move = await self._walker.move(SLICE, "shadow", "The legacy ERP answers again")
-        say(
-            f"{SLICE} back in shadow: the legacy ERP answers again; the switch took {move.ended - move.began:.2f} s"
-        )
+        say(f"{SLICE} back in shadow: the legacy ERP answers again; the switch took {move.seconds:.2f} s")
         await self._dwell()
 
         await self._phase("dual_write, back")
@@ -196,6 +194,7 @@ class Story:
             entity=SLICE,
             region=REGION,
             phases=self._rows(books),
+            moves=self._walker.moves,
             planted=plants,
             unplanned=unplanned,
             outage=self._outage,

@@ -29,9 +29,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
     entity: str
     stage: str
-    began: float
-    ended: float
-    refusals: int
+    seconds: float  #: from the first try to the end
+    refusals: int  #: how often a gate held it back before
 
 
 class Refused(Stopped):
@@ -67,10 +66,10 @@ class Walker:
             return None
 
         reply = await until(tried, f"{entity} in {stage}", MOVE_S)
-        done = Move(entity=entity, stage=stage, began=reply.began, ended=time.monotonic(), refusals=refusals)
         if reply.body["stage"] != stage:
             raise Refused(f"{entity} is {reply.body['stage']} after it was set to {stage}")
-        self.moves.append(msgspec.structs.replace(done, began=began))
+        done = Move(entity=entity, stage=stage, seconds=time.monotonic() - began, refusals=refusals)
+        self.moves.append(done)
         return done
 
     async def rule(self, entity: str) -> Any:
