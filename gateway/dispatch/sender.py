@@ -47,6 +47,8 @@ _CAPABILITY = {
 #: How long a system is left alone that asks for a pause and does not say how long; and the longest that is believed.
 PAUSE_S = 30.0
 PAUSE_CAP_S = 3600.0
+#: How often a conditional write is tried anew that the system refuses without showing another version.
+VERSION_TRIES = 8
 #: A reference that the system does not hold yet is waited for this long before the delivery is looked at again, and
 #: a little longer each time: most are on their way, some need a backfill that may be days off.
 REFERENCE_WAIT_S = 0.5
@@ -121,7 +123,7 @@ class Sender:
             write, kind = await self._prepare(adapter, claim)
         except ReferenceMissing as missing:
             wait = min(REFERENCE_WAIT_CAP_S, REFERENCE_WAIT_S * REFERENCE_WAIT_GROWTH ** min(claim.attempt, 100))
-            return self._later(claim, "reference_missing", str(missing), wait_s=wait)
+            return self._later(claim, "reference_missing", str(missing), wait_s=wait, reached=True)
         except ReferenceRefused as gone:
             error = FieldError(pointer=gone.pointer, code="refused", message=str(gone))
             return self._refused(
@@ -140,7 +142,9 @@ class Sender:
             return self._later(claim, failed.code or type(failed).__name__, failed.message, cause=failed)
         if self._clock.monotonic() >= claim.ends_at:
             # Somebody may be looking for this delivery already; nothing has left, and nothing does.
-            return self._later(claim, "late", "the lease ended before anything was sent", wait_s=0.0)
+            return self._later(
+                claim, "late", "the lease ended before anything was sent", wait_s=0.0, reached=True
+            )
         try:
             async with asyncio.timeout(self._left_s(claim)):
                 receipt = await self._call(adapter, kind, write)
@@ -355,7 +359,13 @@ class Sender:
                 if found.native_version != write.native_version:
                     # It was changed in the ERP meanwhile; the next attempt is made on what is there now.
                     await self._records.keep_link(_link(adapter, claim.entity, claim.record_id, found))
-                    return self._later(claim, "version_moved", "changed in the ERP meanwhile", wait_s=0.05)
+                    return self._later(
+                        claim, "version_moved", "changed in the ERP meanwhile", wait_s=0.05, reached=True
+                    )
+                if write.native_version is not None and claim.attempt < VERSION_TRIES:
+                    # Refused for a version that a read still shows: its reads are behind, and may soon show that
+                    # an earlier request of ours has landed.
+                    return self._later(claim, "version_moved", refused.message, reached=True)
             elif isinstance(refused, Conflict) or claim.maybe_sent or claim.attempt > 1:
                 mine = [one for one in await look(adapter, claim) if one.marker == claim.marker]
                 if len(mine) == 1:
@@ -400,10 +410,11 @@ class Sender:
         *,
         wait_s: float | None = None,
         cause: AdapterError | None = None,
+        reached: bool = False,
     ) -> Conclusion:
-        withdraw = (
-            claim.role == "authority" and not claim.storable and claim.attempt == 1 and not claim.maybe_sent
-        )
+        """Nothing was done, and it is tried again. ``reached``: the system is there, so nothing is given back."""
+        first = claim.attempt == 1 and not claim.maybe_sent
+        withdraw = not reached and claim.role == "authority" and not claim.storable and first
         wait = backoff_s(claim.attempt, self._ids) if wait_s is None else wait_s
         refusal = None
         if withdraw:

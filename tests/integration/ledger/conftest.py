@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,7 +52,10 @@ def settings(journal: str, rules: Path, sandbox: Sandbox) -> Settings:
 
 @asynccontextmanager
 async def opened(settings: Settings, sandbox: Sandbox, *, worker: bool = True) -> AsyncIterator[World]:
-    """A world while the block lasts."""
+    """A world while the block lasts. A fault of the program itself fails the test: the ledger would mend what it
+    leaves behind, and nobody would see it."""
+    own_faults = _Errors()
+    logging.getLogger().addHandler(own_faults)
     gateway = Gateway(settings)
     await gateway.open()
     try:
@@ -66,6 +70,17 @@ async def opened(settings: Settings, sandbox: Sandbox, *, worker: bool = True) -
             yield World(gateway, sandbox, client)
     finally:
         await gateway.stop()
+        logging.getLogger().removeHandler(own_faults)
+    assert own_faults.seen == []
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage())
 
 
 @pytest.fixture
