@@ -49,7 +49,6 @@ def settings(journal: str, rules: Path, sandbox: Sandbox) -> Settings:
     )
 
 
-
 @asynccontextmanager
 async def opened(settings: Settings, sandbox: Sandbox, *, worker: bool = True) -> AsyncIterator[World]:
     """A world while the block lasts. A fault of the program itself fails the test: the ledger would mend what it
@@ -59,7 +58,9 @@ async def opened(settings: Settings, sandbox: Sandbox, *, worker: bool = True) -
     gateway = Gateway(settings)
     await gateway.open()
     try:
-        key, _ = await gateway.keys.create("tests", scopes=["read", "write", "admin:read", "admin:write"], actor="tests")
+        key, _ = await gateway.keys.create(
+            "tests", scopes=["read", "write", "admin:read", "admin:write"], actor="tests"
+        )
         await gateway.start(worker=worker)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=gateway.asgi(), raise_app_exceptions=True),  # type: ignore[arg-type]
@@ -80,7 +81,9 @@ class _Errors(logging.Handler):
         self.seen: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage())
+        self.seen.append(
+            f"{record.getMessage()}: {record.exc_info[1]!r}" if record.exc_info else record.getMessage()
+        )
 
 
 @pytest.fixture

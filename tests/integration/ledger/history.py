@@ -58,7 +58,10 @@ def faults(deliveries: Iterable[Line], effects: Effects, *, may_be_open: bool = 
                 by_marker.setdefault((system, item["marker"]), []).append(item["seq"])
     lanes: dict[tuple[str, str], list[tuple[int, int, Line]]] = {}
     when: dict[tuple[str, str], float] = {
-        (system, item["marker"]): item["time"] for system, items in effects.items() for item in items if item["marker"]
+        (system, item["marker"]): item["time"]
+        for system, items in effects.items()
+        for item in items
+        if item["marker"]
     }
     operations: dict[str, dict[str, Line]] = {}
     for one in deliveries:
@@ -89,14 +92,19 @@ def faults(deliveries: Iterable[Line], effects: Effects, *, may_be_open: bool = 
         first, second = (when.get((one.system, one.marker)) for one in (authority, mirror))
         if second is not None and (first is None or second < first):
             found.append(f"mirror first: {mirror}")
-    found.extend(f"phantom: {system} has {marker}" for system, marker in by_marker if (system, marker) not in known)
+    found.extend(
+        f"phantom: {system} has {marker}" for system, marker in by_marker if (system, marker) not in known
+    )
     return found
 
 
 def epoch_faults(deliveries: Iterable[Line], effects: Effects) -> list[str]:
     """One authority per epoch, and no authority effect of an old epoch after one of a newer."""
     position = {
-        (system, item["marker"]): item["time"] for system, items in effects.items() for item in items if item["marker"]
+        (system, item["marker"]): item["time"]
+        for system, items in effects.items()
+        for item in items
+        if item["marker"]
     }
     spans: dict[int, list[tuple[Any, Line]]] = {}
     for one in deliveries:

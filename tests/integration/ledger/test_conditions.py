@@ -24,7 +24,9 @@ async def test_the_same_request_again(world: World) -> None:
     changed = await world.patch("customers", first.json()["id"], {"phone": "1"}, key=key)
     assert changed.status_code == 200, "the scope of a key is a route: elsewhere it is another key"
     late = await world.create("customers", body, key=key)
-    assert late.content == first.content, "a replay tells what the operation did, not what has become of the record"
+    assert late.content == first.content, (
+        "a replay tells what the operation did, not what has become of the record"
+    )
     await world.quiet()
     await world.check()
 
@@ -68,7 +70,10 @@ async def test_twins_that_race(world: World) -> None:
     key, body = fresh(), customer(number=fresh())
     answers = await asyncio.gather(*(world.create("customers", body, key=key) for _ in range(20)))
     assert {answer.status_code for answer in answers} <= {201, 409}
-    assert sum(answer.status_code == 201 and "Idempotent-Replayed" not in answer.headers for answer in answers) == 1
+    assert (
+        sum(answer.status_code == 201 and "Idempotent-Replayed" not in answer.headers for answer in answers)
+        == 1
+    )
     await world.quiet()
     assert len(world.effects("legacy")) == len(world.effects("cloud")) == 1
     await world.check()
@@ -78,7 +83,10 @@ async def test_a_refusal_is_repeated_in_the_same_words(world: World) -> None:
     """A refusal that would come again is kept under its key, the system's own and the gateway's."""
     number = fresh()
     await world.made("customers", customer(number=number))
-    for body in (customer(number=number), customer(number=fresh(), legal_entity="UK01", currency="GBP", parent_id=None)):
+    for body in (
+        customer(number=number),
+        customer(number=fresh(), legal_entity="UK01", currency="GBP", parent_id=None),
+    ):
         key = fresh()
         first = await world.create("customers", {k: v for k, v in body.items() if v is not None}, key=key)
         again = await world.create("customers", {k: v for k, v in body.items() if v is not None}, key=key)
@@ -91,7 +99,10 @@ async def test_creates_that_want_the_same_number(world: World) -> None:
     """Of creates with one number exactly one is made; the others get 409 and the address of the one that has it."""
     number = fresh()
     answers = await asyncio.gather(
-        *(world.create("customers", customer(number=number, name=f"Rival {i}"), key=fresh()) for i in range(12))
+        *(
+            world.create("customers", customer(number=number, name=f"Rival {i}"), key=fresh())
+            for i in range(12)
+        )
     )
     won = [answer for answer in answers if answer.status_code == 201]
     assert len(won) == 1
@@ -204,9 +215,12 @@ async def test_moves_that_queue_are_judged_by_what_they_find(world: World) -> No
     answers = await asyncio.gather(*(world.move("customers", record["id"], "active") for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
     refused = [answer for answer in answers if answer.status_code == 409]
-    assert all(set(answer.json()["legal"]) == {"blocked", "archived"} for answer in refused), [a.text for a in refused]
+    assert all(set(answer.json()["legal"]) == {"blocked", "archived"} for answer in refused), [
+        a.text for a in refused
+    ]
     onward = await asyncio.gather(
-        world.move("customers", record["id"], "blocked"), world.patch("customers", record["id"], {"phone": "9"})
+        world.move("customers", record["id"], "blocked"),
+        world.patch("customers", record["id"], {"phone": "9"}),
     )
     assert [answer.status_code for answer in onward] == [200, 200]
     await world.quiet()
@@ -231,7 +245,10 @@ async def test_cancel(world: World) -> None:
     await world.made("customers", customer(number=number))
     again = await world.patch("customers", record["id"], {"number": number}, key=key)
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert again.headers.get("Twinrun-Operation", again.json().get("operation")) == second.headers["Twinrun-Operation"]
+    assert (
+        again.headers.get("Twinrun-Operation", again.json().get("operation"))
+        == second.headers["Twinrun-Operation"]
+    )
     await world.quiet()
     assert await world.times(second) == {"legacy": 0, "cloud": 0}
     await world.check()
@@ -264,7 +281,9 @@ async def test_references(world: World) -> None:
     world.sandbox.fault("legacy", "error", status=400, count=1, entity=["project"])
     parent = await world.create("projects", project(owner["id"], number=fresh()), Prefer="respond-async")
     record_id = (await world.operation(parent))["record"]
-    child = await world.create("time-entries", time_entry(person["id"], record_id), key=fresh(), Prefer="wait=10")
+    child = await world.create(
+        "time-entries", time_entry(person["id"], record_id), key=fresh(), Prefer="wait=10"
+    )
     assert (await world.operation(parent))["state"] == "rejected"
     assert child.status_code == 424, child.text
     await world.quiet()
@@ -277,4 +296,10 @@ async def _struck(world: World) -> bool:
 
 
 def _legacy_customer(number: str) -> dict[str, str]:
-    return {"Nummer": number, "Buchungskreis": "UK01", "Status": "A", "Name1": "Known before us", "Waehrung": "GBP"}
+    return {
+        "Nummer": number,
+        "Buchungskreis": "UK01",
+        "Status": "A",
+        "Name1": "Known before us",
+        "Waehrung": "GBP",
+    }

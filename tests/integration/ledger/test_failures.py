@@ -45,7 +45,9 @@ async def test_the_erp_refuses(world: World) -> None:
     await world.quiet()
     assert await world.times(told["operation"]) == {"legacy": 0, "cloud": 0}
     assert (await world.move("customers", owner["id"], "active")).status_code == 200
-    assert (await world.create("invoices", invoice(owner["id"], number=number), key=fresh())).status_code == 201
+    assert (
+        await world.create("invoices", invoice(owner["id"], number=number), key=fresh())
+    ).status_code == 201
     await world.quiet()
     await world.check()
 
@@ -202,7 +204,7 @@ _FAULTS = tuple(AMBIGUOUS)
 ROUNDS = [_FAULTS[:7], _FAULTS[7:]]
 
 
-@pytest.mark.parametrize("shift", [0, 3], ids=["", "other entities"])
+@pytest.mark.parametrize("shift", [0, pytest.param(3, id="other entities", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("names", ROUNDS, ids=lambda names: f"{names[0]} … {names[-1]}")
 @pytest.mark.parametrize("system", [AUTHORITY, MIRROR])
 @pytest.mark.parametrize("what", ["create", "update", "transition"])
@@ -249,7 +251,8 @@ async def test_an_outcome_that_nobody_knows(
         assert {name: told[name] for name in later} == later
 
     ended = await asyncio.gather(
-        *(one(entity, AMBIGUOUS[name]) for entity, name in zip(order, names, strict=False)), return_exceptions=True
+        *(one(entity, AMBIGUOUS[name]) for entity, name in zip(order, names, strict=False)),
+        return_exceptions=True,
     )
     failed = {name: raised for name, raised in zip(names, ended, strict=True) if raised is not None}
     assert failed == {}
@@ -290,7 +293,9 @@ async def test_many_lost_answers_and_late_landings(world: World) -> None:
         for turn in range(4):
             record = records[(number + turn) % len(records)]
             if turn % 2:
-                answer = await world.create("customers", customer(number=fresh()), key=fresh(), Prefer="wait=1")
+                answer = await world.create(
+                    "customers", customer(number=fresh()), key=fresh(), Prefer="wait=1"
+                )
             else:
                 answer = await world.patch(
                     "customers", record["id"], {"phone": f"{number} {turn}"}, key=fresh(), Prefer="wait=1"
@@ -319,7 +324,8 @@ async def test_a_pause_that_a_system_asks_for(world: World, system: str, spellin
     await world.until(lambda: _struck(world, system), "the 429")
     began = time.time()
     others = [
-        await world.patch("customers", owner["id"], {"phone": "1"}, Prefer="respond-async") for owner in owners[1:]
+        await world.patch("customers", owner["id"], {"phone": "1"}, Prefer="respond-async")
+        for owner in owners[1:]
     ]
     counted = _writes(world, system)
     await asyncio.sleep(pause_s - 1.2)
@@ -373,7 +379,9 @@ async def test_a_reference_that_is_still_on_its_way(world: World) -> None:
     world.sandbox.fault(AUTHORITY, "outage")
     parent = await world.create("projects", project(owner["id"], number=fresh()), Prefer="wait=0")
     record_id = (await world.operation(parent))["record"]
-    child = await world.create("time-entries", time_entry(person["id"], record_id), key=fresh(), Prefer="wait=0")
+    child = await world.create(
+        "time-entries", time_entry(person["id"], record_id), key=fresh(), Prefer="wait=0"
+    )
     assert (parent.status_code, child.status_code) == (202, 202)
     world.sandbox.heal()
     await world.reaches(parent, "settled")

@@ -33,7 +33,9 @@ async def test_there_and_back_under_traffic(world: World) -> None:
         while not stop.is_set():
             turn += 1
             if turn % 4 == 0:
-                answer = await world.create("customers", customer(number=fresh()), key=fresh(), Prefer="wait=25")
+                answer = await world.create(
+                    "customers", customer(number=fresh()), key=fresh(), Prefer="wait=25"
+                )
             else:
                 record = records[(number + turn) % len(records)]
                 body = {"phone": f"{number} {turn}"}
@@ -60,7 +62,9 @@ async def test_there_and_back_under_traffic(world: World) -> None:
     await world.check()
     for record in records:
         held = {
-            system: next(e for e in reversed(world.sandbox.effects(system, external_id=record["id"])))["marker"]
+            system: next(e for e in reversed(world.sandbox.effects(system, external_id=record["id"])))[
+                "marker"
+            ]
             for system in ("cloud",)
         }
         newest = max((line for line in lines if line.record == record["id"]), key=lambda line: line.seq)
@@ -142,7 +146,9 @@ async def test_a_fence_whose_process_is_gone(settings: Settings, sandbox: Sandbo
 
 
 @pytest.mark.server
-async def test_a_rule_is_in_force_everywhere(postgres_journal: str, settings: Settings, sandbox: Sandbox) -> None:
+async def test_a_rule_is_in_force_everywhere(
+    postgres_journal: str, settings: Settings, sandbox: Sandbox
+) -> None:
     """A changed rule holds for the very next write in any process, and for its reads within a second."""
     shared = msgspec.structs.replace(settings, database=postgres_journal)
     async with opened(shared, sandbox) as one, opened(shared, sandbox) as other:
@@ -165,7 +171,9 @@ async def test_a_rule_is_in_force_everywhere(postgres_journal: str, settings: Se
 
 
 @pytest.mark.server
-async def test_two_processes_and_one_record(postgres_journal: str, settings: Settings, sandbox: Sandbox) -> None:
+async def test_two_processes_and_one_record(
+    postgres_journal: str, settings: Settings, sandbox: Sandbox
+) -> None:
     """Two processes that take writes for the same records, each also delivering what the other accepted: in order,
     once, and every caller gets its own answer, whoever sent its write."""
     shared = msgspec.structs.replace(settings, database=postgres_journal)
@@ -173,7 +181,11 @@ async def test_two_processes_and_one_record(postgres_journal: str, settings: Set
         records = [await one.made("customers", customer(number=fresh())) for _ in range(4)]
         calls = [
             world.patch(
-                "customers", records[turn % 4]["id"], {"phone": f"{name} {turn}"}, key=fresh(), Prefer="wait=25"
+                "customers",
+                records[turn % 4]["id"],
+                {"phone": f"{name} {turn}"},
+                key=fresh(),
+                Prefer="wait=25",
             )
             for turn in range(24)
             for name, world in (("one", one), ("other", other))
@@ -195,7 +207,13 @@ async def test_who_sees_a_record_first(postgres_journal: str, settings: Settings
     shared = msgspec.structs.replace(settings, database=postgres_journal)
     name = fresh()
     for number in range(20):
-        values = {"Nummer": f"{name}-{number}", "Buchungskreis": "CH01", "Status": "A", "Name1": name, "Waehrung": "CHF"}
+        values = {
+            "Nummer": f"{name}-{number}",
+            "Buchungskreis": "CH01",
+            "Status": "A",
+            "Name1": name,
+            "Waehrung": "CHF",
+        }
         sandbox.edit("legacy", "customer", "", values, action="insert")
     async with opened(shared, sandbox) as one, opened(shared, sandbox) as other:
         path = "/v1/customers?region=DACH&legal_entity=CH01&limit=200"
@@ -206,7 +224,9 @@ async def test_who_sees_a_record_first(postgres_journal: str, settings: Settings
         # Legacy keeps nothing of ours but the marker, and these creates have no number to be known by.
         made = [
             asyncio.create_task(
-                one.create("customers", customer(region="DACH", legal_entity="CH01", name=name), Prefer="wait=25")
+                one.create(
+                    "customers", customer(region="DACH", legal_entity="CH01", name=name), Prefer="wait=25"
+                )
             )
             for _ in range(12)
         ]

@@ -16,7 +16,10 @@ async def test_a_create_is_mirrored(world: World) -> None:
     assert answer.headers["Twinrun-Answered-By"] == "legacy"
     assert (await world.times(answer))["legacy"] == 1
     told = await world.reaches(answer, "settled")
-    assert {line["system"]: line["state"] for line in told["deliveries"]} == {"legacy": "applied", "cloud": "applied"}
+    assert {line["system"]: line["state"] for line in told["deliveries"]} == {
+        "legacy": "applied",
+        "cloud": "applied",
+    }
     assert await world.times(answer) == {"legacy": 1, "cloud": 1}
     await world.check()
 
@@ -25,7 +28,9 @@ async def test_documents_that_refer_to_each_other(world: World) -> None:
     """References go to each system under that system's own ids, as soon as it has them."""
     owner = await world.made("customers", customer(number=fresh()))
     work = await world.made("projects", project(owner["id"], number=fresh()))
-    person = await world.made("resources", {"region": "UK", "name": "Robin", "kind": "employee", "number": fresh()})
+    person = await world.made(
+        "resources", {"region": "UK", "name": "Robin", "kind": "employee", "number": fresh()}
+    )
     await world.made("time-entries", time_entry(person["id"], work["id"]), key=fresh())
     await world.made("invoices", invoice(owner["id"], project_id=work["id"], number=fresh()), key=fresh())
     await world.quiet()
@@ -44,7 +49,9 @@ async def test_a_burst_of_updates_of_one_record(world: World) -> None:
             for days in range(1, 41)
         )
     )
-    assert [answer.status_code for answer in answers] == [200] * 40, [a.text for a in answers if a.status_code != 200]
+    assert [answer.status_code for answer in answers] == [200] * 40, [
+        a.text for a in answers if a.status_code != 200
+    ]
     assert sorted(answer.json()["version"] for answer in answers) == list(range(2, 42))
     await world.quiet()
     assert len(world.effects("legacy")) == 41
@@ -52,7 +59,9 @@ async def test_a_burst_of_updates_of_one_record(world: World) -> None:
     last = max(answers, key=lambda answer: answer.json()["version"]).json()
     assert (await world.get(path)).json()["payment_terms_days"] == last["payment_terms_days"]
     newest = world.effects("cloud")[-1]
-    assert newest["marker"] == (await world.operation(max(answers, key=lambda a: a.json()["version"])))["marker"]
+    assert (
+        newest["marker"] == (await world.operation(max(answers, key=lambda a: a.json()["version"])))["marker"]
+    )
 
 
 async def test_a_strict_mirror_leaves_nothing_out(world: World) -> None:
@@ -61,7 +70,9 @@ async def test_a_strict_mirror_leaves_nothing_out(world: World) -> None:
     answer = await world.create("invoices", invoice(owner["id"]), key=fresh())
     id_ = answer.json()["id"]
     for version, day in enumerate(range(1, 11), start=1):
-        changed = await world.patch("invoices", id_, {"due_date": f"2026-05-{day:02}"}, If_Match=f'"{version}"')
+        changed = await world.patch(
+            "invoices", id_, {"due_date": f"2026-05-{day:02}"}, If_Match=f'"{version}"'
+        )
         assert changed.status_code == 200, changed.text
     await world.quiet()
     assert len(world.effects("cloud", entity="invoice")) == 11

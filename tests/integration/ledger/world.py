@@ -124,7 +124,9 @@ class World:
     async def create(self, collection: str, body: dict[str, Any], **headers: str) -> httpx.Response:
         return await self.client.post(f"/v1/{collection}", json=body, headers=_headers(headers))
 
-    async def patch(self, collection: str, record_id: str, body: dict[str, Any], **headers: str) -> httpx.Response:
+    async def patch(
+        self, collection: str, record_id: str, body: dict[str, Any], **headers: str
+    ) -> httpx.Response:
         return await self.client.patch(f"/v1/{collection}/{record_id}", json=body, headers=_headers(headers))
 
     async def move(self, collection: str, record_id: str, to: str, **headers: str) -> httpx.Response:
@@ -159,7 +161,9 @@ class World:
             assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
             await asyncio.sleep(0.03)
 
-    async def reaches(self, answer: httpx.Response | str, *states: str, within_s: float = RESOLVED_S) -> dict[str, Any]:
+    async def reaches(
+        self, answer: httpx.Response | str, *states: str, within_s: float = RESOLVED_S
+    ) -> dict[str, Any]:
         """The operation once it is in one of these states."""
         last: dict[str, Any] = {}
 
@@ -202,7 +206,9 @@ class World:
         return self.sandbox.stats(system)["requests"].get(what, 0)
 
     async def stage(self, entity: str, stage: Stage, *, region: str = REGION, **more: Any) -> Any:
-        now = next(one for one in await self.gateway.slices.all() if (one.entity, one.region) == (entity, region))
+        now = next(
+            one for one in await self.gateway.slices.all() if (one.entity, one.region) == (entity, region)
+        )
         return await self.gateway.switchover.set_stage(
             entity, region, stage=stage, reason="test", expected_version=now.version, actor="tests", **more
         )
@@ -211,7 +217,10 @@ class World:
         """The laws of the ledger over everything that happened here."""
         effects = {system: self.effects(system) for system in SYSTEMS}
         lines = await self.lines()
-        faults = [*history.faults(lines, effects, may_be_open=may_be_open), *history.epoch_faults(lines, effects)]
+        faults = [
+            *history.faults(lines, effects, may_be_open=may_be_open),
+            *history.epoch_faults(lines, effects),
+        ]
         assert not faults, "\n".join(faults)
 
 
