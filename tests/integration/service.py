@@ -37,9 +37,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
-    def make_key(self, name: str, scopes: str) -> str:
-        """Another key, made as an operator makes one."""
-        return make_key(self.folder, self.environment, name, scopes)
+    def make_key(self, name: str, scopes: str, *more: str) -> str:
+        """Another key, made as an operator makes one; ``more`` options of the command line."""
+        return make_key(self.folder, self.environment, name, scopes, *more)
 
     def client(self, **headers: str) -> httpx.Client:
         return httpx.Client(base_url=self.address, headers={**self.headers, **headers}, timeout=30.0)
@@ -76,10 +76,10 @@ def running(folder: Path, *, scale: str = "small", **settings: str) -> Iterator[
         )
 
 
-def make_key(folder: Path, environment: dict[str, str], name: str, scopes: str) -> str:
+def make_key(folder: Path, environment: dict[str, str], name: str, scopes: str, *more: str) -> str:
     """A key from the command line, beside the serving process."""
     made = subprocess.run(
-        [*PYTHON, "keys", "create", name, "--scopes", scopes, "--json"],
+        [*PYTHON, "keys", "create", name, "--scopes", scopes, *more, "--json"],
         cwd=folder,
         env=_environment(environment),
         capture_output=True,
