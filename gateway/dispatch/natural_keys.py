@@ -20,7 +20,9 @@ Key = tuple[str, str, str]
 #: How often a key that was given up while we looked is tried for again.
 TRIES = 3
 
-_MAY_COME = [state.value for state in (OperationState.HELD, OperationState.ACCEPTED, OperationState.UNRESOLVED)]
+_MAY_COME = [
+    state.value for state in (OperationState.HELD, OperationState.ACCEPTED, OperationState.UNRESOLVED)
+]
 
 
 def reserve(connection: Connection, wanted: Mapping[Key, str]) -> dict[Key, str]:
@@ -41,7 +43,9 @@ def reserve(connection: Connection, wanted: Mapping[Key, str]) -> dict[Key, str]
         for (entity, scope), values in groups.items():
             found = connection.execute(
                 select(natural_key.c.value, natural_key.c.record_id).where(
-                    natural_key.c.entity == entity, natural_key.c.scope == scope, among(natural_key.c.value, values)
+                    natural_key.c.entity == entity,
+                    natural_key.c.scope == scope,
+                    among(natural_key.c.value, values),
                 )
             )
             holders.update({(entity, scope, row.value): row.record_id for row in found})
@@ -58,12 +62,16 @@ def release(connection: Connection, record_ids: Iterable[str]) -> None:
     if not held:
         return
     kept: set[tuple[str, str]] = set()
-    for row in connection.execute(select(record.c.id, record.c.entity, record.c.image).where(among(record.c.id, ids))):
+    for row in connection.execute(
+        select(record.c.id, record.c.entity, record.c.image).where(among(record.c.id, ids))
+    ):
         if row.image is not None:
             _keep(kept, row.id, row.entity, row.image)
     for row in connection.execute(
         select(operation.c.record_id, operation.c.entity, operation.c.change).where(
-            among(operation.c.record_id, ids), operation.c.kind != "transition", among(operation.c.state, _MAY_COME)
+            among(operation.c.record_id, ids),
+            operation.c.kind != "transition",
+            among(operation.c.state, _MAY_COME),
         )
     ):
         _keep(kept, row.record_id, row.entity, row.change)

@@ -85,7 +85,11 @@ class Served:
 
     def errors(self) -> list[str]:
         """Lines about faults of the program itself."""
-        return [line for line in self._log.read_text().splitlines() if '"level":"error"' in line or "Traceback" in line]
+        return [
+            line
+            for line in self._log.read_text().splitlines()
+            if '"level":"error"' in line or "Traceback" in line
+        ]
 
 
 class Client:
@@ -150,7 +154,9 @@ async def test_killed_in_the_middle_of_a_thousand_writes(journal: str, erps: San
                 for number in left:
                     if own and number % 5 < 2:
                         record = own[number % len(own)]
-                        answer = await client.write("PATCH", f"/v1/time-entries/{record}", {"note": f"{number}"})
+                        answer = await client.write(
+                            "PATCH", f"/v1/time-entries/{record}", {"note": f"{number}"}
+                        )
                     else:
                         body = time_entry(person, work, note=f"{number}")
                         answer = await client.write("POST", "/v1/time-entries", body)

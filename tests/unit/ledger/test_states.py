@@ -57,7 +57,11 @@ def test_nothing_follows_a_done_delivery(state: DeliveryState) -> None:
 def test_an_expired_lease_is_never_ready() -> None:
     """Whoever held a lease may have sent: it ends as unknown, and only a look leads back to ready."""
     assert delivery_after(DeliveryState.SENDING, DeliveryEvent.LEASE_EXPIRED) is DeliveryState.UNKNOWN
-    back = {event for (state, event), after in DELIVERY_MOVES.items() if state is DeliveryState.UNKNOWN and after is DeliveryState.READY}
+    back = {
+        event
+        for (state, event), after in DELIVERY_MOVES.items()
+        if state is DeliveryState.UNKNOWN and after is DeliveryState.READY
+    }
     assert back == {DeliveryEvent.PROVEN_ABSENT}
 
 
