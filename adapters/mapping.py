@@ -121,7 +121,7 @@ class EntityMap:
         native: Native = {}
         (self._create if creating else self._update)(fields, native, native)
         # What the product makes of rows may only be told by the record that they are part of.
-        rows_beside = beside if beside is not None and self._row_fields & fields.keys() else {}
+        rows_beside: Mapping[str, Any] = beside if beside is not None and self._row_fields & fields.keys() else {}
         for name, only in self._only:
             if not _holds(fields.get(name, rows_beside.get(name)), only):
                 raise Unmappable(name, f"can only be {only} in this product")

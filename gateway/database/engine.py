@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Units that one SQLite commit may carry. A FULL commit costs about half a millisecond; beyond 64 sharing saves nothing.
+#: Units that one SQLite commit may carry. A FULL commit costs about half a millisecond; beyond 64 sharing saves
+#: nothing.
 SHARED_UNITS = 64
 
 _Job = tuple[Callable[[Connection], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]

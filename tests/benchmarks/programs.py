@@ -76,6 +76,7 @@ class Program:
             try:
                 return msgspec.json.decode(said)
             except msgspec.DecodeError:
+                # The document goes on in the next line.
                 continue
         raise Broken(f"{self._popen.args} ended: {self._log.read_text(errors='replace')[-3000:]}")
 
