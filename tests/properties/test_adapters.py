@@ -100,6 +100,7 @@ def test_nonsense_is_refused_and_never_anything_else(name: str, nonsense: Any) -
         try:
             made = direction(nonsense)
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+            # Refused, as it should be.
             continue
         assert made is not None or nonsense is None
 
