@@ -61,7 +61,7 @@ from gateway.worker import pass_on
 #: How long a stopping process waits for what it has in flight; what is left is found again by its lease.
 FINISH_S = 25.0
 #: Comparing stands back while this many callers wait for a write.
-BUSY_CALLERS = 24
+BUSY_CALLERS = 16
 
 
 class Gateway:

@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rules_refresh_s: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.4  #: reads see a changed rule within this time
     lease_margin_s: Seconds = 15.0  #: added to a system's timeout; a delivery not heard of by then is *unknown*
     quarantine_margin_s: Seconds = 30.0  #: added to the time in which an ERP may still apply what we gave up on
-    mirror_concurrency: Positive = 16  #: deliveries that one worker process has in flight, all systems together
+    mirror_concurrency: Positive = 48  #: deliveries that one worker process has in flight to each system
     compare_concurrency: Positive = 16  #: comparisons that one process runs at once
     compare_queue: Positive = 2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
     settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared

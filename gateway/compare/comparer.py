@@ -228,6 +228,7 @@ class Comparer:
         tally = Tally()
         results: list[Result] = []
         taken: dict[str, bool] = {}
+        ended = jobs.end(conn, [put.job for put in puts if put.delay is None])
         for put in sorted(puts, key=lambda put: put.job.record_id):
             job = put.job
             if put.delay is not None:
@@ -235,7 +236,7 @@ class Comparer:
                     conn, msgspec.structs.replace(job, due_at=now + put.delay)
                 )
                 continue
-            merged = jobs.end(conn, job)
+            merged = ended.get(job.record_id)
             taken[job.record_id] = merged is not None
             if merged is None:
                 continue

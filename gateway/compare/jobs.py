@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, Insert, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningDelete
 
 from gateway.compare.observation import CompareJob, Sample
 from gateway.compare.tables import compare_job
 from gateway.database import among
+from gateway.database.rows import put_rows
 
 #: The longest that a record which is never quiet, or a side that does not answer, waits between two looks.
 LONGEST_WAIT = 60_000_000  # microseconds
@@ -36,11 +36,23 @@ def schedule(conn: Connection, jobs: Sequence[CompareJob]) -> None:
     and starts afresh; a read joins the row that waits, because that look will answer for it."""
     writes = [_row(job) for job in jobs if job.reason == "write"]
     reads = [_row(job) for job in jobs if job.reason == "read"]
-    # Sorted, so that two transactions with the same records take their locks in the same order.
-    if writes:
-        conn.execute(_over(conn), sorted(writes, key=_record_id))
-    if reads:
-        conn.execute(_beside(conn), sorted(reads, key=_record_id))
+    renewed = tuple(name for name in _COLUMNS if name not in ("record_id", "token", "merged"))
+    for rows in _rounds(writes):
+        put_rows(conn, compare_job, rows, "record_id", renew=renewed, count_up=("token", "merged"))
+    for rows in _rounds(reads):
+        put_rows(conn, compare_job, rows, "record_id", count_up=("merged",))
+
+
+def _rounds(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The rows in as many rounds as the most frequent record needs, because one statement may write a row only once;
+    sorted, so that two transactions with the same records take their locks in the same order."""
+    rounds: list[dict[str, dict[str, Any]]] = []
+    for row in sorted(rows, key=_record_id):
+        place = next((one for one in rounds if row["record_id"] not in one), None)
+        if place is None:
+            rounds.append(place := {})
+        place[row["record_id"]] = row
+    return [list(one.values()) for one in rounds]
 
 
 def claim(conn: Connection, *, now: int, lease: int, limit: int) -> list[CompareJob]:
@@ -75,14 +87,26 @@ def put_back(conn: Connection, job: CompareJob) -> bool:
     return done.rowcount == 1
 
 
-def end(conn: Connection, job: CompareJob) -> int | None:
-    """Takes ``job`` off the queue and says how many others it answered for. None: it was overtaken."""
-    taken: ReturningDelete[Any] = (
-        delete(compare_job)
-        .where(compare_job.c.record_id == job.record_id, compare_job.c.token == job.token)
-        .returning(compare_job.c.merged)
-    )
-    return conn.execute(taken).scalar_one_or_none()
+def end(conn: Connection, ended: Sequence[CompareJob]) -> dict[str, int]:
+    """Takes these jobs off the queue and says, by record, how many others each answered for. A job that was overtaken
+    stays, and is not in the answer."""
+    if not ended:
+        return {}
+    tokens = {job.record_id: job.token for job in ended}
+    held = conn.execute(_HELD, {"ids": sorted(tokens)}).all()
+    merged = {row.record_id: row.merged for row in held if row.token == tokens[row.record_id]}
+    if merged:
+        conn.execute(_ENDED, {"ids": sorted(merged)})
+    return merged
+
+
+_HELD = (
+    select(compare_job.c.record_id, compare_job.c.token, compare_job.c.merged)
+    .where(among(compare_job.c.record_id, "ids"))
+    .order_by(compare_job.c.record_id)
+    .with_for_update()
+)
+_ENDED = delete(compare_job).where(among(compare_job.c.record_id, "ids"))
 
 
 def backoff(base: int, times: int) -> int:
@@ -98,21 +122,6 @@ def waiting(conn: Connection) -> int:
 def next_due(conn: Connection) -> int | None:
     """When the next job is due, in microseconds UTC."""
     return conn.execute(select(func.min(compare_job.c.due_at))).scalar_one()
-
-
-def _over(conn: Connection) -> Insert:
-    statement = upsert(conn, compare_job)
-    new = {name: statement.excluded[name] for name in _COLUMNS if name != "record_id"}
-    return statement.on_conflict_do_update(
-        index_elements=["record_id"],
-        set_={**new, "token": compare_job.c.token + 1, "merged": compare_job.c.merged + 1},
-    )
-
-
-def _beside(conn: Connection) -> Insert:
-    return upsert(conn, compare_job).on_conflict_do_update(
-        index_elements=["record_id"], set_={"merged": compare_job.c.merged + 1}
-    )
 
 
 def _record_id(row: dict[str, Any]) -> str:

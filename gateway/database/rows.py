@@ -55,10 +55,21 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row], key: s
 
 
 def put_rows(
-    connection: Connection, table: Table, rows: Sequence[Row], *keys: str, renew: Sequence[str]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Row],
+    *keys: str,
+    renew: Sequence[str] = (),
+    count_up: Sequence[str] = (),
 ) -> None:
-    """Inserts rows; of one whose ``keys`` are there already only the columns in ``renew`` are written."""
-    renewed = ", ".join(f'"{name}" = excluded."{name}"' for name in renew)
+    """Inserts rows; of one whose ``keys`` are there already only the columns in ``renew`` are written, and those in
+    ``count_up`` rise by one."""
+    renewed = ", ".join(
+        [
+            *(f'"{name}" = excluded."{name}"' for name in renew),
+            *(f'"{name}" = "{table.name}"."{name}" + 1' for name in count_up),
+        ]
+    )
     _insert(connection, table, rows, f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {renewed}")
 
 

@@ -42,6 +42,8 @@ class Deliverer:
         self._limit = mirrors
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: set when the last look may have left something that is due, for want of room
+        self._short = False
         self.work_left = asyncio.Event()
         self.accepts_mirrors = False
         self.stopping = False
@@ -68,8 +70,11 @@ class Deliverer:
         """Claims what is due, as far as there is room, and starts it. Returns how many."""
         rooms = {system: room for system in self._adapters if (room := self.slots(system)) > 0}
         if not rooms:
+            self._short = True
             return 0
-        claims = await self._claims.due(tuple(rooms), min(rooms.values()))
+        limit = min(rooms.values())
+        claims = await self._claims.due(tuple(rooms), limit)
+        self._short = len(claims) >= limit
         for claim in claims:
             self.start(claim, taken_over=True)
         return len(claims)
@@ -88,6 +93,8 @@ class Deliverer:
                 conclusion = await self._sender.send(following)
                 concluded = await self._outcomes.submit(conclusion)
                 self._tell(conclusion, concluded)
+                if concluded.work_left:
+                    self.work_left.set()
                 following = concluded.next_claim
                 if following is not None:
                     self._running[following.system] += 1
@@ -102,7 +109,10 @@ class Deliverer:
         finally:
             if held is not None:
                 self._running[held] -= 1
-            self.work_left.set()
+            # A look for one free place costs as much as a look for many, so places are given back by the half.
+            if self._short and max(self._running.values(), default=0) <= self._limit // 2:
+                self._short = False
+                self.work_left.set()
 
     def _tell(self, conclusion: Conclusion, concluded: Concluded) -> None:
         claim = conclusion.claim

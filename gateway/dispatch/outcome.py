@@ -64,6 +64,7 @@ class Concluded(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     refusal: GatewayError | None = None
     next_claim: Claim | None = None  #: the mirror's delivery, claimed for this process in the same commit
+    work_left: bool = False  #: the commit left lanes behind that are due and that nobody has taken yet
 
 
 class Outcomes:
@@ -85,10 +86,11 @@ class Outcomes:
         batch = _Batch(self._database, connection, conclusions, settle_s=self._settle_s)
         concluded = batch.run()
         taken = self._take_mirrors(connection, batch)
+        left = bool(batch.due - {(claim.record_id, claim.system) for claim in taken.values()})
+        if not taken and not left:
+            return list(concluded)
         return [
-            msgspec.structs.replace(one, next_claim=taken.get(one.operation_id))
-            if one.operation_id in taken
-            else one
+            msgspec.structs.replace(one, next_claim=taken.get(one.operation_id), work_left=left)
             for one in concluded
         ]
 
@@ -154,6 +156,7 @@ class _Batch:
         self.resting: dict[journal.LaneKey, int] = {}
         self.freed: set[journal.LaneKey] = set()
         self.woken: set[journal.LaneKey] = set()
+        self.due: set[journal.LaneKey] = set()
         self.mirrored: set[str] = set()
         self.compares: list[CompareJob] = []
         self.renumbered: set[str] = set()
@@ -494,7 +497,8 @@ class _Batch:
         )
         natural_keys.release(connection, self.renumbered)
         natural_keys.reserve(connection, self.numbers)
-        journal.wake_lanes(connection, self.woken, freed=self.freed, latest=LATEST)
+        woken = journal.wake_lanes(connection, self.woken, freed=self.freed, latest=LATEST)
+        self.due = {key for key, wake_at in woken.items() if wake_at <= self.now}
         journal.add_events(connection, self.events)
         settle_mirrored(connection, self.mirrored, at=self.now)
         schedule_compare(connection, self.compares)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from adapters.contract import Adapter
 from adapters.errors import Misconfigured, NotFound
 from gateway.canonical import BY_NAME
 from gateway.compare.observation import Fence
 from gateway.crosswalk.store import Link
-from gateway.database import Database, among
+from gateway.database import Database, GroupCommit, among
+from gateway.database.rows import rows_by_id
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document
 from gateway.dispatch.records import Records
@@ -23,6 +25,18 @@ from gateway.routing.plan import PLANS
 
 #: A parked delivery is a person's, and its record's sides differ meanwhile; that is told, not waited for.
 _MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
+
+
+_LANES = select(lane.c.record_id, lane.c.system, lane.c.applied_seq).where(among(lane.c.record_id, "ids"))
+_DELIVERIES = (
+    select(
+        delivery.c.record_id,
+        func.sum(case((among(delivery.c.state, "states"), 1), else_=0)).label("moving"),
+        func.max(delivery.c.updated_at).label("quiet"),
+    )
+    .where(among(delivery.c.record_id, "ids"))
+    .group_by(delivery.c.record_id)
+)
 
 
 class ErpSides:
@@ -39,7 +53,10 @@ class ErpSides:
         self._records = records
         self._adoption = adoption
         self._slices = slices
-        self._database = database
+        #: Looks of one moment share their statements.
+        self._fences: GroupCommit[str, Fence] = GroupCommit(
+            database, self._fence_step, limit=200, read_only=True
+        )
 
     async def read(self, system: str, entity: str, record_id: str) -> Document:
         """The record as ``system`` holds it, references canonical. Raises the errors of ``adapters.errors``."""
@@ -70,36 +87,30 @@ class ErpSides:
 
     async def fence(self, record_id: str) -> Fence:
         """Whether the record stands still, and what would show that it did not."""
+        return await self._fences.submit(record_id)
 
-        def unit(connection: Connection) -> Fence | None:
-            owner = connection.execute(
-                select(
-                    record.c.entity, record.c.region, record.c.version, record.c.seq, record.c.open_writes
-                ).where(record.c.id == record_id)
-            ).one_or_none()
-            if owner is None:
-                return None
-            lanes = connection.execute(
-                select(lane.c.system, lane.c.applied_seq)
-                .where(lane.c.record_id == record_id)
-                .order_by(lane.c.system)
-            ).all()
-            moving = connection.execute(
-                select(func.count())
-                .select_from(delivery)
-                .where(delivery.c.record_id == record_id, among(delivery.c.state, _MOVING))
-            ).scalar_one()
-            quiet = connection.execute(
-                select(func.max(delivery.c.updated_at)).where(delivery.c.record_id == record_id)
-            ).scalar_one()
-            slice_ = self._slices.cached(owner.entity, owner.region)
-            plan = PLANS[slice_.stage]
-            return Fence(
-                open_deliveries=moving,
-                versions=(owner.version, owner.seq, *((one.system, one.applied_seq) for one in lanes)),
-                quiet_since=quiet,
-                paired=plan.mirror is not None,
-            )
+    def _fence_step(self, connection: Connection, record_ids: Sequence[str]) -> list[Fence | Exception]:
+        wanted = {"ids": sorted(set(record_ids))}
+        owners = rows_by_id(connection, record, wanted["ids"])
+        lanes: dict[str, list[tuple[str, int]]] = {}
+        for row in connection.execute(_LANES, wanted):
+            lanes.setdefault(row.record_id, []).append((row.system, row.applied_seq))
+        moving = {
+            row.record_id: (row.moving, row.quiet)
+            for row in connection.execute(_DELIVERIES, {**wanted, "states": _MOVING})
+        }
+        return [
+            self._fence_of(owners.get(one), lanes.get(one, []), moving.get(one, (0, None)))
+            for one in record_ids
+        ]
 
-        fence = await self._database.read(unit)
-        return fence or Fence(open_deliveries=0, versions=(), quiet_since=None, paired=False)
+    def _fence_of(self, owner: Any, lanes: list[tuple[str, int]], moving: tuple[int, int | None]) -> Fence:
+        if owner is None:
+            return Fence(open_deliveries=0, versions=(), quiet_since=None, paired=False)
+        plan = PLANS[self._slices.cached(owner.entity, owner.region).stage]
+        return Fence(
+            open_deliveries=moving[0],
+            versions=(owner.version, owner.seq, *sorted(lanes)),
+            quiet_since=moving[1],
+            paired=plan.mirror is not None,
+        )

@@ -87,12 +87,13 @@ def wake_lanes(
     *,
     latest: frozenset[str],
     freed: Iterable[LaneKey] = (),
-) -> None:
-    """Sets when each of these lanes has something to claim. ``freed`` lanes also give up what was in flight there."""
+) -> dict[LaneKey, int]:
+    """Sets when each of these lanes has something to claim. ``freed`` lanes also give up what was in flight there.
+    Returns when, for those that have."""
     free = set(freed)
     wanted = set(keys) | free
     if not wanted:
-        return
+        return {}
     open_ = open_deliveries(connection, {record_id for record_id, _ in wanted})
     rows: list[dict[str, Any]] = []
     for key in sorted(wanted):
@@ -106,6 +107,7 @@ def wake_lanes(
             row["inflight"] = None
         rows.append(row)
     update_rows(connection, lane, rows, "record_id", "system")
+    return {(row["record_id"], row["system"]): row["wake_at"] for row in rows if row["wake_at"] is not None}
 
 
 def add_events(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

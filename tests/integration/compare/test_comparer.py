@@ -575,8 +575,8 @@ async def test_a_lost_worker_loses_nothing(make: Make, database: Database, sides
     (second,) = await database.transaction(lambda conn: jobs.claim(conn, now=now + 2, lease=1, limit=9))
     assert second.token == first.token + 1
     assert await database.transaction(lambda conn: jobs.put_back(conn, first)) is False
-    assert await database.transaction(lambda conn: jobs.end(conn, first)) is None
-    assert await database.transaction(lambda conn: jobs.end(conn, second)) == 0
+    assert await database.transaction(lambda conn: jobs.end(conn, [first])) == {}
+    assert await database.transaction(lambda conn: jobs.end(conn, [second])) == {second.record_id: 0}
 
 
 async def test_the_loop_ends_cleanly(make: Make, database: Database, sides: FakeSides) -> None:
