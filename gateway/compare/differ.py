@@ -12,9 +12,7 @@ that a product's declared loss accounts for stays in the result, with its explan
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -23,6 +21,7 @@ from gateway.canonical.entity import Entity
 from gateway.canonical.policy import Compare
 from gateway.compare.difference import Difference, DifferenceClass, Diffs, Document, Stake
 from gateway.compare.plan import Field, Plan, plan_of
+from gateway.compare.rows import Pair, label, paired, row_key, shared_key
 from gateway.compare.tolerance import is_unresolved, stake_of
 
 #: How given fields would read after a round trip through one system: its declared losses applied.
@@ -175,13 +174,13 @@ def _rows(
     partner."""
     plan = field.members
     assert plan is not None
-    key = _shared_key(field.rule.key, control, candidate)
+    key = shared_key(field.rule.key, control, candidate)
     shown = tuple(name for name in field.shown_key if name in key)
-    lefts, rights = [_row_key(row, key) for row in control], [_row_key(row, key) for row in candidate]
+    lefts, rights = [row_key(row, key) for row in control], [row_key(row, key) for row in candidate]
     if lefts == rights and len(set(lefts)) == len(lefts):
-        pairs: list[_Pair] = [(*pair, 0) for pair in zip(control, candidate, strict=True)]
+        pairs: list[Pair] = [(*pair, 0) for pair in zip(control, candidate, strict=True)]
     else:
-        pairs = _paired(control, lefts, candidate, rights)
+        pairs = paired(control, lefts, candidate, rights)
     places = {id(row): position for rows in (candidate, control) for position, row in enumerate(rows)}
     shape = field.path + "[]."
     for left, right, repeat in pairs:
@@ -190,95 +189,15 @@ def _rows(
         position = places[id(row)]
         if left is None or right is None:
             kind = DifferenceClass.EXTRA if left is None else DifferenceClass.MISSING
-            place = path + _label(shown, row, position, repeat)
+            place = path + label(shown, row, position, repeat)
             found.append(_difference(field, place, kind, left, right, stake_of(row), row=True))
         elif plan.flat and (spelled := _spelled(left)) == _spelled(right) and _UNRESOLVED not in spelled:
             # Rows that read the same to the byte, as nearly all do, need no look at each of their members.
             if not plan.known >= left.keys():
                 unseen.extend(shape + name for name in _unknown(plan, left, right))
         else:
-            place = path + _label(shown, left, position, repeat) + "."
+            place = path + label(shown, left, position, repeat) + "."
             _members(plan, left, right, place, shape, found, unseen)
-
-
-#: A row, its partner, and which of the rows of that key it is.
-_Pair = tuple[Document | None, Document | None, int]
-
-
-def _paired(
-    control: Sequence[Document],
-    lefts: Sequence[tuple[str, ...]],
-    candidate: Sequence[Document],
-    rights: Sequence[tuple[str, ...]],
-) -> list[_Pair]:
-    groups: defaultdict[tuple[str, ...], tuple[list[Document], list[Document]]] = defaultdict(
-        lambda: ([], [])
-    )
-    for key, row in zip(lefts, control, strict=True):
-        groups[key][0].append(row)
-    for key, row in zip(rights, candidate, strict=True):
-        groups[key][1].append(row)
-    pairs: list[_Pair] = []
-    for rows, others in groups.values():
-        if rows and others and len(rows) + len(others) > 2:
-            rows, others = _same_first(rows, others)
-        pairs.extend((*pair, repeat) for repeat, pair in enumerate(zip_longest(rows, others)))
-    return pairs
-
-
-def _same_first(rows: list[Document], others: list[Document]) -> tuple[list[Document], list[Document]]:
-    left_over: defaultdict[bytes, list[Document]] = defaultdict(list)
-    for row in others:
-        left_over[_encode(row)].append(row)
-    same: list[Document] = []
-    rest: list[Document] = []
-    partners: list[Document] = []
-    for row in rows:
-        twins = left_over[_encode(row)]
-        if twins:
-            same.append(row)
-            partners.append(twins.pop(0))
-        else:
-            rest.append(row)
-    taken = {id(row) for row in partners}
-    return same + rest, partners + [row for row in others if id(row) not in taken]
-
-
-def _shared_key(
-    key: tuple[str, ...], control: Sequence[Document], candidate: Sequence[Document]
-) -> tuple[str, ...]:
-    """The parts of a key that both sides hold. A product that does not number its lines still has them in their
-    order, and a row is then its partner's by that."""
-    return tuple(
-        name
-        for name in key
-        if any(row.get(name) is not None for row in control)
-        and any(row.get(name) is not None for row in candidate)
-    )
-
-
-def _row_key(row: Document, key: tuple[str, ...]) -> tuple[str, ...]:
-    # Case and blanks do not tell rows apart, so that a row whose key was retyped is one difference and not
-    # two.
-    return tuple([_key_text(row.get(name)) for name in key])
-
-
-def _key_text(value: Any) -> str:
-    if type(value) is str:
-        return " ".join(value.split()).casefold()
-    if type(value) is int:
-        return str(value)
-    if value is None:
-        return ""
-    return _encode(value).decode()
-
-
-def _label(key: tuple[str, ...], row: Document, position: int, repeat: int) -> str:
-    """``[number=2]``, and ``[number=2#1]`` for the second row of one key. Keys that say who somebody is are
-    not shown, nor those that only one side holds."""
-    shown = [f"{name}={row[name]}" for name in key if row.get(name) is not None]
-    again = f"#{repeat}" if repeat else ""
-    return f"[{','.join(shown)}{again}]" if shown else f"[#{position}]"
 
 
 def _explain(
