@@ -1,8 +1,8 @@
 """Record <-> plain canonical fields, compiled once per entity of a profile; pure.
 
 ``EntityMap.decode`` reads a native record, ``encode`` makes one, ``expect`` says how canonical fields would
-read after the round trip. A value that does not fit raises ``Unmappable`` with its canonical path
-(``lines[2].amount``), never with the value itself: it may be personal, and the message travels.
+read after the round trip. ``record`` has the functions that an ``EntityMap`` is compiled of. Here is what an
+entity adds to them: markers, ids and constants, and which paths a read and a search need.
 """
 
 from __future__ import annotations
@@ -10,63 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from adapters.contract import Fields
 from adapters.profile import EntityProfile, FieldForm, Profile, as_form
-from adapters.values import (
-    ROWS,
-    Leaf,
-    Native,
-    Put,
-    Read,
-    getter,
-    leaf,
-    money_put,
-    money_read,
-    scalar_put,
-    scalar_read,
-    setter,
-)
+from adapters.record import CREATE, EXPECT, FAULTS, UPDATE, Unmappable, record_put, record_read, tree_of
+from adapters.values import ROWS, Leaf, Native, getter, leaf, setter
 
 #: A marker at the end of a text that people read, too.
 _SUFFIX = re.compile(r"(?:^| )\[tw:([^\[\]\s]+)\]$")
 _SUFFIX_FRAME = len(" [tw:]")
 #: Ends the name of the field in a canonical path.
 _TOP = re.compile(r"[.\[]")
-_FAULTS = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
-_ABSENT: Any = object()
-
-Tree = dict[str, "FieldForm | Tree"]
-
-
-class Unmappable(ValueError):
-    """A value that this product, or the canonical field, cannot hold."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path} {reason}")
-        self.path = path
-        self.reason = reason
-
-    def under(self, above: str) -> Unmappable:
-        joint = "" if self.path.startswith("[") or not self.path else "."
-        return Unmappable(f"{above}{joint}{self.path}", self.reason)
-
-
-class _Aim(NamedTuple):
-    """What a native record is made for."""
-
-    defaults: bool  #: fields that are absent take their default
-    #: an amount of the record's own currency brings it along where the record has none: a part of a record
-    #: says
-    #: how it would read without being whole
-    currency: bool = False
-
-
-_CREATE, _UPDATE, _EXPECT = _Aim(defaults=True), _Aim(defaults=False), _Aim(defaults=False, currency=True)
-#: Inside a list or an object, which are always replaced as a whole.
-_INSIDE = {_CREATE: _CREATE, _UPDATE: _CREATE, _EXPECT: _Aim(defaults=True, currency=True)}
-_INSIDE[_INSIDE[_EXPECT]] = _INSIDE[_EXPECT]
 
 
 class EntityMap:
@@ -81,11 +36,11 @@ class EntityMap:
         first = _currency_paths(forms)
         # The record's own currency is written before the amounts that are checked against it.
         ordered = dict(sorted(forms.items(), key=lambda item: not first & {item[1].path, item[1].currency}))
-        self._read = _record_read(_tree({n: f for n, f in ordered.items() if f.readable}), profile)
-        self._create = _record_put(_tree(_sent(ordered, on_create=True)), profile, _CREATE)
-        self._update = _record_put(_tree(_sent(ordered, on_create=False)), profile, _UPDATE)
-        self._whole = _record_put(
-            _tree({n: f for n, f in ordered.items() if f.constant is None}), profile, _EXPECT
+        self._read = record_read(tree_of({n: f for n, f in ordered.items() if f.readable}), profile)
+        self._create = record_put(tree_of(_sent(ordered, on_create=True)), profile, CREATE)
+        self._update = record_put(tree_of(_sent(ordered, on_create=False)), profile, UPDATE)
+        self._whole = record_put(
+            tree_of({n: f for n, f in ordered.items() if f.constant is None}), profile, EXPECT
         )
         self._leaves = {n: leaf(f, profile) for n, f in forms.items() if f.path and not (f.each or f.first)}
         self._only = tuple((name, form.only) for name, form in forms.items() if form.only is not None)
@@ -121,7 +76,9 @@ class EntityMap:
         native: Native = {}
         (self._create if creating else self._update)(fields, native, native)
         # What the product makes of rows may only be told by the record that they are part of.
-        rows_beside: Mapping[str, Any] = beside if beside is not None and self._row_fields & fields.keys() else {}
+        rows_beside: Mapping[str, Any] = (
+            beside if beside is not None and self._row_fields & fields.keys() else {}
+        )
         for name, only in self._only:
             if not _holds(fields.get(name, rows_beside.get(name)), only):
                 raise Unmappable(name, f"can only be {only} in this product")
@@ -155,7 +112,7 @@ class EntityMap:
         found = self._leaves.get(name)
         try:
             return value if found is None else found.write(value)
-        except _FAULTS as error:
+        except FAULTS as error:
             raise Unmappable(name, str(error)) from error
 
     def canonical_path(self, native: str) -> str | None:
@@ -254,192 +211,6 @@ def _row_copies(
             rows, _, inner = path.partition(ROWS)
             if inner:
                 yield name, leaves[name].write, rows, setter(inner)
-
-
-def _tree(forms: Mapping[str, FieldForm]) -> Tree:
-    tree: Tree = {}
-    for name, form in forms.items():
-        *above, last = name.split(".")
-        node = tree
-        for part in above:
-            node = cast("Tree", node.setdefault(part, {}))
-        node[last] = form
-    return tree
-
-
-def _record_read(tree: Tree, profile: Profile) -> Callable[[Native, Native], Fields]:
-    pairs = tuple((name, _read(form, profile)) for name, form in tree.items())
-
-    def read(native: Native, root: Native) -> Fields:
-        out: Fields = {}
-        name = ""
-        try:
-            for name, decode in pairs:
-                out[name] = decode(native, root)
-        except Unmappable as error:
-            raise error.under(name) from error.__cause__
-        except _FAULTS as error:
-            raise Unmappable(name, str(error)) from error
-        return out
-
-    return read
-
-
-def _record_put(tree: Tree, profile: Profile, aim: _Aim) -> Put:
-    triples = tuple(
-        (
-            name,
-            _put(form, profile, aim),
-            form.default if aim.defaults and isinstance(form, FieldForm) else None,
-        )
-        for name, form in tree.items()
-    )
-
-    def put(fields: Any, native: Native, root: Native) -> None:
-        get = fields.get
-        name = ""
-        try:
-            for name, encode, default in triples:
-                value = get(name, _ABSENT)
-                if value is _ABSENT:
-                    if default is None:
-                        continue
-                    value = default
-                encode(value, native, root)
-        except Unmappable as error:
-            raise error.under(name) from error.__cause__
-        except _FAULTS as error:
-            raise Unmappable(name, str(error)) from error
-
-    return put
-
-
-def _read(form: FieldForm | Tree, profile: Profile) -> Read:
-    if isinstance(form, dict):
-        return _object_read(form, profile)
-    if form.constant is not None:
-        constant = form.constant
-        return lambda native, root: constant
-    if form.amount is not None:
-        return money_read(form, profile)
-    if form.each is not None:
-        return _list_read(form, profile)
-    if form.first is not None:
-        return _first_read(form, profile)
-    return scalar_read(form, profile)
-
-
-def _put(form: FieldForm | Tree, profile: Profile, aim: _Aim) -> Put:
-    if isinstance(form, dict):
-        return _object_put(form, profile, _INSIDE[aim])
-    if form.amount is not None:
-        return money_put(form, profile, brings_currency=aim.currency)
-    if form.each is not None:
-        return _list_put(form, profile, _INSIDE[aim])
-    if form.first is not None:
-        return _first_put(form, profile, _INSIDE[aim])
-    return scalar_put(form, profile)
-
-
-def _object_read(tree: Tree, profile: Profile) -> Read:
-    inner = _record_read(tree, profile)
-
-    def read(native: Native, root: Native) -> Any:
-        found = inner(native, root)
-        return found if any(value is not None for value in found.values()) else None
-
-    return read
-
-
-def _object_put(tree: Tree, profile: Profile, aim: _Aim) -> Put:
-    inner = _record_put(tree, profile, aim)
-    nothing = dict.fromkeys(tree)
-
-    def put(value: Any, native: Native, root: Native) -> None:
-        # An object replaces the old one as a whole: what it does not name is emptied.
-        inner(nothing if value is None else {**nothing, **value}, native, root)
-
-    return put
-
-
-def _list_read(form: FieldForm, profile: Profile) -> Read:
-    assert form.path is not None
-    assert form.each is not None
-    get = getter(form.path)
-    inner = _record_read(_tree({n: as_form(f) for n, f in form.each.items()}), profile)
-
-    def read(native: Native, root: Native) -> Any:
-        found = get(native)
-        if found is None or found == "":
-            return []
-        if type(found) is dict:
-            rows = [cast("Native", found)]
-        elif type(found) is list:
-            rows = cast("list[Native]", found)
-        else:
-            raise ValueError("is not a list")
-        index = 0
-        try:
-            out: list[Fields] = []
-            for item in rows:
-                out.append(inner(item, root))
-                index += 1
-        except Unmappable as error:
-            raise error.under(f"[{index}]") from error.__cause__
-        return out
-
-    return read
-
-
-def _list_put(form: FieldForm, profile: Profile, aim: _Aim) -> Put:
-    assert form.path is not None
-    assert form.each is not None
-    put = setter(form.path)
-    inner = _record_put(_tree({n: as_form(f) for n, f in form.each.items()}), profile, aim)
-
-    def encode(value: Any, native: Native, root: Native) -> None:
-        out: list[Native] = []
-        try:
-            for item in value or ():
-                made: Native = {}
-                inner(item, made, root)
-                out.append(made)
-        except Unmappable as error:
-            raise error.under(f"[{len(out)}]") from error.__cause__
-        put(native, out)
-
-    return encode
-
-
-def _first_read(form: FieldForm, profile: Profile) -> Read:
-    assert form.path is not None
-    assert form.first is not None
-    get = getter(form.path)
-    inner = _object_read(_tree({n: as_form(f) for n, f in form.first.items()}), profile)
-
-    def read(native: Native, root: Native) -> Any:
-        found = get(native)
-        if type(found) is list:
-            items = cast("list[Any]", found)
-            found = items[0] if items else None
-        return inner(cast("Native", found), root) if isinstance(found, dict) else None
-
-    return read
-
-
-def _first_put(form: FieldForm, profile: Profile, aim: _Aim) -> Put:
-    assert form.path is not None
-    assert form.first is not None
-    put = setter(form.path)
-    inner = _object_put(_tree({n: as_form(f) for n, f in form.first.items()}), profile, aim)
-
-    def encode(value: Any, native: Native, root: Native) -> None:
-        made: Native = {}
-        if value is not None:
-            inner(value, made, root)
-        put(native, [made] if made else [])
-
-    return encode
 
 
 def _nested(form: FieldForm) -> Mapping[str, FieldForm]:

@@ -31,9 +31,10 @@ from adapters.errors import (
     Unreadable,
 )
 from adapters.installation import Installation
-from adapters.mapping import EntityMap, Unmappable, compile_profile
+from adapters.mapping import EntityMap, compile_profile
 from adapters.outcome import of_status, of_transport
 from adapters.profile import EntityProfile, Profile
+from adapters.record import Unmappable
 from adapters.transport import Carrier, Pace, Reply, Request
 from adapters.values import Native, getter
 from adapters.wire import Broken, Change, Condition, Search, Wire, Written

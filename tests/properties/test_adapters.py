@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from adapters.contract import Fields
 from adapters.converters import CONVERTERS, plain, rfc3339
-from adapters.mapping import EntityMap, Unmappable
+from adapters.mapping import EntityMap
 from adapters.outcome import retry_after_s
 from adapters.profile import load
 from adapters.protocols import json_body, xml_body
+from adapters.record import Unmappable
 from adapters.wire import Broken
 
 #: Text as the canonical model lets it through: no control characters but line breaks, and no half characters.

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.mapping import EntityMap, Unmappable
+from adapters.mapping import EntityMap
+from adapters.record import Unmappable
 from tests.unit.adapters.systems import eur, profile
 
 

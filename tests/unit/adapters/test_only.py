@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from adapters.mapping import EntityMap, Unmappable
+from adapters.mapping import EntityMap
 from adapters.profile import parse
+from adapters.record import Unmappable
 
 PROFILE = """
 protocol = "jsonrpc"
