@@ -48,12 +48,14 @@ class Database:
         self._sync: Engine | None = None
         self._async: AsyncEngine | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._glances: Connection | None = None
 
     def start(self) -> None:
         """Opens the database. On SQLite it also takes the folder's lock through the writer's first connection."""
         if self.sqlite:
             self._sync = sqlite_engine(self.path)
             self._readers = ThreadPoolExecutor(self._read_threads, thread_name_prefix="sqlite-read")
+            self._glances = self._sync.connect().execution_options(readonly=True, autonomous=True)
             self._writer = threading.Thread(target=self._write_loop, name="sqlite-write", daemon=True)
             self._writer.start()
         else:
@@ -82,6 +84,9 @@ class Database:
             self._jobs.put(None)
             await asyncio.to_thread(self._writer.join)
             self._writer = None
+        if self._glances is not None:
+            self._glances.close()
+            self._glances = None
         if self._readers is not None:
             self._readers.shutdown(wait=True)
             self._readers = None
@@ -139,6 +144,15 @@ class Database:
             if lost.connection_invalidated or isinstance(lost, OperationalError):
                 raise StoreUnavailable(type(lost.orig).__name__) from lost
             raise
+
+    async def glance(self, unit: Callable[[Connection], T]) -> T:
+        """``read`` for a look by key that takes microseconds: on SQLite it is done where it is asked for, because
+        going to a thread and back costs more than the look (measured: a fifth of the CPU time of a routed read)."""
+        if not self.sqlite:
+            return await self.read(unit)
+        if self._glances is None:
+            raise StoreUnavailable("the database is not open")
+        return unit(self._glances)
 
     def now(self, connection: Connection) -> int:
         """Microseconds on the clock that leases are judged by: the server's own on PostgreSQL, this process's on
@@ -227,6 +241,9 @@ def sqlite_engine(path: Path) -> Engine:
     def on_begin(connection: Connection) -> None:
         # A unit of ``transaction`` is going to write, so it takes the write lock at once instead of failing half-way.
         # A reader begins deferred and never blocks the writer.
+        if connection.get_execution_options().get("autonomous"):
+            # Each statement sees what is committed when it runs; no snapshot is held open between looks.
+            return
         if connection.get_execution_options().get("readonly"):
             connection.exec_driver_sql("BEGIN")
         else:

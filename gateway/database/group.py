@@ -33,12 +33,13 @@ class GroupCommit(Generic[I, O]):
         limit: int = 64,
         lanes: int = 1,
         read_only: bool = False,
+        glance: bool = False,
     ) -> None:
         self._database = database
         self._step = step
         self._limit = limit
         self._lanes = 1 if database.sqlite else lanes
-        self._run = database.read if read_only else database.transaction
+        self._run = database.glance if glance else database.read if read_only else database.transaction
         self._waiting: deque[tuple[I, asyncio.Future[O]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
 

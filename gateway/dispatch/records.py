@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import Link, link, linked, links_of
+from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, GroupCommit, among
 from gateway.dispatch import natural_keys
 from gateway.dispatch.command import Document
@@ -63,7 +64,7 @@ class Records:
         self._database = database
         self._ids = ids
         self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(
-            database, _views, limit=200, read_only=True
+            database, _views, limit=200, read_only=True, glance=True
         )
         self._native: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._canonical: OrderedDict[tuple[str, str, str], str] = OrderedDict()
@@ -183,12 +184,23 @@ class Records:
 
 
 def _views(connection: Connection, ids: Sequence[str]) -> list[RecordView | None]:
-    rows = {row.id: row for row in connection.execute(select(record).where(among(record.c.id, set(ids))))}
-    links = links_of(connection, rows)
-    return [None if (row := rows.get(one)) is None else _view(row, links) for one in ids]
+    found: dict[str, list[Any]] = {}
+    for row in connection.execute(_RECORDS_AND_LINKS, {"ids": list(set(ids))}):
+        found.setdefault(row.id, []).append(row)
+    views = {record_id: _view(rows) for record_id, rows in found.items()}
+    return [views.get(one) for one in ids]
 
 
-def _view(row: Any, links: dict[tuple[str, str], Link]) -> RecordView:
+#: One row a link, or one row with no link.
+_RECORDS_AND_LINKS = (
+    select(record, crosswalk.c.system, crosswalk.c.native_id, crosswalk.c.native_version)
+    .outerjoin(crosswalk, crosswalk.c.record_id == record.c.id)
+    .where(among(record.c.id, "ids"))
+)
+
+
+def _view(rows: Sequence[Any]) -> RecordView:
+    row = rows[0]
     record_id: str = row.id
     image: str | None = row.image
     refs: str = row.external_refs
@@ -205,7 +217,17 @@ def _view(row: Any, links: dict[tuple[str, str], Link]) -> RecordView:
         external_refs=msgspec.json.decode(refs),
         created_at=row.created_at,
         updated_at=row.updated_at,
-        links={system: one for (owner, system), one in links.items() if owner == record_id},
+        links={
+            one.system: Link(
+                record_id=record_id,
+                system=one.system,
+                entity=row.entity,
+                native_id=one.native_id,
+                native_version=one.native_version,
+            )
+            for one in rows
+            if one.system is not None
+        },
     )
 
 
