@@ -14,7 +14,8 @@ from gateway.clock import Clock
 from gateway.database import Database, GroupCommit, among, to_micros
 from gateway.dispatch.command import Answer, Command, Document
 from gateway.dispatch.deliver import Deliverer
-from gateway.dispatch.intake import Accepted, Intake, Intent, KeptRefusal, Twin, intent_of
+from gateway.dispatch.idempotency import Intent, KeptRefusal, Twin, intent_of
+from gateway.dispatch.intake import Accepted, Intake
 from gateway.dispatch.outcome import Concluded
 from gateway.dispatch.reads import Reads
 from gateway.dispatch.records import Records
@@ -170,7 +171,9 @@ class Executor:
         and the resolver takes it up. What is not, was not. Raises StoreUnavailable when that cannot be found out."""
 
         def unit(connection: Connection) -> Any:
-            return connection.execute(select(operation).where(operation.c.id == intent.operation_id)).one_or_none()
+            return connection.execute(
+                select(operation).where(operation.c.id == intent.operation_id)
+            ).one_or_none()
 
         row = await self._database.read(unit)
         if row is None:

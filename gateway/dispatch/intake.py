@@ -6,7 +6,6 @@ next write. What is refused here leaves nothing behind but, where a key was give
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,42 +15,25 @@ from sqlalchemy import Connection, select
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
-from gateway.dispatch import natural_keys
+from gateway.dispatch import idempotency, natural_keys
+from gateway.dispatch.accepted import Rows
 from gateway.dispatch.change import post_image, whole_change
 from gateway.dispatch.claim import MICROS, Claim
-from gateway.dispatch.command import Command, Document, Kind
+from gateway.dispatch.command import Document, Kind
+from gateway.dispatch.idempotency import Intent, KeptRefusal, Twin
 from gateway.errors import (
     FieldError,
     GatewayError,
-    KeyReused,
     NaturalKeyTaken,
     PendingWrite,
     RecordNotFound,
-    TwinRunning,
     UnknownRegion,
     VersionStale,
 )
-from gateway.ids import DELIVERY, OPERATION, Ids
 from gateway.ledger import journal, slices
 from gateway.ledger.slices import Slice
-from gateway.ledger.states import DeliveryState, OperationState
-from gateway.ledger.tables import attempt, delivery, idem, lane, operation, record
+from gateway.ledger.tables import record
 from gateway.routing.plan import PLANS
-
-KEPT_S = 7 * 24 * 3600  #: how long an idempotency key is remembered
-
-
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """A command with everything minted that the journal will know it by."""
-
-    command: Command
-    operation_id: str
-    record_id: str
-    authority_delivery: str
-    mirror_delivery: str
-    marker: str
-    scope: str | None
-    fingerprint: str
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,54 +45,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     claim: Claim | None
 
 
-class Twin(msgspec.Struct, frozen=True, kw_only=True):
-    """The same request was accepted before, as this operation."""
-
-    operation_id: str
-
-
-class KeptRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The same request was refused before, with this."""
-
-    problem: dict[str, Any]
-
-
 Outcome = Accepted | Twin | KeptRefusal
-
-
-def intent_of(command: Command, *, entity_prefix: str, ids: Ids) -> Intent:
-    """Mints ids and marker, and hashes the key's scope and the request's fingerprint."""
-    scope = None
-    if command.idempotency_key is not None:
-        scope = _digest(command.client, command.method, command.route, command.idempotency_key)
-    fingerprint = _digest(
-        command.method,
-        command.route,
-        command.record_id or "",
-        "" if command.if_match is None else str(command.if_match),
-        msgspec.json.encode(
-            [command.region, command.legal_entity, command.external_refs, command.body], order="deterministic"
-        ).decode(),
-    )
-    return Intent(
-        command=command,
-        operation_id=ids.new(OPERATION),
-        record_id=command.record_id or ids.new(entity_prefix),
-        authority_delivery=ids.new(DELIVERY),
-        mirror_delivery=ids.new(DELIVERY),
-        marker=ids.marker(),
-        scope=scope,
-        fingerprint=fingerprint,
-    )
-
-
-def _digest(*parts: str) -> str:
-    whole = hashlib.sha256()
-    for part in parts:
-        # The length keeps ("ab", "c") apart from ("a", "bc").
-        whole.update(f"{len(part)}:".encode())
-        whole.update(part.encode("utf-8", "surrogatepass"))
-    return whole.hexdigest()
 
 
 class Intake:
@@ -140,27 +75,12 @@ class Intake:
         return self._default_legal_entity.get(region)
 
 
-class _Rows:
-    """What one batch will write, table by table."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-        self.record_updates: dict[str, dict[str, Any]] = {}
-        self.operations: list[dict[str, Any]] = []
-        self.deliveries: list[dict[str, Any]] = []
-        self.lanes: dict[journal.LaneKey, dict[str, Any]] = {}
-        self.lane_updates: dict[journal.LaneKey, dict[str, Any]] = {}
-        self.attempts: list[dict[str, Any]] = []
-        self.events: list[dict[str, Any]] = []
-
-
 class _Batch:
     def __init__(self, intake: Intake, connection: Connection, intents: Sequence[Intent]) -> None:
         self.intake = intake
         self.connection = connection
         self.intents = intents
         self.outcomes: list[Outcome | Exception | None] = [None] * len(intents)
-        self.rows = _Rows()
         self.now = 0
 
     def run(self) -> list[Outcome | Exception]:
@@ -171,7 +91,9 @@ class _Batch:
         self.slices = slices.read(self.connection, keys)
         self.began = self.intake.database.clock.monotonic()
         self.now = self.intake.database.now(self.connection)
-        self._keys()
+        self.rows = Rows(now=self.now)
+        for index, answer in idempotency.reserve(self.connection, self.intents, now=self.now).items():
+            self.outcomes[index] = answer
         live = [index for index, outcome in enumerate(self.outcomes) if outcome is None]
         self.records = journal.records_for_update(
             self.connection,
@@ -195,8 +117,13 @@ class _Batch:
                 self.outcomes[index] = self._accept(intent, known)
             except GatewayError as refused:
                 self.outcomes[index] = refused
-        refused = self._forget_keys(live)
-        self._write()
+        refused = idempotency.forget(
+            self.connection, [(self.intents[index], self.outcomes[index]) for index in live]
+        )
+        self.rows.write(
+            self.connection,
+            {outcome.record_id for outcome in self.outcomes if isinstance(outcome, Accepted)},
+        )
         natural_keys.release(self.connection, refused)
         return [outcome for outcome in self.outcomes if outcome is not None]
 
@@ -214,52 +141,6 @@ class _Batch:
         command = intent.command
         region = command.region if command.kind == "create" else known.get(intent.record_id)
         return None if region is None else (command.entity, region)
-
-    def _keys(self) -> None:
-        """Idempotency keys: a new one is reserved for its operation; a known one answers for it."""
-        rows: dict[str, dict[str, Any]] = {}
-        for intent in self.intents:
-            if intent.scope is not None and intent.scope not in rows:
-                rows[intent.scope] = {
-                    "scope": intent.scope,
-                    "fingerprint": intent.fingerprint,
-                    "operation_id": intent.operation_id,
-                    "created_at": self.now,
-                    "expires_at": self.now + KEPT_S * MICROS,
-                }
-        if not rows:
-            return
-        fresh = journal.insert_new(self.connection, idem, [rows[scope] for scope in sorted(rows)], "scope")
-        old = set(rows) - fresh
-        before = {}
-        if old:
-            before = {
-                row.scope: row
-                for row in self.connection.execute(select(idem).where(among(idem.c.scope, old)))
-            }
-        owners: dict[str, str] = {}
-        for index, intent in enumerate(self.intents):
-            if intent.scope is None:
-                continue
-            if intent.scope in fresh and intent.scope not in owners:
-                owners[intent.scope] = intent.operation_id
-                continue
-            there = before.get(intent.scope)
-            fingerprint = rows[intent.scope]["fingerprint"] if there is None else there.fingerprint
-            if fingerprint != intent.fingerprint:
-                self.outcomes[index] = KeyReused(
-                    "this key was first used with another body, record or condition"
-                )
-            elif there is None:
-                # Its twin is in this very batch, or was given back between our insert and our look.
-                owner = owners.get(intent.scope)
-                self.outcomes[index] = (
-                    TwinRunning(retry_after_s=1) if owner is None else TwinRunning(retry_after_s=1, operation=owner)
-                )
-            elif there.problem is not None:
-                self.outcomes[index] = KeptRefusal(problem=msgspec.json.decode(there.problem))
-            else:
-                self.outcomes[index] = Twin(operation_id=there.operation_id)
 
     def _natural_keys(self, live: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Reserves the keys of creates, and says which were taken: index -> (value, id of the holder)."""
@@ -312,7 +193,7 @@ class _Batch:
             raise UnknownRegion(f"{key[1]!r} has no rule for {command.entity}")
         if command.kind == "create":
             legal_entity = command.legal_entity or self.intake.legal_entity(key[1])
-            owner = self._new_record(intent, key, legal_entity)
+            owner = self.rows.new_record(intent, key, legal_entity)
             base: Document | None = None
         else:
             owner = self._known_record(intent)
@@ -327,12 +208,13 @@ class _Batch:
         seq = owner["seq"] + 1
         owner["seq"] = seq
         owner["open_writes"] += 1
-        plan = PLANS[slice_.stage]
-        claimed = self._lane(intent, plan.authority.value, slice_, idle=image is not None)
+        authority = PLANS[slice_.stage].authority.value
+        claimed = self.rows.take_lane(intent, authority, slice_, self.lanes, idle=image is not None)
         if claimed:
             assert image is not None
             change = whole_change(command.kind, base, image, change)
-        self._journal(intent, slice_, seq, image, claimed, change)
+        lease_until = self.intake.lease_until(authority, self.now)
+        self.rows.accept(intent, slice_, seq, image, change, claimed=claimed, lease_until=lease_until)
         claim = None
         if claimed:
             assert image is not None
@@ -340,26 +222,6 @@ class _Batch:
         return Accepted(
             operation_id=intent.operation_id, record_id=intent.record_id, slice=slice_, claim=claim
         )
-
-    def _new_record(self, intent: Intent, key: tuple[str, str], legal_entity: str | None) -> dict[str, Any]:
-        entity = BY_NAME[key[0]]
-        value = intent.command.body.get(entity.match_key)
-        row = {
-            "id": intent.record_id,
-            "entity": key[0],
-            "region": key[1],
-            "legal_entity": legal_entity,
-            "version": 0,
-            "seq": 0,
-            "open_writes": 0,
-            "image": None,
-            "match_key": None if value is None else str(value),
-            "external_refs": journal.encode(intent.command.external_refs),
-            "created_at": self.now,
-            "updated_at": self.now,
-        }
-        self.rows.records.append(row)
-        return row
 
     def _known_record(self, intent: Intent) -> dict[str, Any]:
         row = self.records.get(intent.record_id)
@@ -378,144 +240,6 @@ class _Batch:
                 )
         self.rows.record_updates[intent.record_id] = state
         return state
-
-    def _lane(self, intent: Intent, authority: str, slice_: Slice, *, idle: bool) -> bool:
-        """Takes the authority's lane for this write if it is free, and says whether it did."""
-        key = (intent.record_id, authority)
-        if intent.command.kind == "create":
-            for system in ("legacy", "cloud"):
-                self.rows.lanes[intent.record_id, system] = {
-                    "record_id": intent.record_id,
-                    "system": system,
-                    "inflight": None,
-                    "applied_seq": 0,
-                    "wake_at": None,
-                }
-            if slice_.draining:
-                return False
-            self.rows.lanes[key]["inflight"] = intent.authority_delivery
-            return True
-        there = self.lanes.get(key)
-        for system in ("legacy", "cloud"):
-            if (intent.record_id, system) not in self.lanes:
-                self.rows.lanes.setdefault(
-                    (intent.record_id, system),
-                    {
-                        "record_id": intent.record_id,
-                        "system": system,
-                        "inflight": None,
-                        "applied_seq": 0,
-                        "wake_at": None,
-                    },
-                )
-        free = there is None or (
-            there.inflight is None
-            and there.wake_at is None
-            and (there.quiet_until is None or there.quiet_until <= self.now)
-        )
-        if slice_.draining:
-            return False
-        if idle and free and key not in self.rows.lane_updates:
-            self.rows.lane_updates[key] = {
-                "record_id": key[0],
-                "system": key[1],
-                "inflight": intent.authority_delivery,
-                "wake_at": None,
-            }
-            return True
-        if there is None or there.inflight is None:
-            # Nobody will wake this lane by ending something in it, so it is made due now.
-            self.rows.lane_updates.setdefault(
-                key, {"record_id": key[0], "system": key[1], "inflight": None, "wake_at": self.now}
-            )
-        return False
-
-    def _journal(
-        self,
-        intent: Intent,
-        slice_: Slice,
-        seq: int,
-        image: Document | None,
-        claimed: bool,
-        change: Document,
-    ) -> None:
-        command = intent.command
-        plan = PLANS[slice_.stage]
-        held = slice_.draining
-        self.rows.operations.append(
-            {
-                "id": intent.operation_id,
-                "record_id": intent.record_id,
-                "entity": slice_.entity,
-                "region": slice_.region,
-                "seq": seq,
-                "kind": command.kind,
-                "state": (OperationState.HELD if held else OperationState.ACCEPTED).value,
-                "confirming": False,
-                "epoch": slice_.epoch,
-                "stage": slice_.stage.value,
-                "authority": plan.authority.value,
-                "mirror": None if plan.mirror is None else plan.mirror.value,
-                "change": journal.encode(change),
-                "image": None if image is None or not claimed else journal.encode(image),
-                "marker": intent.marker,
-                "client": command.client,
-                "trace": journal.encode(command.trace),
-                "waited_until": self.now + int(command.wait_s * MICROS),
-                "created_at": self.now,
-                "updated_at": self.now,
-            }
-        )
-        base = {
-            "operation_id": intent.operation_id,
-            "record_id": intent.record_id,
-            "entity": slice_.entity,
-            "region": slice_.region,
-            "seq": seq,
-            "epoch": slice_.epoch,
-            "maybe_sent": 0,
-            "probes": 0,
-            "lease_expiries": 0,
-            "created_at": self.now,
-            "updated_at": self.now,
-        }
-        state = DeliveryState.BLOCKED if held else DeliveryState.SENDING if claimed else DeliveryState.READY
-        self.rows.deliveries.append(
-            {
-                **base,
-                "id": intent.authority_delivery,
-                "system": plan.authority.value,
-                "role": "authority",
-                "state": state.value,
-                "attempt": 1 if claimed else 0,
-                "lease_until": self.intake.lease_until(plan.authority.value, self.now) if claimed else None,
-                "wake_at": None if claimed else self.now,
-            }
-        )
-        if plan.mirror is not None:
-            self.rows.deliveries.append(
-                {
-                    **base,
-                    "id": intent.mirror_delivery,
-                    "system": plan.mirror.value,
-                    "role": "mirror",
-                    "state": DeliveryState.BLOCKED.value,
-                    "attempt": 0,
-                    "lease_until": None,
-                    "wake_at": None,
-                }
-            )
-        if claimed:
-            self.rows.attempts.append(journal.attempt_row(intent.authority_delivery, 1, self.now))
-        self.rows.events.append(
-            journal.event_row(
-                at=self.now,
-                operation_id=intent.operation_id,
-                record_id=intent.record_id,
-                name="held" if held else "accepted",
-                detail=f"{command.kind} by {command.client}",
-            )
-        )
 
     def _claim(
         self,
@@ -552,69 +276,3 @@ class _Batch:
             storable=slice_.storable,
             trace=intent.command.trace,
         )
-
-    # --- to disk ---------------------------------------------------------------------------------------------
-
-    def _forget_keys(self, live: Sequence[int]) -> set[str]:
-        """A refusal that would come again is kept under its key; one that may pass frees the key. Returns the
-        records of refused writes that may have reserved a number."""
-        kept: list[dict[str, Any]] = []
-        freed: list[str] = []
-        reserved: set[str] = set()
-        for index in live:
-            outcome, intent = self.outcomes[index], self.intents[index]
-            if not isinstance(outcome, GatewayError):
-                continue
-            if intent.command.body.get(BY_NAME[intent.command.entity].natural_key or "") is not None:
-                reserved.add(intent.record_id)
-            if intent.scope is None:
-                continue
-            if outcome.retryable or isinstance(outcome, RecordNotFound | UnknownRegion):
-                freed.append(intent.scope)
-            else:
-                kept.append(
-                    {"scope": intent.scope, "operation_id": None, "problem": journal.encode(told(outcome))}
-                )
-        journal.update_rows(self.connection, idem, kept, "scope")
-        if freed:
-            self.connection.execute(idem.delete().where(among(idem.c.scope, freed)))
-        return reserved
-
-    def _write(self) -> None:
-        rows = self.rows
-        made = {outcome.record_id for outcome in self.outcomes if isinstance(outcome, Accepted)}
-        journal.insert_rows(self.connection, record, [row for row in rows.records if row["id"] in made])
-        journal.update_rows(
-            self.connection,
-            record,
-            [
-                {"id": row["id"], "seq": row["seq"], "open_writes": row["open_writes"]}
-                for row in rows.record_updates.values()
-                if row["id"] in made
-            ],
-            "id",
-        )
-        journal.insert_missing(
-            self.connection, lane, [row for key, row in rows.lanes.items() if key[0] in made]
-        )
-        journal.update_rows(
-            self.connection,
-            lane,
-            [rows.lane_updates[key] for key in sorted(rows.lane_updates) if key[0] in made],
-            "record_id",
-            "system",
-        )
-        journal.insert_rows(self.connection, operation, rows.operations)
-        journal.insert_rows(self.connection, delivery, rows.deliveries)
-        journal.insert_rows(self.connection, attempt, rows.attempts)
-        journal.add_events(self.connection, rows.events)
-
-
-def told(refused: GatewayError) -> dict[str, Any]:
-    """A refusal as it is kept, so that a replay tells it again in the same words."""
-    return {
-        "kind": type(refused).__name__,
-        "detail": refused.detail,
-        "errors": msgspec.to_builtins(refused.errors),
-        "facts": refused.facts,
-    }

@@ -18,7 +18,7 @@ from gateway.database.rows import rows_by_id
 from gateway.dispatch import natural_keys
 from gateway.dispatch.claim import LATEST, MICROS, Claim, Claims, settle_mirrored
 from gateway.dispatch.command import Document
-from gateway.dispatch.intake import told
+from gateway.dispatch.idempotency import told
 from gateway.dispatch.present import present
 from gateway.errors import Collision, GatewayError
 from gateway.ledger import journal

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.dispatch.command import Command
 from gateway.dispatch.executor import retold
-from gateway.dispatch.intake import Intent, intent_of, told
+from gateway.dispatch.idempotency import Intent, intent_of, told
 from gateway.errors import FieldError, IllegalTransition
 from gateway.ids import SystemIds
 
