@@ -1,23 +1,17 @@
 """One system behind one profile: the ``Adapter`` that the gateway holds, whatever protocol stands below.
 
-Mapping, markers, deadlines, limits, sign-on and the meaning of a failure are written here once. A call makes
-its request (pure), sends it once, and reads the reply (pure). The one thing that is ever sent twice is a
-request that was refused with 401, after a new login: a request that was not let in has done nothing.
+The calls are written here once, with their mapping and markers. A call makes its request (pure),
+has it sent once by ``exchange``, and reads the reply (pure).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, cast
 
-import httpx
-
-from adapters import auth as sign_on
 from adapters.contract import Capability, Facts, Fields, Found, Health, Page, Query, Receipt, Write
 from adapters.converters import CONVERTERS, moment, rfc3339
 from adapters.errors import (
@@ -26,16 +20,15 @@ from adapters.errors import (
     NotFound,
     OutcomeUnknown,
     Rejected,
-    Unauthorised,
     Unavailable,
     Unreadable,
 )
+from adapters.exchange import Exchange
 from adapters.installation import Installation
 from adapters.mapping import EntityMap, compile_profile
-from adapters.outcome import of_status, of_transport
 from adapters.profile import EntityProfile, Profile
 from adapters.record import Unmappable
-from adapters.transport import Carrier, Pace, Reply, Request
+from adapters.transport import Carrier, Reply
 from adapters.values import Native, getter
 from adapters.wire import Broken, Change, Condition, Search, Wire, Written
 
@@ -43,8 +36,6 @@ from adapters.wire import Broken, Change, Condition, Search, Wire, Written
 FIND_LIMIT = 10
 #: Seconds that a request may still take effect in a product of which nobody has looked it up.
 PROCESSING_S = 600.0
-#: Ids of related records that are remembered; a system has far fewer of the kinds that are looked up.
-KNOWN_LIMIT = 50_000
 #: Converters whose native text is written without quotes in a query language.
 _BARE = frozenset({"date_iso", "instant_iso"})
 
@@ -66,18 +57,11 @@ class System:
         self._name = name
         self._profile = profile
         self._wire = wire
-        self._carrier = carrier
-        self._auth_settings = auth
-        self._auth = sign_on.build(auth, self._login)
-        self._now = now
+        self._exchange = Exchange(name=name, profile=profile, wire=wire, carrier=carrier, auth=auth, now=now)
         self._installation = installation
-        #: what a look-up found: (resource, conditions) -> native id
-        self._known: dict[tuple[Any, ...], Any] = {}
         self._maps = compile_profile(profile)
         self._facts = {entity: _facts(spec, self._maps[entity]) for entity, spec in profile.entities.items()}
         self._readers = {entity: _Reader(entity_map) for entity, entity_map in self._maps.items()}
-        self._places = asyncio.Semaphore(profile.limits.concurrency)
-        self._pace = Pace(profile.limits.requests_per_second)
 
     def __repr__(self) -> str:
         return f"System({self._name!r}, {self._profile.product!r})"
@@ -105,7 +89,7 @@ class System:
     async def probe(self) -> Health:
         begun = time.perf_counter()
         try:
-            reply = await self._exchange(self._wire.probe(), None)
+            reply = await self._exchange.reply(self._wire.probe(), None)
         except AdapterError as error:
             return Health(
                 ok=False, latency_s=time.perf_counter() - begun, detail=f"{type(error).__name__}: {error}"
@@ -114,7 +98,7 @@ class System:
 
     async def fetch(self, entity: str, native_id: str, *, headers: Mapping[str, str] | None = None) -> Found:
         entity_map = self._able(entity, Capability.FETCH)
-        reply = await self._exchange(self._wire.fetch(entity_map, native_id), entity_map, headers)
+        reply = await self._exchange.reply(self._wire.fetch(entity_map, native_id), entity_map, headers)
         try:
             native = self._wire.fetched(entity_map, reply)
             if native is None:
@@ -160,9 +144,11 @@ class System:
     async def create(self, write: Write) -> Receipt:
         entity_map = self._able(write.entity, Capability.CREATE)
         change = self._change(entity_map, write, creating=True)
-        used = await self._refer(entity_map, change, write.headers)
-        with self._forgetting(used):
-            reply = await self._exchange(self._wire.create(entity_map, change), entity_map, write.headers)
+        used = await self._exchange.refer(entity_map, change, write.headers)
+        with self._exchange.forgetting(used):
+            reply = await self._exchange.reply(
+                self._wire.create(entity_map, change), entity_map, write.headers
+            )
         return self._receipt(entity_map, write, reply)
 
     async def update(self, write: Write) -> Receipt:
@@ -188,23 +174,25 @@ class System:
         change = self._change(entity_map, write, creating=False, fields=fields, action=action)
         if not action:
             return await self._update(entity_map, write, change)
-        reply = await self._exchange(self._wire.act(entity_map, change), entity_map, write.headers)
+        reply = await self._exchange.reply(self._wire.act(entity_map, change), entity_map, write.headers)
         return self._receipt(entity_map, write, reply)
 
     async def close(self) -> None:
-        await self._carrier.close()
+        await self._exchange.close()
 
     async def _update(self, entity_map: EntityMap, write: Write, change: Change) -> Receipt:
-        used = await self._refer(entity_map, change, write.headers)
+        used = await self._exchange.refer(entity_map, change, write.headers)
         first = self._wire.prepare(entity_map, change)
-        prepared = await self._before(first, entity_map, write.headers) if first is not None else None
+        prepared = (
+            await self._exchange.before(first, entity_map, write.headers) if first is not None else None
+        )
         try:
             request = self._wire.update(entity_map, change, prepared)
         except Broken as error:
             # Only the read before the update could not be understood: nothing has been changed yet.
             raise Unavailable(str(error), system=self._name) from error
-        with self._forgetting(used):
-            reply = await self._exchange(request, entity_map, write.headers)
+        with self._exchange.forgetting(used):
+            reply = await self._exchange.reply(request, entity_map, write.headers)
         return self._receipt(entity_map, write, reply)
 
     async def _with_text(self, entity_map: EntityMap, write: Write) -> Fields:
@@ -213,7 +201,9 @@ class System:
         name = entity_map.beside_marker
         if name is None or name in write.fields or not write.native_id:
             return write.fields
-        reply = await self._before(self._wire.fetch(entity_map, write.native_id), entity_map, write.headers)
+        reply = await self._exchange.before(
+            self._wire.fetch(entity_map, write.native_id), entity_map, write.headers
+        )
         try:
             native = self._wire.fetched(entity_map, reply)
             if native is None:
@@ -221,50 +211,6 @@ class System:
             return {**write.fields, name: entity_map.decode(native)[name]}
         except (Broken, Unmappable) as error:
             raise Unavailable(str(error), system=self._name) from error
-
-    async def _refer(
-        self, entity_map: EntityMap, change: Change, headers: Mapping[str, str]
-    ) -> list[tuple[Any, ...]]:
-        """Put native ids where the mapping has named related records; what was found once is remembered."""
-        used: list[tuple[Any, ...]] = []
-        for reference in self._wire.references(entity_map, change):
-            key = (reference.resource, reference.conditions)
-            if key not in self._known:
-                reply = await self._before(self._wire.look_up(reference), entity_map, headers)
-                try:
-                    found = self._wire.looked_up(reference, reply)
-                except Broken as error:
-                    raise Unavailable(str(error), system=self._name) from error
-                if found is None:
-                    raise Rejected(
-                        f"there is no {reference.words}",
-                        system=self._name,
-                        code="reference_missing",
-                        field=entity_map.canonical_path(reference.path),
-                    )
-                if len(self._known) >= KNOWN_LIMIT:
-                    self._known.clear()
-                self._known[key] = found
-            reference.holder[reference.name] = self._known[key]
-            used.append(key)
-        return used
-
-    @contextmanager
-    def _forgetting(self, used: list[tuple[Any, ...]]) -> Generator[None]:
-        """A refused write may have named a record that has gone since we looked it up."""
-        try:
-            yield
-        except Rejected:
-            for key in used:
-                self._known.pop(key, None)
-            raise
-
-    async def _before(self, request: Request, entity_map: EntityMap, headers: Mapping[str, str]) -> Reply:
-        """A read that a write needs first: whatever becomes of it, nothing was written."""
-        try:
-            return await self._exchange(request, entity_map, headers)
-        except OutcomeUnknown as error:
-            raise Unavailable(error.message, system=self._name, code=error.code) from error
 
     async def _page(
         self,
@@ -282,7 +228,7 @@ class System:
             for name, value in entity_map.spec.where.items()
         ]
         search = Search(conditions=(*always, *conditions), limit=limit, cursor=cursor)
-        reply = await self._exchange(self._wire.search(entity_map, search), entity_map, headers)
+        reply = await self._exchange.reply(self._wire.search(entity_map, search), entity_map, headers)
         found = self._readers[entity].found
         try:
             listing = self._wire.listed(entity_map, search, reply)
@@ -290,59 +236,6 @@ class System:
         except (Broken, Unmappable) as error:
             raise self._unreadable(error) from error
         return Page(items=items, next_cursor=listing.next_cursor)
-
-    async def _exchange(
-        self, request: Request, entity_map: EntityMap | None, headers: Mapping[str, str] | None = None
-    ) -> Reply:
-        auth = self._auth
-        own = auth.headers
-        if own is None:
-            own = await auth.obtain()
-        reply = await self._send(request, own, headers)
-        trouble = self._wire.problem(entity_map, reply)
-        if trouble is not None and trouble[0] == 401:
-            renewed = await auth.renew(own)
-            if renewed is not None:
-                reply = await self._send(request, renewed, headers)
-                trouble = self._wire.problem(entity_map, reply)
-        if trouble is None:
-            return reply
-        raise of_status(
-            trouble[0], trouble[1], reply.headers, self._profile.options, system=self._name, now=self._now()
-        )
-
-    async def _send(
-        self, request: Request, own: Mapping[str, str], headers: Mapping[str, str] | None
-    ) -> Reply:
-        # The Struct is ours alone until it is sent, and a request that is sent again gets the same headers
-        # anew.
-        request.headers.update(own)
-        if headers:
-            request.headers.update(headers)
-        if (wait := self._pace.wait()) is not None:
-            await wait
-        async with self._places:
-            try:
-                return await self._carrier.send(request)
-            except httpx.HTTPError as error:
-                raise of_transport(error, self._name) from error
-            except httpx.InvalidURL as error:
-                raise Misconfigured(str(error), system=self._name) from error
-
-    async def _login(self) -> dict[str, str]:
-        reply = await self._send(self._wire.login(self._auth_settings), {}, None)
-        trouble = self._wire.problem(None, reply)
-        if trouble is not None:
-            status, problem = trouble
-            if 400 <= status < 500 and status not in {408, 429}:
-                raise Unauthorised(problem.message, system=self._name, code=problem.code)
-            raise of_status(
-                status, problem, reply.headers, self._profile.options, system=self._name, now=self._now()
-            )
-        try:
-            return self._wire.session(self._auth_settings, reply)
-        except Broken as error:
-            raise Unauthorised(str(error), system=self._name) from error
 
     def _change(
         self,
