@@ -30,12 +30,13 @@ from gateway.database.migrate import at_head, upgrade
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.backlog import Backlog, Deliveries
 from gateway.dispatch.claim import Claims
+from gateway.dispatch.conclusion import Concluded, Conclusion
 from gateway.dispatch.deliver import Deliverer
 from gateway.dispatch.executor import Executor
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.journey import Journey
 from gateway.dispatch.operations import Operations
-from gateway.dispatch.outcome import Concluded, Conclusion, Outcomes
+from gateway.dispatch.outcome import Outcomes
 from gateway.dispatch.reads import Reads
 from gateway.dispatch.records import Records
 from gateway.dispatch.resolver import Resolver
@@ -141,7 +142,11 @@ class Gateway:
             log=self.log,
         )
         self.sides = ErpSides(
-            adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database
+            adapters=adapters,
+            records=self.records,
+            adoption=self.adoption,
+            slices=self.slices,
+            database=database,
         )
         self.comparer = Comparer(
             database=database,
@@ -216,17 +221,23 @@ class Gateway:
                 asyncio.create_task(deliver_loops.resolve(self.resolver, stop, log), name="resolve"),
                 asyncio.create_task(compare_loop.run(self.comparer, stop), name="compare"),
                 asyncio.create_task(
-                    deliver_loops.watch(self.switchover.lift_stale_fences, stop, log, "fences", 5.0), name="fences"
+                    deliver_loops.watch(self.switchover.lift_stale_fences, stop, log, "fences", 5.0),
+                    name="fences",
                 ),
-                asyncio.create_task(deliver_loops.watch(self._look_after, stop, log, "systems", 10.0), name="systems"),
+                asyncio.create_task(
+                    deliver_loops.watch(self._look_after, stop, log, "systems", 10.0), name="systems"
+                ),
             ]
         else:
             await self.comparer.start()
             self._loops = [
                 asyncio.create_task(
-                    deliver_loops.watch(self._look_after, self._stop, self.log, "systems", 10.0), name="systems"
+                    deliver_loops.watch(self._look_after, self._stop, self.log, "systems", 10.0),
+                    name="systems",
                 ),
-                asyncio.create_task(pass_on.run(self.deliverer.work_left, self.wake, self._stop), name="pass on"),
+                asyncio.create_task(
+                    pass_on.run(self.deliverer.work_left, self.wake, self._stop), name="pass on"
+                ),
             ]
         await self.wake.start()
 

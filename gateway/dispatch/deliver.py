@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from adapters.contract import Adapter
 from gateway.database import GroupCommit
 from gateway.dispatch.claim import Claim, Claims
-from gateway.dispatch.outcome import Concluded, Conclusion
+from gateway.dispatch.conclusion import Concluded, Conclusion
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.waiting import Waiting
 from gateway.errors import StoreUnavailable

@@ -13,10 +13,10 @@ from gateway.canonical import BY_NAME, Entity
 from gateway.clock import Clock
 from gateway.database import Database, GroupCommit, among, to_micros
 from gateway.dispatch.command import Answer, Command, Document
+from gateway.dispatch.conclusion import Concluded
 from gateway.dispatch.deliver import Deliverer
 from gateway.dispatch.idempotency import Intent, KeptRefusal, Twin, intent_of
 from gateway.dispatch.intake import Accepted, Intake
-from gateway.dispatch.outcome import Concluded
 from gateway.dispatch.reads import Reads
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import references

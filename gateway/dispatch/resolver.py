@@ -21,7 +21,7 @@ from gateway.crosswalk.store import links_of
 from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document
-from gateway.dispatch.outcome import Concluded, Conclusion
+from gateway.dispatch.conclusion import Concluded, Conclusion
 from gateway.dispatch.sender import Sender, look
 from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting

@@ -29,7 +29,7 @@ from gateway.crosswalk.store import Link
 from gateway.dispatch.adoption import without_nulls
 from gateway.dispatch.claim import Claim
 from gateway.dispatch.command import Document
-from gateway.dispatch.outcome import Conclusion
+from gateway.dispatch.conclusion import Conclusion
 from gateway.dispatch.present import overlay
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import expected, references, translated
@@ -122,7 +122,9 @@ class Sender:
         try:
             write, kind = await self._prepare(adapter, claim)
         except ReferenceMissing as missing:
-            wait = min(REFERENCE_WAIT_CAP_S, REFERENCE_WAIT_S * REFERENCE_WAIT_GROWTH ** min(claim.attempt, 100))
+            wait = min(
+                REFERENCE_WAIT_CAP_S, REFERENCE_WAIT_S * REFERENCE_WAIT_GROWTH ** min(claim.attempt, 100)
+            )
             return self._later(claim, "reference_missing", str(missing), wait_s=wait, reached=True)
         except ReferenceRefused as gone:
             error = FieldError(pointer=gone.pointer, code="refused", message=str(gone))
@@ -132,7 +134,9 @@ class Sender:
         except MatchTaken as taken:
             return self._refused(claim, "collision", str(taken), refusal=Collision(str(taken)))
         except NotOffered as never:
-            return self._refused(claim, "not_offered", str(never), refusal=Refused(str(never), system=claim.system))
+            return self._refused(
+                claim, "not_offered", str(never), refusal=Refused(str(never), system=claim.system)
+            )
         except Throttled as throttled:
             return self._later(
                 claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
@@ -150,7 +154,9 @@ class Sender:
                 receipt = await self._call(adapter, kind, write)
         except TimeoutError:
             # Also a call that waited for its place all the time: no byte of it leaves after the lease.
-            return self._unknown(adapter, claim, OutcomeUnknown("no answer within the lease", system=claim.system))
+            return self._unknown(
+                adapter, claim, OutcomeUnknown("no answer within the lease", system=claim.system)
+            )
         except Throttled as throttled:
             return self._later(
                 claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
@@ -162,7 +168,11 @@ class Sender:
         except Rejected as refused:
             return await self._judge(adapter, claim, write, kind, refused)
         return await self.applied(
-            adapter, claim, receipt, event=DeliveryEvent.APPLIED, conditional=self._conditional(adapter, write)
+            adapter,
+            claim,
+            receipt,
+            event=DeliveryEvent.APPLIED,
+            conditional=self._conditional(adapter, write),
         )
 
     # --- before ----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.dispatch.outcome import Concluded
+from gateway.dispatch.conclusion import Concluded
 from gateway.errors import StoreUnavailable
 from gateway.ledger.states import OPERATION_ANSWERED
 
