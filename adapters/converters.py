@@ -4,6 +4,7 @@
 not understand is a ``ValueError``, never a guess, and a decimal reads the same however many zeros it has.
 Empty values (missing, null, ``""``) never reach them, the mapping deals with those. Canonical values are wire
 values: decimal strings, ISO dates, RFC 3339 instants in UTC.
+Dates and instants are read and written in ``dates``; numbers, flags, texts, lists and tagged values here.
 
 The law, held by property tests: ``read(write(x)) == x`` for each value that the converter's kind allows.
 """
@@ -12,18 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from adapters import dates
+
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?").fullmatch
 _COMMA = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?").fullmatch
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
-_DMY = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})").fullmatch
-_V2 = re.compile(r"/Date\((-?[0-9]+)(?:[+-][0-9]{4})?\)/").fullmatch
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Converter(NamedTuple):
@@ -181,103 +180,6 @@ def _flag_word_read(value: Any) -> str:
     return _word_read(bool(value) if type(value) is int and value in (0, 1) else value)
 
 
-def _date(value: Any) -> str:
-    if type(value) is str and _DATE(value):
-        date.fromisoformat(value)
-        return value
-    raise ValueError("is not a date like 2026-11-20")
-
-
-def _dmy_read(value: Any) -> str:
-    match = _DMY(value) if type(value) is str else None
-    if match is None:
-        raise ValueError("is not a date like 20.11.2026")
-    return _date(f"{match[3]}-{match[2]}-{match[1]}")
-
-
-def _dmy_write(value: Any) -> str:
-    year, month, day = _date(value).split("-")
-    return f"{day}.{month}.{year}"
-
-
-def _compact_read(value: Any) -> str:
-    if type(value) is not str or len(value) != 8 or not value.isdigit():
-        raise ValueError("is not a date like 20261120")
-    return _date(f"{value[:4]}-{value[4:6]}-{value[6:]}")
-
-
-def _compact_write(value: Any) -> str:
-    return _date(value).replace("-", "")
-
-
-def _v2_moment(value: Any) -> datetime:
-    match = _V2(value) if type(value) is str else None
-    if match is None:
-        raise ValueError("is not a date like /Date(1577836800000)/")
-    return _EPOCH + timedelta(milliseconds=int(match[1]))
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _v2_date_read(value: Any) -> str:
-    return _v2_moment(value).date().isoformat()
-
-
-def _v2_date_write(value: Any) -> str:
-    day = datetime.fromisoformat(_date(value)).replace(tzinfo=UTC)
-    return f"/Date({_milliseconds(day)})/"
-
-
-def _v2_instant_read(value: Any) -> str:
-    return rfc3339(_v2_moment(value))
-
-
-def _v2_instant_write(value: Any) -> str:
-    return f"/Date({_milliseconds(moment(value))}+0000)/"
-
-
-def rfc3339(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def moment(value: Any) -> datetime:
-    """A canonical instant as an aware datetime."""
-    if type(value) is not str:
-        raise ValueError("is not an instant")
-    found = datetime.fromisoformat(value)
-    if found.tzinfo is None:
-        raise ValueError("is an instant without its zone")
-    return found.astimezone(UTC)
-
-
-def _instant_read(value: Any) -> str:
-    return rfc3339(moment(value))
-
-
-def _naive_read(value: Any) -> str:
-    found = datetime.fromisoformat(value) if type(value) is str else None
-    if found is None or found.tzinfo is not None:
-        raise ValueError("is not a time like 2026-11-23 00:35:02")
-    return rfc3339(found.replace(tzinfo=UTC))
-
-
-def _naive_write(value: Any) -> str:
-    return moment(value).replace(tzinfo=None).isoformat(" ")
-
-
-def _dmy_instant_read(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError("is not a time like 23.11.2026 00:35:02")
-    return rfc3339(datetime.strptime(value, "%d.%m.%Y %H:%M:%S").replace(tzinfo=UTC))
-
-
-def _dmy_instant_write(value: Any) -> str:
-    # Whole seconds, rounded down: a search from a moment on must not begin after it.
-    return moment(value).strftime("%d.%m.%Y %H:%M:%S")
-
-
 def _tag(value: Any, name: str) -> Mapping[str, Any]:
     if isinstance(value, dict):
         tagged = cast("dict[str, Any]", value)
@@ -300,7 +202,7 @@ def _tagged_date_read(value: Any) -> str:
 
 
 def _tagged_date_write(value: Any) -> dict[str, Any]:
-    day = date.fromisoformat(_date(value))
+    day = date.fromisoformat(dates.iso_date(value))
     return {"__class__": "date", "year": day.year, "month": day.month, "day": day.day}
 
 
@@ -311,11 +213,11 @@ def _tagged_instant_read(value: Any) -> str:
     tagged = _tag(value, "datetime")
     parts: list[int] = [tagged.get(part, 0) for part in _CLOCK]
     # type: ignore[misc,arg-type]  # pyright: ignore[reportArgumentType]
-    return rfc3339(datetime(*parts, tzinfo=UTC))
+    return dates.rfc3339(datetime(*parts, tzinfo=UTC))
 
 
 def _tagged_instant_write(value: Any) -> dict[str, Any]:
-    found = moment(value)
+    found = dates.moment(value)
     return {"__class__": "datetime", **{part: getattr(found, part) for part in _CLOCK}}
 
 
@@ -395,16 +297,16 @@ CONVERTERS: dict[str, Converter] = {
     "float_quantity":         Converter(_float_read, _float_write),  # 7.5 <-> "7.5"
     "cents":                  Converter(_cents_read, _cents_write),  # 125000 <-> "1250.00"
     "tagged_decimal":         Converter(_tagged_decimal_read, _tagged_decimal_write),
-    "date_iso":               Converter(_date, _date),  # "2026-11-20"
-    "date_dmy_dots":          Converter(_dmy_read, _dmy_write),  # "20.11.2026"
-    "date_compact":           Converter(_compact_read, _compact_write),  # "20261120"
-    "odata_v2_date":          Converter(_v2_date_read, _v2_date_write),  # "/Date(1577836800000)/"
+    "date_iso":               Converter(dates.iso_date, dates.iso_date),  # "2026-11-20"
+    "date_dmy_dots":          Converter(dates.dmy_read, dates.dmy_write),  # "20.11.2026"
+    "date_compact":           Converter(dates.compact_read, dates.compact_write),  # "20261120"
+    "odata_v2_date":          Converter(dates.v2_date_read, dates.v2_date_write),  # "/Date(1577836800000)/"
     "tagged_date":            Converter(_tagged_date_read, _tagged_date_write),
-    "instant_iso":            Converter(_instant_read, _instant_read),  # any zone; sent in UTC
-    "naive_utc":              Converter(_naive_read, _naive_write),  # "2026-11-23 00:35:02"
+    "instant_iso":            Converter(dates.instant_read, dates.instant_read),  # any zone; sent in UTC
+    "naive_utc":              Converter(dates.naive_read, dates.naive_write),  # "2026-11-23 00:35:02"
     # "23.11.2026 00:35:02", UTC, whole seconds
-    "instant_dmy_dots":       Converter(_dmy_instant_read, _dmy_instant_write),
-    "odata_v2_instant":       Converter(_v2_instant_read, _v2_instant_write),  # whole milliseconds
+    "instant_dmy_dots":       Converter(dates.dmy_instant_read, dates.dmy_instant_write),
+    "odata_v2_instant":       Converter(dates.v2_instant_read, dates.v2_instant_write),  # whole milliseconds
     "tagged_instant":         Converter(_tagged_instant_read, _tagged_instant_write),
     "tagged_timedelta_hours": Converter(_tagged_hours_read, _tagged_hours_write),  # 9000 s <-> "2.5"
     "json_text":              Converter(_json_text_read, _json_text_write),  # "[1]" <-> [1]

@@ -13,7 +13,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, cast
 
 from adapters.contract import Capability, Facts, Fields, Found, Health, Page, Query, Receipt, Write
-from adapters.converters import CONVERTERS, moment, rfc3339
+from adapters.converters import CONVERTERS
+from adapters.dates import moment, rfc3339
 from adapters.errors import (
     AdapterError,
     Misconfigured,

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.contract import Fields
-from adapters.converters import CONVERTERS, plain, rfc3339
+from adapters.converters import CONVERTERS, plain
+from adapters.dates import rfc3339
 from adapters.mapping import EntityMap
 from adapters.outcome import retry_after_s
 from adapters.profile import load
