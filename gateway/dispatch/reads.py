@@ -24,9 +24,9 @@ from gateway.compare.observation import ReadObservation
 from gateway.crosswalk.store import Link
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document, ListQuery, Read, ReadPage
+from gateway.dispatch.prepare import find_match
 from gateway.dispatch.present import overlay, present
 from gateway.dispatch.records import Records, RecordView
-from gateway.dispatch.sender import find_match
 from gateway.dispatch.translate import expected
 from gateway.errors import (
     ForeignCursor,

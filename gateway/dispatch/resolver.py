@@ -22,7 +22,8 @@ from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import Concluded, Conclusion
-from gateway.dispatch.sender import Sender, look
+from gateway.dispatch.prepare import look
+from gateway.dispatch.sender import Sender
 from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
 from gateway.ledger import journal

@@ -16,8 +16,8 @@ from gateway.database import Database, GroupCommit, among
 from gateway.database.rows import rows_by_id
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document
+from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
-from gateway.dispatch.sender import find_match
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, lane, record

@@ -16,8 +16,8 @@ from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, among
 from gateway.dispatch.claim import LATEST, MICROS
+from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
-from gateway.dispatch.sender import find_match
 from gateway.errors import FieldError, Malformed, RuleRefused, RuleVersionMoved, UnknownRegion
 from gateway.ids import DELIVERY, Ids
 from gateway.ledger import journal, slices

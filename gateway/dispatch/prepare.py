@@ -1,0 +1,196 @@
+"""What a claim has to become before it can be sent: one call in the product's own ids.
+
+References are exchanged for native ids, and a record that the system may hold since long before us is matched, so
+that it is changed and not made again. The system is only read here; nothing of the write itself leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.contract import Adapter, Capability, Found, Idempotency, Query, Write
+from gateway.canonical import BY_NAME
+from gateway.crosswalk.store import Link
+from gateway.dispatch.claim import Claim
+from gateway.dispatch.command import Document
+from gateway.dispatch.records import Records
+from gateway.dispatch.translate import references, translated
+
+_CAPABILITY = {
+    "create": Capability.CREATE,
+    "update": Capability.UPDATE,
+    "transition": Capability.TRANSITION,
+}
+
+
+class ReferenceMissing(Exception):
+    """A record that this one refers to is not in that system yet."""
+
+    def __init__(self, pointer: str, record_id: str) -> None:
+        super().__init__(f"{pointer}: {record_id} is not in this system yet")
+        self.pointer = pointer
+        self.record_id = record_id
+
+
+class ReferenceRefused(Exception):
+    """A record that this one refers to was itself refused, so it will never be there."""
+
+    def __init__(self, pointer: str, record_id: str) -> None:
+        super().__init__(f"{pointer}: {record_id} was refused")
+        self.pointer = pointer
+
+
+class NotOffered(Exception):
+    """The profile has no such call for this kind of record, so trying again is of no use."""
+
+
+class MatchTaken(Exception):
+    """The system holds a record with this number, and it is another canonical record's."""
+
+
+class Preparation:
+    """``write`` gives the call that a claim stands for, and its kind: create, update or transition."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def write(self, adapter: Adapter, claim: Claim) -> tuple[Write, str]:
+        entity = BY_NAME[claim.entity]
+        facts = adapter.facts(claim.entity)
+        native_id, native_version = claim.native_id, claim.native_version
+        if (native_id is None and claim.kind != "create") or (claim.native_id is None and claim.maybe_sent):
+            known = await self._records.one(claim.record_id)
+            if known is not None and claim.system in known.links:
+                native_id = known.links[claim.system].native_id
+                native_version = known.links[claim.system].native_version
+        if native_id is None and not (claim.kind == "create" and claim.role == "authority"):
+            # A mirror may hold the record since long before us; then it is changed and not made again.
+            found = await self.match(adapter, claim)
+            if found is not None:
+                await self._must_be_free(adapter, claim, found)
+                native_id, native_version = found.native_id, found.native_version
+        image = claim.image
+        if native_id is not None and (claim.role == "authority" or entity.lane_mode == "strict"):
+            # Only what the write changed: somebody in the ERP may have edited another field meanwhile. A mirror
+            # of master data takes the whole state instead, because writes before this one may have been overtaken.
+            if claim.kind == "update":
+                image = {name: image.get(name) for name in claim.change}
+            elif claim.kind == "transition":
+                image = {"state": image["state"]}
+        fields = await self._native(adapter, claim, image)
+        write = Write(
+            entity=claim.entity,
+            marker=claim.marker,
+            external_id=claim.record_id,
+            fields={name: value for name, value in fields.items() if name in facts.mapped},
+            beside=translated(entity, claim.image, _left_out),
+            native_id=native_id,
+            native_version=native_version,
+            to_state=claim.image["state"] if claim.kind == "transition" else None,
+            headers=claim.trace,
+        )
+        # Of a record whose states the product does not know, the gateway keeps the state; the product gets the marker.
+        moves = claim.kind == "transition" and "state" in facts.mapped
+        kind = "create" if native_id is None else "transition" if moves else "update"
+        if _CAPABILITY[kind] not in facts.capabilities:
+            raise NotOffered(f"{adapter.name} does not offer to {kind} {entity.collection}")
+        return write, kind
+
+    async def _must_be_free(self, adapter: Adapter, claim: Claim, found: Found) -> None:
+        key = (adapter.name, claim.entity, found.native_id)
+        holder = (await self._records.canonical_ids([key])).get(key)
+        if holder is not None and holder != claim.record_id:
+            raise MatchTaken(f"{adapter.name} has it as {found.native_id}, which is {holder}")
+
+    async def _native(self, adapter: Adapter, claim: Claim, image: Document) -> dict[str, Any]:
+        """The image with native ids. Raises ReferenceMissing for a record that the system does not hold."""
+        entity = BY_NAME[claim.entity]
+        named = list(references(entity, image))
+        natives = await self._records.native_ids(adapter.name, [record_id for _, _, record_id in named])
+        for pointer, owner, record_id in named:
+            if record_id in natives:
+                continue
+            if not adapter.supports(owner):
+                continue
+            native = await self._match_reference(adapter, owner, pointer, record_id)
+            if native is None:
+                raise ReferenceMissing(pointer, record_id)
+            natives[record_id] = native
+        return translated(entity, image, lambda _, record_id: natives.get(record_id))
+
+    async def _match_reference(
+        self, adapter: Adapter, entity: str, pointer: str, record_id: str
+    ) -> str | None:
+        view = await self._records.one(record_id)
+        if view is None:
+            return None
+        if view.version == 0 and view.open_writes == 0:
+            raise ReferenceRefused(pointer, record_id)
+        if adapter.name in view.links:
+            return view.links[adapter.name].native_id
+        found = await find_match(adapter, entity, record_id, view.match_key, view.legal_entity)
+        if found is None:
+            return None
+        kept = await self._records.keep_link(found_link(adapter, entity, record_id, found))
+        return found.native_id if kept else None
+
+    async def match(self, adapter: Adapter, claim: Claim) -> Found | None:
+        """The record that the system already holds for this canonical one, if exactly one fits."""
+        entity = BY_NAME[claim.entity]
+        value = claim.image.get(entity.match_key)
+        legal_entity = claim.image.get("legal_entity") or claim.legal_entity
+        if claim.kind == "create":
+            # Just made upstream: only a unique key can say that the system had it already, and a system that
+            # upserts on our id needs no look for that id.
+            if entity.natural_key is None or not value:
+                return None
+            return await find_match(adapter, claim.entity, None, str(value), legal_entity)
+        return await find_match(
+            adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity
+        )
+
+
+def _left_out(entity: str, record_id: str) -> str | None:
+    return None
+
+
+async def look(adapter: Adapter, claim: Claim) -> tuple[Found, ...]:
+    """Records in the system that may be what this delivery did, by every means that the profile gives us."""
+    facts = adapter.facts(claim.entity)
+    if claim.native_id is not None:
+        return (await adapter.fetch(claim.entity, claim.native_id),)
+    if facts.idempotency is Idempotency.E_NOTHING:
+        return ()
+    if facts.idempotency is Idempotency.B_EXTERNAL_ID:
+        return await adapter.find(claim.entity, external_id=claim.record_id)
+    return await adapter.find(claim.entity, marker=claim.marker)
+
+
+async def find_match(
+    adapter: Adapter, entity_name: str, record_id: str | None, match_key: str | None, legal_entity: str | None
+) -> Found | None:
+    """The one record of a system that is this canonical record: by our id, else by its match key."""
+    facts = adapter.facts(entity_name)
+    if record_id is not None and facts.idempotency is Idempotency.B_EXTERNAL_ID:
+        mine = await adapter.find(entity_name, external_id=record_id)
+        if len(mine) == 1:
+            return mine[0]
+    name = BY_NAME[entity_name].match_key
+    if match_key is None or name not in facts.filters:
+        return None
+    where: dict[str, str | tuple[str, ...]] = {name: match_key}
+    if legal_entity is not None and "legal_entity" in facts.filters:
+        where["legal_entity"] = legal_entity
+    page = await adapter.search(entity_name, Query(where=where, limit=2))
+    exact = [one for one in page.items if str(one.fields.get(name)) == match_key]
+    return exact[0] if len(exact) == 1 and page.next_cursor is None else None
+
+
+def found_link(adapter: Adapter, entity: str, record_id: str, found: Found) -> Link:
+    return Link(
+        record_id=record_id,
+        system=adapter.name,
+        entity=entity,
+        native_id=found.native_id,
+        native_version=found.native_version,
+    )
