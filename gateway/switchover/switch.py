@@ -14,34 +14,25 @@ from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
-from gateway.database import Database, among
-from gateway.dispatch.claim import LATEST, MICROS
+from gateway.database import Database
+from gateway.dispatch.claim import MICROS
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
 from gateway.errors import FieldError, Malformed, RuleRefused, RuleVersionMoved, UnknownRegion
-from gateway.ids import DELIVERY, Ids
-from gateway.ledger import journal, slices
+from gateway.ids import Ids
+from gateway.ledger import slices
 from gateway.ledger.slices import Slice, Slices
-from gateway.ledger.states import (
-    DELIVERY_OPEN,
-    DeliveryState,
-    OperationEvent,
-    OperationState,
-    operation_after,
-)
-from gateway.ledger.tables import delivery, operation, record, slice_
+from gateway.ledger.states import DeliveryState
+from gateway.ledger.tables import delivery, record, slice_
 from gateway.routing import transition
-from gateway.routing.plan import PLANS, Plan
+from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover.fence import Fence, expect
 from gateway.telemetry import Log
 
-#: How often a drain looks whether it is done.
-LOOK_S = 0.1
 #: Records that one move tries to find in the system that takes over; more are a backfill's work.
 MATCHED_BY_A_MOVE = 5_000
 MATCHES_AT_ONCE = 16
-
-_MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 
 
 class Switchover:
@@ -64,11 +55,10 @@ class Switchover:
         self._slices = slices
         self._adapters = adapters
         self._records = records
-        self._clock = clock
-        self._ids = ids
         self._log = log
         self._drain_limit_s = drain_limit_s
         self._told = told
+        self._fence = Fence(database=database, clock=clock, ids=ids, drain_limit_s=drain_limit_s, told=told)
 
     async def set_stage(
         self,
@@ -100,7 +90,7 @@ class Switchover:
         )
         if current is None:
             raise UnknownRegion(f"no rule for {entity} in {region}")
-        _expect(current, expected_version)
+        expect(current, expected_version)
         values: dict[str, Any] = {}
         if compare_sample is not None:
             values["compare_sample"] = compare_sample
@@ -146,7 +136,7 @@ class Switchover:
             ).scalar_one_or_none()
             if since is None or since > self._database.now(connection) - limit:
                 return False
-            self._lift(
+            self._fence.lift(
                 connection, slices.read(connection, [(one.entity, one.region)])[one.entity, one.region]
             )
             return True
@@ -224,7 +214,7 @@ class Switchover:
         key = (before.entity, before.region)
         slices.lock_exclusive(connection, key)
         now_there = slices.read(connection, [key])[key]
-        _expect(now_there, before.version)
+        expect(now_there, before.version)
         now = self._database.now(connection)
         changed = slices.change(
             connection, now_there, values, at=now, actor=actor, reason=reason, overridden=overridden
@@ -269,15 +259,15 @@ class Switchover:
         reason: str,
         overridden: tuple[str, ...],
     ) -> Slice:
-        fenced = await self._database.transaction(lambda conn: self._fence(conn, before))
+        fenced = await self._database.transaction(lambda conn: self._fence.put(conn, before))
         try:
-            left = await self._drain(fenced)
+            left = await self._fence.drain(fenced)
         except BaseException:
-            await asyncio.shield(self._database.transaction(lambda conn: self._lift(conn, fenced)))
+            await asyncio.shield(self._database.transaction(lambda conn: self._fence.lift(conn, fenced)))
             self._told()
             raise
         if left:
-            await self._database.transaction(lambda conn: self._lift(conn, fenced))
+            await self._database.transaction(lambda conn: self._fence.lift(conn, fenced))
             self._told()
             raise RuleRefused(
                 f"{left} deliveries were still under way after {self._drain_limit_s:g} s; the slice stays as it was",
@@ -306,175 +296,10 @@ class Switchover:
                 overridden=overridden,
             )
             self._audit(connection, now, actor, before, changed, reason, overridden)
-            self._release(connection, changed, now)
+            self._fence.release(connection, changed, now)
             return changed
 
         return await self._database.transaction(commit)
-
-    def _fence(self, connection: Connection, before: Slice) -> Slice:
-        key = (before.entity, before.region)
-        slices.lock_exclusive(connection, key)
-        there = slices.read(connection, [key])[key]
-        _expect(there, before.version)
-        if there.draining:
-            raise RuleRefused(
-                "another move of this slice is under way",
-                errors=[FieldError(pointer="/stage", code="draining", message="wait until it has ended")],
-                gates=["draining"],
-            )
-        now = self._database.now(connection)
-        return slices.change(
-            connection,
-            there,
-            {"draining": True, "drain_since": now, "epoch": there.epoch + 1},
-            at=now,
-            actor="",
-            reason="",
-            numbered=False,
-        )
-
-    async def _drain(self, fenced: Slice) -> int:
-        """Waits until nothing of the old epoch is under way. Returns what is left when the limit is reached."""
-        until = self._clock.monotonic() + self._drain_limit_s
-        while True:
-            self._told()
-            left = await self._database.read(lambda conn: _moving(conn, fenced))
-            if left == 0 or self._clock.monotonic() >= until:
-                return left
-            await self._clock.sleep(LOOK_S)
-
-    def _lift(self, connection: Connection, fenced: Slice) -> None:
-        """Gives the move up: the held writes go to the authority that was, under an epoch of their own."""
-        key = (fenced.entity, fenced.region)
-        slices.lock_exclusive(connection, key)
-        there = slices.read(connection, [key])[key]
-        if not there.draining or there.epoch != fenced.epoch:
-            # Somebody has lifted it already; what stands there now, if anything, is another move's fence.
-            return
-        now = self._database.now(connection)
-        changed = slices.change(
-            connection,
-            there,
-            {"draining": False, "drain_since": None, "epoch": there.epoch + 1},
-            at=now,
-            actor="",
-            reason="",
-            numbered=False,
-        )
-        self._release(connection, changed, now)
-
-    def _release(self, connection: Connection, now_in_force: Slice, now: int) -> None:
-        """Held writes become accepted ones under the plan that is now in force."""
-        plan = PLANS[now_in_force.stage]
-        held = connection.execute(
-            select(operation).where(
-                operation.c.entity == now_in_force.entity,
-                operation.c.region == now_in_force.region,
-                operation.c.state == OperationState.HELD.value,
-            )
-        ).all()
-        if not held:
-            return
-        # With the records, no outcome of a write before these is half-way: one of the two sees that the lane has
-        # something to do.
-        journal.records_for_update(connection, [row.record_id for row in held])
-        after = operation_after(OperationState.HELD, OperationEvent.RELEASED)
-        journal.update_rows(
-            connection,
-            operation,
-            [
-                {
-                    "id": row.id,
-                    "state": after.value,
-                    "stage": now_in_force.stage.value,
-                    "authority": plan.authority.value,
-                    "mirror": None if plan.mirror is None else plan.mirror.value,
-                    "epoch": now_in_force.epoch,
-                    "updated_at": now,
-                }
-                for row in held
-            ],
-            "id",
-        )
-        lines = connection.execute(
-            select(delivery).where(among(delivery.c.operation_id, [row.id for row in held]))
-        ).all()
-        self._redirect(connection, held, lines, plan, now_in_force, now)
-        journal.add_events(
-            connection,
-            [
-                journal.event_row(
-                    at=now,
-                    operation_id=row.id,
-                    record_id=row.record_id,
-                    name="released",
-                    detail=f"to {plan.authority}",
-                )
-                for row in held
-            ],
-        )
-        journal.wake_lanes(connection, {(row.record_id, plan.authority.value) for row in held}, latest=LATEST)
-
-    def _redirect(
-        self, connection: Connection, held: Any, lines: Any, plan: Plan, now_in_force: Slice, now: int
-    ) -> None:
-        changed: list[dict[str, Any]] = []
-        mirrored: set[str] = set()
-        for line in lines:
-            if line.role == "authority":
-                system, state, wake = plan.authority.value, DeliveryState.READY, now
-            elif plan.mirror is not None:
-                mirrored.add(line.operation_id)
-                system, state, wake = plan.mirror.value, DeliveryState.BLOCKED, None
-            else:
-                system, state, wake = line.system, DeliveryState.SKIPPED, None
-            changed.append(
-                {
-                    "id": line.id,
-                    "system": system,
-                    "state": state.value,
-                    "wake_at": wake,
-                    "epoch": now_in_force.epoch,
-                    "updated_at": now,
-                }
-            )
-        journal.update_rows(connection, delivery, changed, "id")
-        if plan.mirror is None:
-            return
-        journal.insert_rows(
-            connection,
-            delivery,
-            [
-                {
-                    "id": self._ids.new(DELIVERY),
-                    "operation_id": row.id,
-                    "record_id": row.record_id,
-                    "entity": row.entity,
-                    "region": row.region,
-                    "system": plan.mirror.value,
-                    "role": "mirror",
-                    "seq": row.seq,
-                    "epoch": now_in_force.epoch,
-                    "state": DeliveryState.BLOCKED.value,
-                    "attempt": 0,
-                    "maybe_sent": 0,
-                    "probes": 0,
-                    "lease_expiries": 0,
-                    "created_at": row.created_at,
-                    "updated_at": now,
-                }
-                for row in held
-                if row.id not in mirrored
-            ],
-        )
-
-
-def _expect(there: Slice, version: int) -> None:
-    if there.version != version:
-        raise RuleVersionMoved(
-            f"the rule is at version {there.version}, not {version}; read it again and decide anew",
-            version=there.version,
-        )
 
 
 def _stuck(connection: Connection, one: Slice) -> int:
@@ -487,21 +312,6 @@ def _stuck(connection: Connection, one: Slice) -> int:
                 delivery.c.entity == one.entity,
                 delivery.c.region == one.region,
                 delivery.c.state == DeliveryState.PARKED.value,
-            )
-        ).scalar_one()
-    )
-
-
-def _moving(connection: Connection, fenced: Slice) -> int:
-    return int(
-        connection.execute(
-            select(func.count())
-            .select_from(delivery)
-            .where(
-                delivery.c.entity == fenced.entity,
-                delivery.c.region == fenced.region,
-                among(delivery.c.state, _MOVING),
-                delivery.c.epoch < fenced.epoch,
             )
         ).scalar_one()
     )
