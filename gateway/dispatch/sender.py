@@ -27,7 +27,7 @@ from gateway.canonical import BY_NAME
 from gateway.clock import Clock
 from gateway.dispatch.adoption import without_nulls
 from gateway.dispatch.claim import Claim
-from gateway.dispatch.command import Document
+from gateway.dispatch.command import Document, Kind
 from gateway.dispatch.conclusion import Conclusion
 from gateway.dispatch.prepare import (
     MatchTaken,
@@ -269,8 +269,7 @@ class Sender:
             return self._unknown(
                 adapter, claim, OutcomeUnknown(refused.message, system=adapter.name, code=refused.code)
             )
-        field = refused.field
-        pointer = "" if field is None else f"/{field.replace('.', '/')}"
+        pointer = pointer_of(claim.kind, refused.field)
         return self._refused(
             claim,
             refused.code or type(refused).__name__,
@@ -340,3 +339,13 @@ class Sender:
         """How long after the end of its lease a request of ours may still take effect there."""
         facts = adapter.facts(entity)
         return facts.max_processing_s + max(facts.read_lag_s, facts.search_lag_s) + self._quarantine_margin_s
+
+
+def pointer_of(kind: Kind, field: str | None) -> str:
+    """Where in the caller's body the canonical field stands that a system refuses."""
+    if field is None:
+        return ""
+    if kind == "transition" and field == "state":
+        # A transition's body has no state; it names the state that is wanted.
+        return "/to"
+    return f"/{field.replace('.', '/')}"
