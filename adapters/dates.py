@@ -104,9 +104,12 @@ def naive_write(value: Any) -> str:
 
 
 def dmy_instant_read(value: Any) -> str:
-    if type(value) is not str:
+    if type(value) is not str or len(value) != 19 or value[2] + value[5] + value[10] != ".. ":
         raise ValueError("is not a time like 23.11.2026 00:35:02")
-    return rfc3339(datetime.strptime(value, "%d.%m.%Y %H:%M:%S").replace(tzinfo=UTC))
+    # Read by its places: strptime takes ten times as long, and every record that is read carries such a stamp.
+    return rfc3339(
+        datetime.fromisoformat(f"{value[6:10]}-{value[3:5]}-{value[:2]}T{value[11:]}").replace(tzinfo=UTC)
+    )
 
 
 def dmy_instant_write(value: Any) -> str:
