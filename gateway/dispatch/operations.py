@@ -40,9 +40,7 @@ class Operations:
             row = _visible(connection, operation_id, regions, entities)
             owner = journal.records_for_update(connection, [row.record_id])[row.record_id]
             # Whoever claims a delivery holds its lane and nothing else: with the lanes, no claim is half-way.
-            lanes = journal.lanes_for_update(
-                connection, [(row.record_id, system.value) for system in System]
-            )
+            lanes = journal.lanes_for_update(connection, [(row.record_id, system.value) for system in System])
             row = connection.execute(
                 select(operation).where(operation.c.id == operation_id).with_for_update()
             ).one()

@@ -162,6 +162,10 @@ async def test_a_caller_that_hangs_up(world: World) -> None:
     assert asyncio.get_running_loop().time() - began < 2.0
     for one, number in zip(keys, range(len(keys)), strict=True):
         again = await world.create("customers", customer(number=f"{key}-{number}"), key=one)
+        while again.status_code == 409 and asyncio.get_running_loop().time() - began < 20:
+            # The call that was hung up on is only now being carried out: its caller is told to ask again.
+            await asyncio.sleep(float(again.headers["Retry-After"]))
+            again = await world.create("customers", customer(number=f"{key}-{number}"), key=one)
         assert again.status_code == 201, again.text
     await world.quiet()
     assert len(world.effects("legacy")) == len(keys)

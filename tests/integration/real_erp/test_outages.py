@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from tests.systems.tryton60.server import Tryton
 pytestmark = pytest.mark.server
 
 CLIENTS = 4
+#: How often the ERP is stopped until it is caught with a write in its hands.
+ROUNDS = 6
 
 
 def hasty(folder: Path) -> Path:
@@ -99,13 +101,18 @@ def test_killed_and_started_again_nothing_is_lost_or_doubled(stand: Stand) -> No
         stand.erp.start()
         back = len(writers.answers)
         stand.until(lambda: 201 in _codes(writers.answers[back:]), "it answers again")
-        with stand.erp.frozen():
+        for _ in range(ROUNDS):
             held = len(writers.answers)
-            stand.until(lambda: len(writers.answers) >= held + CLIENTS, "answers while it hangs")
-            stand.erp.kill()
-        stand.erp.start()
-        back = len(writers.answers)
-        stand.until(lambda: 201 in _codes(writers.answers[back:]), "it answers again")
+            with stand.erp.frozen():
+                stand.until(
+                    lambda held=held: len(writers.answers) >= held + CLIENTS, "answers while it hangs"
+                )
+                stand.erp.kill()
+            stand.erp.start()
+            back = len(writers.answers)
+            stand.until(lambda back=back: 201 in _codes(writers.answers[back:]), "it answers again")
+            if _in_its_hands(stand, writers.answers[held:]):
+                break
         writers.stop()
         for one in running:
             one.result()
@@ -117,8 +124,14 @@ def test_killed_and_started_again_nothing_is_lost_or_doubled(stand: Stand) -> No
     assert in_the_erp(stand, markers) == dict.fromkeys(markers, 1)
     effects = Counter(one["marker"] for one in all_in_cloud(stand) if one["marker"] in markers)
     assert effects == dict.fromkeys(markers, 1)
-    events = {event["event"] for one in operations for event in one["events"]}
-    assert "authority_unknown" in events, "no write was in the ERP's hands when it died"
+    assert _in_its_hands(stand, writers.answers), f"no write was in the ERP's hands in {ROUNDS} rounds"
+
+
+def _in_its_hands(stand: Stand, answers: Sequence[httpx.Response]) -> bool:
+    """Whether a write was of unknown outcome. Which call the ERP is at when it stops is chance: often a look-up."""
+    return any(
+        event["event"] == "authority_unknown" for one in answers for event in stand.operation(one)["events"]
+    )
 
 
 def _codes(answers: list[httpx.Response]) -> list[int]:
