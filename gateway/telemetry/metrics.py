@@ -14,18 +14,24 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "twinrun_requests", "Requests by route and status", ["route", "method", "status"], registry=self.registry
+            "twinrun_requests",
+            "Requests by route and status",
+            ["route", "method", "status"],
+            registry=self.registry,
         )
         self.request_s = Histogram(
-            "twinrun_request_seconds", "Time to answer", ["route", "method"], buckets=TIMES, registry=self.registry
+            "twinrun_request_seconds",
+            "Time to answer",
+            ["route", "method"],
+            buckets=TIMES,
+            registry=self.registry,
         )
         self.deliveries = Counter(
-            "twinrun_deliveries", "What came of sends", ["entity", "system", "role", "event"], registry=self.registry
+            "twinrun_deliveries",
+            "What came of sends",
+            ["entity", "system", "role", "event"],
+            registry=self.registry,
         )
-        self.open_deliveries = Gauge(
-            "twinrun_open_deliveries", "Deliveries that are not done", ["system", "state"], registry=self.registry
+        self.rules_age = Gauge(
+            "twinrun_rules_age_seconds", "Age of the copied routing rules", registry=self.registry
         )
-        self.compares = Counter(
-            "twinrun_compares", "Comparisons by verdict", ["entity", "region", "verdict"], registry=self.registry
-        )
-        self.rules_age = Gauge("twinrun_rules_age_seconds", "Age of the copied routing rules", registry=self.registry)
