@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.contract import Adapter
+from adapters.door import Door
 from adapters.errors import Misconfigured
 from adapters.installation import Installation
 from adapters.profile import Profile
@@ -33,9 +34,10 @@ def open_adapter(
     options: Mapping[str, Any] | None = None,
     *,
     transport: str | Carrier = "aiohttp",
+    door: Door | None = None,
 ) -> Adapter:
-    """``name`` is the system (``legacy`` or ``cloud``); ``auth`` and ``options`` are its settings. Opens
-    nothing: the first call does."""
+    """``name`` is the system (``legacy`` or ``cloud``); ``auth`` and ``options`` are its settings; ``door`` is
+    what its requests go through (None: one that keeps the profile's limits). Opens nothing: the first call does."""
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise Misconfigured(f"{base_url!r} is not the base address of a system", system=name)
@@ -49,5 +51,11 @@ def open_adapter(
     profile = installation.profile
     wire = PROTOCOLS[profile.protocol](profile, base_url, options or {})
     return System(
-        name=name, profile=profile, wire=wire, carrier=transport, auth=auth or {}, installation=installation
+        name=name,
+        profile=profile,
+        wire=wire,
+        carrier=transport,
+        auth=auth or {},
+        installation=installation,
+        door=door,
     )

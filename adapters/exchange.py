@@ -7,7 +7,6 @@ here, too, and whatever becomes of that, nothing was written.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,15 +15,19 @@ from typing import Any
 import httpx
 
 from adapters import auth as sign_on
-from adapters.errors import Misconfigured, OutcomeUnknown, Rejected, Unauthorised, Unavailable
+from adapters.door import Door, OwnDoor, Seen
+from adapters.errors import AdapterError, Misconfigured, OutcomeUnknown, Rejected, Unauthorised, Unavailable
 from adapters.mapping import EntityMap
-from adapters.outcome import of_status, of_transport
+from adapters.outcome import Problem, of_status, of_transport, retry_after_s
 from adapters.profile import Profile
-from adapters.transport import Carrier, Pace, Reply, Request
+from adapters.transport import Carrier, Reply, Request
 from adapters.wire import Broken, Change, Wire
 
 #: Ids of related records that are remembered; a system has far fewer of the kinds that are looked up.
 KNOWN_LIMIT = 50_000
+
+#: What a failure of the transport says of the system's health.
+_SEEN: Mapping[type[AdapterError], Seen] = {Misconfigured: Seen.NOTHING, Unavailable: Seen.UNREACHED}
 
 
 class Exchange:
@@ -39,6 +42,7 @@ class Exchange:
         carrier: Carrier,
         auth: Mapping[str, Any],
         now: Callable[[], datetime],
+        door: Door | None = None,
     ) -> None:
         self._name = name
         self._profile = profile
@@ -49,8 +53,7 @@ class Exchange:
         self._now = now
         #: what a look-up found: (resource, conditions) -> native id
         self._known: dict[tuple[Any, ...], Any] = {}
-        self._places = asyncio.Semaphore(profile.limits.concurrency)
-        self._pace = Pace(profile.limits.requests_per_second)
+        self._door = OwnDoor(profile.limits) if door is None else door
 
     async def reply(
         self, request: Request, entity_map: EntityMap | None, headers: Mapping[str, str] | None = None
@@ -59,13 +62,11 @@ class Exchange:
         own = auth.headers
         if own is None:
             own = await auth.obtain()
-        reply = await self._send(request, own, headers)
-        trouble = self._wire.problem(entity_map, reply)
+        reply, trouble = await self._send(request, own, headers, entity_map)
         if trouble is not None and trouble[0] == 401:
             renewed = await auth.renew(own)
             if renewed is not None:
-                reply = await self._send(request, renewed, headers)
-                trouble = self._wire.problem(entity_map, reply)
+                reply, trouble = await self._send(request, renewed, headers, entity_map)
         if trouble is None:
             return reply
         raise of_status(
@@ -73,26 +74,47 @@ class Exchange:
         )
 
     async def _send(
-        self, request: Request, own: Mapping[str, str], headers: Mapping[str, str] | None
-    ) -> Reply:
+        self,
+        request: Request,
+        own: Mapping[str, str],
+        headers: Mapping[str, str] | None,
+        entity_map: EntityMap | None,
+    ) -> tuple[Reply, tuple[int, Problem] | None]:
         # The Struct is ours alone until it is sent, and a request that is sent again gets the same headers
         # anew.
         request.headers.update(own)
         if headers:
             request.headers.update(headers)
-        if (wait := self._pace.wait()) is not None:
-            await wait
-        async with self._places:
-            try:
-                return await self._carrier.send(request)
-            except httpx.HTTPError as error:
-                raise of_transport(error, self._name) from error
-            except httpx.InvalidURL as error:
-                raise Misconfigured(str(error), system=self._name) from error
+        turn = await self._door.enter()
+        seen = Seen.NOTHING
+        try:
+            reply = await self._carrier.send(request)
+            trouble = self._wire.problem(entity_map, reply)
+            seen = self._judged(reply, trouble)
+        except httpx.HTTPError as error:
+            failure = of_transport(error, self._name)
+            seen = _SEEN.get(type(failure), Seen.FAILED)
+            raise failure from error
+        except httpx.InvalidURL as error:
+            raise Misconfigured(str(error), system=self._name) from error
+        else:
+            return reply, trouble
+        finally:
+            self._door.leave(turn, seen)
+
+    def _judged(self, reply: Reply, trouble: tuple[int, Problem] | None) -> Seen:
+        """What an answer says of the system's health; a wish to be left alone is told to the door."""
+        if trouble is None or trouble[0] < 429:
+            return Seen.ANSWERED
+        status, problem = trouble
+        wish = reply.headers.get("Retry-After")
+        if status == 429 or (status == 503 and wish is not None):
+            self._door.throttled(retry_after_s(wish, self._now()), problem.message or f"status {status}")
+            return Seen.ANSWERED
+        return Seen.FAILED if status >= 500 else Seen.ANSWERED
 
     async def _login(self) -> dict[str, str]:
-        reply = await self._send(self._wire.login(self._auth_settings), {}, None)
-        trouble = self._wire.problem(None, reply)
+        reply, trouble = await self._send(self._wire.login(self._auth_settings), {}, None, None)
         if trouble is not None:
             status, problem = trouble
             if 400 <= status < 500 and status not in {408, 429}:

@@ -67,7 +67,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -76,12 +76,16 @@ from adapters.converters import CONVERTERS
 from adapters.errors import Misconfigured
 from adapters.options import OPTIONS, ProtocolOptions
 
+Above0 = Annotated[float, msgspec.Meta(gt=0)]
+AtLeast1 = Annotated[int, msgspec.Meta(ge=1)]
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What this product bears."""
+    """What this product bears, from all processes of a gateway together."""
 
-    requests_per_second: float | None = None  #: None: as fast as ``concurrency`` lets us
-    concurrency: int = 16  #: requests in flight, and connections kept
+    requests_per_second: Above0 | None = None  #: None: as fast as ``concurrency`` lets us
+    requests_per_day: AtLeast1 | None = None  #: from midnight to midnight UTC; None: no quota
+    concurrency: AtLeast1 = 16  #: requests in flight, and connections kept
     timeout_s: float = 30.0  #: seconds per attempt, from the first byte sent to the last byte read
     connect_timeout_s: float = 5.0
     page_size: int = 100  #: records that we ask for in one search at most

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, cast
 from adapters.contract import Capability, Facts, Fields, Found, Health, Page, Query, Receipt, Write
 from adapters.converters import CONVERTERS
 from adapters.dates import moment, rfc3339
+from adapters.door import Door
 from adapters.errors import (
     AdapterError,
     Misconfigured,
@@ -54,11 +55,14 @@ class System:
         auth: Mapping[str, Any],
         installation: Installation | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        door: Door | None = None,
     ) -> None:
         self._name = name
         self._profile = profile
         self._wire = wire
-        self._exchange = Exchange(name=name, profile=profile, wire=wire, carrier=carrier, auth=auth, now=now)
+        self._exchange = Exchange(
+            name=name, profile=profile, wire=wire, carrier=carrier, auth=auth, now=now, door=door
+        )
         self._installation = installation
         self._maps = compile_profile(profile)
         self._facts = {entity: _facts(spec, self._maps[entity]) for entity, spec in profile.entities.items()}

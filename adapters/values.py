@@ -104,7 +104,7 @@ def rounded(amount: str, scale: int) -> str:
 def spelled(amount: str, currency: str) -> str:
     """An amount with as many decimals as its currency has; more are kept only where they say something."""
     scale = MINOR_UNITS.get(currency, 2)
-    if scale and amount[~scale : -scale] == ".":
+    if scale and amount[~scale:-scale] == ".":
         return amount
     whole, _, decimals = amount.partition(".")
     decimals = decimals.rstrip("0").ljust(scale, "0")

@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from litestar import Litestar
 
-from adapters.build import open_adapter
 from adapters.contract import Adapter, Facts
-from adapters.errors import AdapterError, Misconfigured
-from adapters.profile import load as load_profile
 from gateway import __version__
 from gateway.access import Keys, instance_secret
 from gateway.canonical import BY_NAME, ENTITIES
+from gateway.cases import Cases
 from gateway.clock import Clock, SystemClock
 from gateway.compare import Comparer
+from gateway.compare.stored import StoredDiffs
+from gateway.compare.waivers import Waivers
 from gateway.console.docs import docs_router
-from gateway.console.ports import StoredDiffs
 from gateway.console.router import console_router
 from gateway.database import Database, GroupCommit
+from gateway.database.lock import Lock
 from gateway.database.migrate import at_head, upgrade
+from gateway.dispatch import natural_keys
+from gateway.dispatch.admission import Admission, limits_of
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.backlog import Backlog, Deliveries
 from gateway.dispatch.claim import Claims
 from gateway.dispatch.conclusion import Concluded, Conclusion
 from gateway.dispatch.deliver import Deliverer
 from gateway.dispatch.executor import Executor
+from gateway.dispatch.flow import Flow
 from gateway.dispatch.intake import Intake
 from gateway.dispatch.journey import Journey
 from gateway.dispatch.operations import Operations
 from gateway.dispatch.outcome import Outcomes
+from gateway.dispatch.queues import Queues
 from gateway.dispatch.reads import Reads
 from gateway.dispatch.records import Records
+from gateway.dispatch.replay import Replays
 from gateway.dispatch.resolver import Resolver
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.sides import ErpSides
@@ -48,20 +48,26 @@ from gateway.errors import SettingWrong
 from gateway.http.asgi import build
 from gateway.ids import Ids, SystemIds
 from gateway.ledger import slices as slice_store
+from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
+from gateway.proof import Proofs
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
-from gateway.settings import Settings
+from gateway.settings import Settings, rule_folder
 from gateway.switchover import Switchover
+from gateway.systems import open_systems, timeout_s
 from gateway.telemetry import Log, Metrics
 from gateway.wake import Alone, Wake, Word
 from gateway.worker import compare as compare_loop
 from gateway.worker import deliver as deliver_loops
 from gateway.worker import pass_on
+from gateway.worker.upkeep import Upkeep
 
 #: How long a stopping process waits for what it has in flight; what is left is found again by its lease.
 FINISH_S = 25.0
-#: Comparing stands back while this many callers wait for a write.
+#: How long callers of a stopping process wait for their answer at most; less than the server lets them.
+ANSWER_S = 8.0
+#: Comparing stands back while this many callers wait for a write, and while a system fails or asks for a pause.
 BUSY_CALLERS = 16
 
 
@@ -76,25 +82,35 @@ class Gateway:
         self.metrics = Metrics()
         self.database = Database(settings.database, clock=self.clock)
         self.ruleset: Ruleset = load_rules(rule_folder(settings))
+        self.proofs = Proofs({name: system.profile for name, system in settings.systems.items()})
         self.adapters: dict[str, Adapter] = {}
         self.wake: Wake = Alone()
         self._stop = asyncio.Event()
+        #: when this process was told to stop, on the monotonic clock
+        self.stopping_since: float | None = None
         self._loops: list[asyncio.Task[Any]] = []
-        self._lock: _Lock | None = None
-        self.health: dict[str, str] = {}
+        self._lock: Lock | None = None
 
     async def open(self, *, exclusive: bool = True) -> None:
         """Opens the database and builds the rooms. ``exclusive`` takes the lock that a SQLite journal's one serving
         process holds; the command line, which only reads or makes single changes, goes without."""
         settings = self.settings
         if self.database.sqlite and exclusive:
-            self._lock = _Lock(self.database.path)
+            self._lock = Lock(self.database.path)
         if self.database.sqlite:
             await asyncio.to_thread(upgrade, settings.database)
         self.database.start()
         if not await self.database.read(at_head):
             raise SettingWrong("the database has not the tables of this version: run `twinrun db upgrade`")
-        self.adapters = open_systems(settings)
+        self.pressure = Pressure(
+            database=self.database,
+            clock=self.clock,
+            log=self.log,
+            name=self.ids.new("prc_"),
+            breaker_pause_s=settings.breaker_pause_s,
+            callers_queued=settings.callers_queued,
+        )
+        self.adapters = open_systems(settings, self.pressure.door)
         await self.database.transaction(
             lambda conn: slice_store.seed(
                 conn, self.ruleset.rules, at=self.database.now(conn), actor="rule files"
@@ -112,27 +128,35 @@ class Gateway:
         self.adoption = Adoption(records=self.records, ruleset=self.ruleset)
         lease_s = {name: timeout_s(settings, name) + settings.lease_margin_s for name in adapters}
         self.claims = Claims(database=database, lease_s=lease_s)
-        outcomes = Outcomes(database=database, claims=self.claims, settle_s=settings.settle_s)
+        outcomes = Outcomes(database=database, claims=self.claims, ids=self.ids, settle_s=settings.settle_s)
         concluding: GroupCommit[Conclusion, Concluded] = GroupCommit(database, outcomes.step)
         self.sender = Sender(
             adapters=adapters,
             records=self.records,
             clock=self.clock,
             ids=self.ids,
+            pressure=self.pressure,
             quarantine_margin_s=settings.quarantine_margin_s,
         )
-        waiting = Waiting()
+        waiting = self.waiting = Waiting()
         self.deliverer = Deliverer(
             claims=self.claims,
             sender=self.sender,
             outcomes=concluding,
             waiting=waiting,
             adapters=adapters,
+            pressure=self.pressure,
             metrics=self.metrics,
             log=self.log,
             mirrors=settings.mirror_concurrency,
         )
         outcomes.slots = self.deliverer.slots
+        self.pressure.work_left = self._work_left
+        self.pressure.told = lambda: self.wake.tell(Word.GATES)
+        self.queues = Queues(database=database, clock=self.clock, log=self.log)
+        self.admission = Admission(
+            database=database, pressure=self.pressure, queues=self.queues, limits=limits_of(settings)
+        )
         self.resolver = Resolver(
             database=database,
             adapters=adapters,
@@ -140,6 +164,7 @@ class Gateway:
             outcomes=concluding,
             waiting=waiting,
             log=self.log,
+            lease_s=lease_s,
         )
         self.sides = ErpSides(
             adapters=adapters,
@@ -160,7 +185,7 @@ class Gateway:
             queue=settings.compare_queue,
             settle_s=settings.settle_s,
             recheck_s=settings.recheck_s,
-            busy=lambda: len(waiting) > BUSY_CALLERS,
+            busy=lambda: self.admission.callers > BUSY_CALLERS or not self.pressure.well,
         )
         self.reads = Reads(
             adapters=adapters,
@@ -185,20 +210,40 @@ class Gateway:
             waiting=waiting,
             records=self.records,
             reads=self.reads,
+            slices=self.slices,
+            admission=self.admission,
             ruleset=self.ruleset,
             clock=self.clock,
             ids=self.ids,
         )
-        self.operations = Operations(database=database)
+        self.operations = Operations(database=database, pressure=self.pressure)
         self.journey = Journey(database=database)
         self.backlog = Backlog(database=database)
         self.deliveries = Deliveries(database=database)
+        self.replays = Replays(
+            database=database, ids=self.ids, per_s=settings.replay_per_s, told=self.deliverer.work_left.set
+        )
+        self.flow = Flow(database=database, systems=adapters)
         self.diffs = StoredDiffs(database)
+        self.waivers = Waivers(database=database, ids=self.ids)
+        self.cases = Cases(database=database, release=natural_keys.release, told=self.deliverer.work_left.set)
+        self.upkeep = Upkeep(
+            database=database,
+            metrics=self.metrics,
+            log=self.log,
+            slices=self.slices,
+            cases=self.cases,
+            backlog=self.backlog,
+            waivers=self.waivers,
+            systems=adapters,
+            resolved_diffs_days=settings.resolved_diffs_days,
+        )
         self.switchover = Switchover(
             database=database,
             slices=self.slices,
             adapters=adapters,
             records=self.records,
+            proofs=self.proofs,
             clock=self.clock,
             ids=self.ids,
             log=self.log,
@@ -211,6 +256,9 @@ class Gateway:
         await self.slices.start()
         await self.keys.start()
         self.wake.listen(Word.RULES, self.slices.look)
+        self.wake.listen(Word.GATES, self.pressure.look)
+        await self.pressure.start(self.adapters)
+        await self.queues.start()
         if worker:
             self.wake.listen(Word.DELIVERIES, self.deliverer.work_left.set)
             await self.resolver.recover()
@@ -219,34 +267,40 @@ class Gateway:
             self._loops = [
                 asyncio.create_task(deliver_loops.deliver(self.deliverer, stop, log), name="deliver"),
                 asyncio.create_task(deliver_loops.resolve(self.resolver, stop, log), name="resolve"),
+                asyncio.create_task(
+                    deliver_loops.watch(self.replays.run_once, stop, log, "replays", 0.25), name="replays"
+                ),
                 asyncio.create_task(compare_loop.run(self.comparer, stop), name="compare"),
                 asyncio.create_task(
                     deliver_loops.watch(self.switchover.lift_stale_fences, stop, log, "fences", 5.0),
                     name="fences",
                 ),
-                asyncio.create_task(
-                    deliver_loops.watch(self._look_after, stop, log, "systems", 10.0), name="systems"
-                ),
             ]
         else:
             await self.comparer.start()
-            self._loops = [
-                asyncio.create_task(
-                    deliver_loops.watch(self._look_after, self._stop, self.log, "systems", 10.0),
-                    name="systems",
-                ),
-                asyncio.create_task(
-                    pass_on.run(self.deliverer.work_left, self.wake, self._stop), name="pass on"
-                ),
-            ]
+            passing = pass_on.run(self.deliverer.work_left, self.wake, self._stop)
+            self._loops = [asyncio.create_task(passing, name="pass on")]
+        self._loops.extend(self.upkeep.start(self._stop, worker=worker))
         await self.wake.start()
+
+    def begin_to_stop(self) -> None:
+        """Not ready any more, and nothing new is begun: what was claimed and not sent is free for the others at once,
+        and callers who wait are answered soon. To be followed by ``stop``."""
+        if self.stopping_since is None:
+            self.stopping_since = self.clock.monotonic()
+            self.deliverer.free_unsent()
+            self.waiting.end_within(ANSWER_S)
 
     async def stop(self) -> None:
         """Finishes what is in flight and closes. What does not finish is found again by its lease."""
+        self.begin_to_stop()
         self._stop.set()
-        await self.deliverer.finish(FINISH_S)
+        gone = self.clock.monotonic() - (self.stopping_since or 0.0)
+        await self.deliverer.finish(max(0.0, FINISH_S - gone))
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.comparer.stop()
+        await self.queues.stop()
+        await self.pressure.stop()
         await self.keys.stop()
         await self.slices.stop()
         # What this process did not get done is for the others now.
@@ -279,11 +333,15 @@ class Gateway:
             switchover=self.switchover,
             journey=self.journey,
             deliveries=self.deliveries,
+            replays=self.replays,
             diffs=self.diffs,
+            waivers=self.waivers,
+            cases=self.cases,
             database=self.database,
             database_ready=self._database_ready,
+            stopping=lambda: self.stopping_since is not None,
             systems=frozenset(self.adapters),
-            systems_state=lambda: dict(self.health),
+            systems_state=lambda: dict(self.pressure.health),
             body_limit=settings.body_limit,
             wait_default_s=settings.wait_default_s,
             wait_max_s=settings.wait_max_s,
@@ -292,8 +350,13 @@ class Gateway:
                     slices=self.slices,
                     backlog=self.backlog,
                     diffs=self.diffs,
+                    waivers=self.waivers,
                     switchover=self.switchover,
                     journey=self.journey,
+                    cases=self.cases,
+                    flow=self.flow,
+                    replays=self.replays,
+                    health=lambda: dict(self.pressure.health),
                     keys=self.keys,
                     secret=self.secret,
                     clock=self.clock,
@@ -313,6 +376,10 @@ class Gateway:
             settings.redis, deployment=self.secret, name=self.ids.new("prc_"), clock=self.clock, log=self.log
         )
 
+    def _work_left(self) -> None:
+        self.deliverer.work_left.set()
+        self.wake.tell(Word.DELIVERIES)
+
     def _rules_changed(self) -> None:
         self.deliverer.work_left.set()
         self.wake.tell(Word.RULES)
@@ -320,79 +387,9 @@ class Gateway:
     async def _database_ready(self) -> bool:
         return await self.database.read(at_head)
 
-    async def _look_after(self) -> int:
-        for name, adapter in self.adapters.items():
-            try:
-                health = await adapter.probe()
-            except AdapterError as failed:
-                self.log.warning("system does not answer", system=name, reason=failed.message)
-                self.health[name] = "down"
-            else:
-                self.health[name] = "up" if health.ok else "down"
-        self.metrics.rules_age.set(self.slices.age_s())
-        return len(self.adapters)
-
     def _expect(self, system: str, entity: str, fields: dict[str, Any]) -> Mapping[str, Any]:
         return expected(self.adapters[system], BY_NAME[entity], fields)
 
     def _facts(self, system: str, entity: str) -> Facts | None:
         adapter = self.adapters.get(system)
         return adapter.facts(entity) if adapter is not None and adapter.supports(entity) else None
-
-
-class _Lock:
-    """A SQLite journal has one serving process. A second start refuses instead of sharing its lanes."""
-
-    def __init__(self, database: Path) -> None:
-        import fcntl
-
-        self._path = database.with_name(database.name + ".lock")
-        self._file = self._path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as held:
-            self._file.close()
-            raise SettingWrong(
-                f"another process serves {database}: stop it, or use PostgreSQL for more than one process"
-            ) from held
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def release(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-def rule_folder(settings: Settings) -> Any:
-    """Where the rule files are: the folder of the settings, or the packaged ones."""
-    return Path(settings.rules) if settings.rules is not None else files("routing_rules")
-
-
-def open_systems(settings: Settings) -> dict[str, Adapter]:
-    """The adapters of the systems in the settings. Raises SettingWrong for a profile or address that is wrong."""
-    opened: dict[str, Adapter] = {}
-    for name, system in settings.systems.items():
-        try:
-            profile = load_profile(system.profile)
-            limits = msgspec.structs.replace(
-                profile.limits,
-                timeout_s=system.timeout_s or profile.limits.timeout_s,
-                concurrency=system.concurrency or profile.limits.concurrency,
-            )
-            opened[name] = open_adapter(
-                name,
-                msgspec.structs.replace(profile, limits=limits),
-                system.base_url,
-                system.auth,
-                system.options,
-            )
-        except Misconfigured as wrong:
-            raise SettingWrong(f"systems.{name}: {wrong.message}") from wrong
-    return opened
-
-
-def timeout_s(settings: Settings, name: str) -> float:
-    """How long one call to a system may take, in seconds."""
-    system = settings.systems[name]
-    return system.timeout_s or load_profile(system.profile).limits.timeout_s

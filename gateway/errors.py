@@ -135,6 +135,10 @@ class CannotReplay(GatewayError):
     """The delivery does not wait for a person, so there is nothing to send again."""
 
 
+class DecisionStale(GatewayError):
+    """This decision does not fit the case as it is now."""
+
+
 class VersionStale(GatewayError):
     """The record has moved on since the version in If-Match."""
 

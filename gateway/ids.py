@@ -14,6 +14,9 @@ DELIVERY = "dlv_"
 DIFF = "dif_"
 KEY = "key_"
 AUDIT = "aud_"
+REPLAY = "rpl_"
+CASE = "cas_"
+WAIVER = "wai_"
 
 
 class Ids(Protocol):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -23,7 +24,15 @@ from gateway.errors import SettingWrong
 
 PREFIX = "TWINRUN_"
 #: Variables with the prefix that are not settings: where the file is, and what only tests and their servers read.
-NOT_SETTINGS = frozenset({"TWINRUN_CONFIG", "TWINRUN_REQUIRE_SERVERS", "TWINRUN_TEST_DATABASE", "TWINRUN_TEST_REDIS"})
+NOT_SETTINGS = frozenset(
+    {
+        "TWINRUN_CONFIG",
+        "TWINRUN_CRASH_AT",
+        "TWINRUN_REQUIRE_SERVERS",
+        "TWINRUN_TEST_DATABASE",
+        "TWINRUN_TEST_REDIS",
+    }
+)
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -38,7 +47,7 @@ class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     auth: dict[str, Any] = {}  #: ``kind`` (none, basic, bearer, session) and what that kind needs
     options: dict[str, Any] = {}  #: what the profile asks for by name (a database, a company …)
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = None  #: seconds per call; None: the profile's
-    concurrency: Positive | None = None  #: calls in flight at once from this process; None: the profile's
+    concurrency: Positive | None = None  #: calls in flight at once, of all processes; None: the profile's
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,11 +68,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     wait_default_s: Seconds = 5.0  #: how long a write is waited for before a 202, without ``Prefer: wait``
     wait_max_s: Annotated[float, msgspec.Meta(ge=0, le=25)] = 25.0  #: the longest ``Prefer: wait`` that is honoured
     rules_refresh_s: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.4  #: reads see a changed rule within this time
+    callers_in_flight: Positive = 64  #: callers of one system that a process waits for at once
+    callers_queued: Positive = 128  #: callers that wait for such a place; beyond it 503 at once, and nothing is kept
+    stored_writes: Positive = 100_000  #: writes of one slice that may wait for their authority; beyond it 503
+    stored_writes_of_record: Positive = 50  #: of one record; a longer row is a fault of its writer
+    stored_hours: Positive = 72  #: hours that the oldest of them may have waited, which is over a long weekend
     lease_margin_s: Seconds = 15.0  #: added to a system's timeout; a delivery not heard of by then is *unknown*
     quarantine_margin_s: Seconds = 30.0  #: added to the time in which an ERP may still apply what we gave up on
     mirror_concurrency: Positive = 48  #: deliveries that one worker process has in flight to each system
+    replay_per_s: Positive = 25  #: dead letters of one bulk replay that are sent again in a second
+    breaker_pause_s: Seconds = 30.0  #: nothing is sent to a system that fails calls and answers its health probe
     compare_concurrency: Positive = 16  #: comparisons that one process runs at once
     compare_queue: Positive = 2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
+    resolved_diffs_days: Positive = 30  #: days that a resolved difference is kept: its samples may be about persons
     settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared
     recheck_s: Seconds = 3.0  #: after this time a difference is looked at once more: gone means late, not wrong
     drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries before it gives up
@@ -139,3 +156,8 @@ def _with_defaults(systems: dict[str, Any]) -> dict[str, Any]:
         if isinstance(wanted, dict) and name in defaults and "profile" not in wanted:
             merged[name] = {**defaults[name], **wanted}
     return merged
+
+
+def rule_folder(settings: Settings) -> Any:
+    """Where the rule files are: the folder of the settings, or the packaged ones."""
+    return Path(settings.rules) if settings.rules is not None else files("routing_rules")

@@ -14,6 +14,9 @@ from lxml import etree
 
 from adapters.wire import Broken
 
+#: A reader of XML makes a line feed of a carriage return, unless it is spelled out.
+_KEPT = {"\r": "&#13;"}
+
 _parser = etree.XMLParser(
     resolve_entities=False,
     no_network=True,
@@ -99,4 +102,4 @@ def _element(parts: list[str], name: str, value: Any) -> None:
         parts.append(f"</{name}>")
     else:
         text = value if type(value) is str else str(value).lower() if type(value) is bool else str(value)
-        parts.append(f"<{name}>{escape(text)}</{name}>")
+        parts.append(f"<{name}>{escape(text, _KEPT)}</{name}>")

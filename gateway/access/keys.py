@@ -211,6 +211,9 @@ class Keys:
             except (StoreUnavailable, OSError) as lost:
                 # The keys read last go on working until STALE_S; the loop tries again.
                 log.warning("API keys could not be read again: %s", lost)
+            except Exception:
+                # A fault of ours must not end this loop for the life of the process.
+                log.exception("API keys could not be read again")
 
     async def _read(self) -> None:
         """Reads the table; whoever asks meanwhile waits for the same reading."""

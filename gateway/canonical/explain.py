@@ -75,10 +75,11 @@ def _object(kind: type[Struct], value: Any, pointer: str, found: list[FieldError
         return
     members: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
     hints = get_type_hints(kind, include_extras=True)
+    known = set(kind.__struct_encode_fields__)
     found.extend(
         _unknown(member, f"{pointer}/{escaped(member)}", top=not pointer)
         for member in members
-        if member not in hints
+        if member not in known
     )
     before = len(found)
     for field in msgspec.structs.fields(kind):

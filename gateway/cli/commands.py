@@ -35,14 +35,36 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "revoke": ("gateway.cli.keys:revoke", "End a key."),
         },
     ),
+    "cases": (
+        "What waits for a person; without a verb, the list.",
+        {
+            "list": ("gateway.cli.cases:list_", "What waits for a person, the nearest deadline first."),
+            "show": ("gateway.cli.cases:show", "One case: what happened, what may be decided, its history."),
+            "assign": ("gateway.cli.cases:assign", "Give a case to a person or a role."),
+            "comment": ("gateway.cli.cases:comment", "Add a line to the history of a case."),
+            "resolve": ("gateway.cli.cases:resolve", "Decide a case."),
+        },
+    ),
+    "waivers": (
+        "Differences that are accepted for a time; without a verb, the list.",
+        {
+            "list": ("gateway.cli.waivers:list_", "Waivers with what each of them covers now."),
+            "add": ("gateway.cli.waivers:add", "Accept differences of one field and class of a slice."),
+            "revoke": ("gateway.cli.waivers:revoke", "End a waiver now."),
+        },
+    ),
     "adapters": (
         "The products that can stand on either side.",
         {
             "list": ("gateway.cli.adapters:list_", "Every profile that ships, with its grade."),
             "check": ("gateway.cli.adapters:check", "Hold one profile against the rules for adapters."),
+            "prove": ("gateway.cli.prove:prove", "What survives the way through another product and back."),
         },
     ),
 }
+
+#: noun -> the verb that it stands for when none is named
+LISTED = {"cases": "list", "waivers": "list"}
 
 #: name -> (where the function is, what it does)
 VERBS: dict[str, tuple[str, str]] = {
@@ -58,6 +80,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "Check settings, database, systems and rules, with a remedy for each.",
     ),
     "diffs": ("gateway.cli.diffs:diffs", "What comparing the two systems has found."),
+    "replay": ("gateway.cli.replay:replay", "Count dead letters by cause, and send them again."),
     "journey": ("gateway.cli.journey:journey", "One record's whole way, from the request to both systems."),
 }
 
@@ -85,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line; returns its exit code."""
     try:
         result = application()(
-            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+            _whole(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except UnknownCommandError as wrong:
         # Its own message would import every command, only to guess what was meant.
@@ -110,6 +133,13 @@ def run(arguments: Sequence[str]) -> int:
         say(f"twinrun: {known.line}")
         return known.code
     return result if isinstance(result, int) else codes.PASS
+
+
+def _whole(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the verb that a noun alone, or a noun with options, stands for."""
+    noun, *rest = arguments or [""]
+    asks = not rest or (rest[0].startswith("-") and rest[0] not in ("--help", "-h", "--version"))
+    return [noun, LISTED[noun], *rest] if noun in LISTED and asks else list(arguments)
 
 
 def main() -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli import codes
+from gateway.cli.given import micros, one_of
 from gateway.cli.screen import Json, out, put_json, put_table, say
 from gateway.cli.session import with_gateway
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.compare.verdict import Verdict
-from gateway.database import to_micros
 from gateway.errors import Malformed
 from gateway.http.admin.diffs import shown
 
@@ -49,14 +48,14 @@ def diffs(
     limit:
         How many findings are listed.
     """
-    _one_of("--entity", entity, tuple(BY_NAME))
-    _one_of("--verdict", verdict, tuple(one.value for one in Verdict))
+    one_of("--entity", entity, tuple(BY_NAME))
+    one_of("--verdict", verdict, tuple(one.value for one in Verdict))
     if not 1 <= limit <= 10_000:
         raise Malformed(f"--limit {limit}; allowed is 1 to 10000")
-    moment = None if since is None else _moment(since)
+    moment = micros("--since", since)
 
     async def work(gateway: Gateway) -> tuple[Sequence[SliceSummary], list[Diff]]:
-        _one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.regions())
         summary = await gateway.diffs.summary(entity=entity, region=region, regions=None, since=moment)
         found: list[Diff] = []
         for wanted in [verdict] if verdict else [Verdict.MISMATCH.value, Verdict.UNVERIFIABLE.value]:
@@ -141,16 +140,3 @@ def _print(summary: Sequence[SliceSummary], found: Sequence[Diff]) -> None:
         )  # fmt: skip
     else:
         out().print("\nNo finding fits.", markup=False)
-
-
-def _one_of(option: str, value: str | None, allowed: Sequence[str]) -> None:
-    if value is not None and value not in allowed:
-        raise Malformed(f"{option} {value!r}; allowed are {', '.join(allowed)}")
-
-
-def _moment(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as wrong:
-        raise Malformed(f"--since {text!r} is no moment: write 2026-11-23 or 2026-11-23T08:00:00Z") from wrong
-    return to_micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))

@@ -15,16 +15,17 @@ from sqlalchemy import make_url
 from adapters.build import open_adapter
 from adapters.errors import AdapterError, Misconfigured, Unauthorised
 from adapters.profile import load as load_profile
-from gateway.app import rule_folder
 from gateway.canonical import BY_NAME
 from gateway.cli import codes
+from gateway.cli.orphans import orphans as list_orphans
 from gateway.cli.screen import Json, put_json, put_table, say
 from gateway.clock import SystemClock
 from gateway.database import Database
 from gateway.database.migrate import at_head
-from gateway.errors import GatewayError, RuleFileWrong, SettingWrong, StoreUnavailable
+from gateway.errors import GatewayError, Malformed, RuleFileWrong, SettingWrong, StoreUnavailable
+from gateway.ledger import invariants
 from gateway.routing.ruleset import load as load_rules
-from gateway.settings import Settings, SystemSettings, load
+from gateway.settings import Settings, SystemSettings, load, rule_folder
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ T = TypeVar("T")
 PATIENCE_S = 10.0
 #: A journal that cannot grow stops every write, so less than this is a failure.
 FREE_BYTES = 500 * 1024 * 1024
+#: Records that break a law of the journal, so many of them by name.
+NAMED = 5
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +47,23 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     code: int = codes.PASS
 
 
-def doctor(*, json: Json = False) -> int:
-    """Check settings, database, systems and rules, with a remedy for each. It changes nothing.
+def doctor(*, orphans: str | None = None, since: str | None = None, json: Json = False) -> int:
+    """Check settings, database, journal, systems and rules, with a remedy for each. It changes nothing.
 
     Exit code 0: all pass. 2: a setting or rule file is wrong. 1: something is not ready. 3: something does not answer.
+
+    Parameters
+    ----------
+    orphans:
+        Instead: list what this system has from us and the journal does not know, as after a restore. 1: there is some.
+        3: the system cannot be searched.
+    since:
+        With --orphans: only records that the system changed at or after this moment: RFC 3339 or a day.
     """
+    if orphans is not None:
+        return list_orphans(orphans, since, json=json)
+    if since is not None:
+        raise Malformed("--since goes with --orphans")
     found = asyncio.run(examine())
     # What is wrong for certain says more than what could not be reached.
     failed = {one.code for one in found}
@@ -72,7 +87,10 @@ async def examine() -> list[Check]:
         return [_fail("settings", codes.told(wrong), "correct the key that is named", codes.WRONG)]
     found = [_pass("settings", os.environ.get("TWINRUN_CONFIG") or _file(Path("twinrun.toml")))]
     found.append(_rules(settings))
-    found.append(await _database(settings))
+    database = await _database(settings)
+    found.append(database)
+    if database.code == codes.PASS:
+        found.extend(await _laws(settings))
     if settings.sqlite:
         found.append(_disk(Path(make_url(settings.database).database or "twinrun.db")))
     if settings.redis is not None:
@@ -128,6 +146,32 @@ async def _database(settings: Settings) -> Check:
         )
         return _fail("database", f"{shown} has not the tables of this version", remedy, codes.DIFFER)
     return _pass("database", f"{shown} has the tables of this version")
+
+
+async def _laws(settings: Settings) -> list[Check]:
+    """The laws of the journal over its newest events and all that is open. A worker looks at the rest bit by bit."""
+    database = Database(settings.database, clock=SystemClock())
+    if database.sqlite and not database.path.exists():
+        return []
+    try:
+        database.start()
+        broken = await database.read(
+            lambda conn: invariants.broken(conn, invariants.extent(conn), now=database.now(conn))
+        )
+    except (StoreUnavailable, OSError) as lost:
+        return [_fail("journal", codes.told(lost), "start the database, and look again", codes.UNSURE)]
+    finally:
+        await database.close()
+    return [_law(one, broken[one.name]) for one in invariants.INVARIANTS]
+
+
+def _law(one: invariants.Invariant, records: tuple[str, ...]) -> Check:
+    name = f"journal {one.name}"
+    if not records:
+        return _pass(name, one.law)
+    more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
+    found = f"broken: {one.law} {', '.join(records[:NAMED])}{more}"
+    return _fail(name, found, "look at each with `twinrun journey`, and replay nothing of it", codes.DIFFER)
 
 
 def _disk(path: Path) -> Check:

@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.app import Gateway, rule_folder
+from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli import codes
 from gateway.cli.screen import Json, out, put_json, put_table, say
 from gateway.cli.session import actor, with_gateway
 from gateway.errors import Malformed, RuleRefused, UnknownRegion
 from gateway.ledger.slices import Slice
-from gateway.routing import ruleset
+from gateway.proof import Notice
+from gateway.routing import ruleset, transition
+from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Change, Rule
-from gateway.routing.stage import Stage
-from gateway.settings import load
+from gateway.routing.stage import Stage, System
+from gateway.settings import load, rule_folder
+
+#: An entity and the system that has it, whose other one begins to be written to.
+Mirror = tuple[str, System]
+Mirrors = Mapping[Mirror, Sequence[Notice] | None]
 
 ORDER = {name: place for place, name in enumerate(BY_NAME)}
 
@@ -62,12 +68,23 @@ def plan(*, json: Json = False) -> int:
     """What the rule files would change in the database. Exit code 1 where they differ.
 
     A program that is running is changed by `apply`, `set`, the console or the API, never by editing a file alone.
+    Where a mirror would begin, it also shows what the product of that system loses of each field.
     """
-    changes = with_gateway(_changes)
+
+    async def work(gateway: Gateway) -> tuple[Sequence[Change], Mirrors]:
+        changes = await _changes(gateway)
+        return changes, {one: await _mapping(gateway, *one) for one in filter(None, map(_mirror_of, changes))}
+
+    changes, mapping = with_gateway(work)
     if json:
-        put_json({"items": [_told(change) for change in changes], "next_cursor": None})
+        items = [
+            _told(one) if (mirror := _mirror_of(one)) is None else {**_told(one), "mapping": mapping[mirror]}
+            for one in changes
+        ]
+        put_json({"items": items, "next_cursor": None})
     else:
         _print(changes)
+        _print_mapping(mapping)
     return codes.DIFFER if changes else codes.PASS
 
 
@@ -197,6 +214,11 @@ def set_(
     async def work(gateway: Gateway) -> Slice:
         _check(gateway, entity, region)
         now = await _slice(gateway, entity, region)
+        known = await gateway.switchover.mapping(entity, now.stage, Stage(stage))
+        if known and not json:
+            say(
+                f"{len(known)} fields of {entity} lose something in the mirror; `twinrun adapters prove` shows it"
+            )
         return await gateway.switchover.set_stage(
             entity,
             region,
@@ -215,6 +237,18 @@ def set_(
             f"{entity} in {region} is {changed.stage} at version {changed.version}; "
             f"{changed.authority} answers, epoch {changed.epoch}"
         )
+
+
+def _mirror_of(change: Change) -> Mirror | None:
+    """The mirror that the change begins, if it begins one."""
+    before, after = change.before, change.after
+    if before is None or after is None or "mapping" not in transition.gates(before.stage, after.stage):
+        return None
+    return change.entity, PLANS[before.stage].authority
+
+
+async def _mapping(gateway: Gateway, entity: str, authority: System) -> tuple[Notice, ...] | None:
+    return await gateway.proofs.notices(entity, authority.value, authority.other.value)
 
 
 async def _current(gateway: Gateway) -> dict[tuple[str, str], Rule]:
@@ -298,3 +332,29 @@ def _print(changes: Sequence[Change]) -> None:
             for name in change.fields
         ],
     )
+
+
+def _print_mapping(mapping: Mirrors) -> None:
+    """What the mirrors that would begin lose; a reason given to `apply` takes it."""
+    for (entity, authority), known in mapping.items():
+        if known is None:
+            say(
+                f"{entity}: nobody can say what {authority.other} would lose: it is missing from the settings"
+            )
+    rows = [
+        (
+            entity,
+            authority.other,
+            "blocks" if one.blocks else "lost" if one.lost else "warning",
+            one.path,
+            one.words,
+        )
+        for (entity, authority), known in mapping.items()
+        for one in known or ()
+    ]
+    if rows:
+        put_table(
+            ("entity", "mirror", "weight", "field", "what"),
+            rows,
+            title="\nWhat the mirror that begins would lose",
+        )

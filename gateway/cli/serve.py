@@ -87,7 +87,7 @@ async def run(settings: Settings, *, worker: bool, json: bool) -> int:
                 ),
                 announce=lambda: _announce(address, json=json),
             )
-            ended_by = _stop_on_signal(server)
+            ended_by = stop_on_signal(server, gateway)
             _settle_memory()
             await _hint(gateway)
             await server.serve(sockets=[listening])
@@ -136,12 +136,14 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _stop_on_signal(server: Server) -> list[signal.Signals]:
-    """The signals that came. The first ends the server in order, a second one at once."""
+def stop_on_signal(server: uvicorn.Server, gateway: Gateway) -> list[signal.Signals]:
+    """The signals that came. The first ends the server in order, a second one at once. From the first one on the
+    process is not ready, and what it has claimed and not sent is free for others."""
     came: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
         came.append(number)
+        gateway.begin_to_stop()
         server.should_exit = True
         server.force_exit = len(came) > 1
 

@@ -16,8 +16,12 @@ Decimal from end to end. Values of personal fields are stored as keyed hashes. E
 exactly one count: a verdict, or shed, merged into another look, or dropped because its slice no longer keeps
 two sides.
 
-Files. ``difference`` ``tolerance`` ``differ`` ``verdict`` are pure; ``tables`` ``jobs`` ``store`` ``queries``
-keep; ``tally`` counts in memory; ``look`` reads two sides; ``reads`` and ``comparer`` run it all.
+A *waiver* is what a person has accepted for a time; what it covers is explained, never agreement, and its records are
+looked at again when it begins and when it ends.
+
+Files. ``difference`` ``tolerance`` ``differ`` ``verdict`` ``waiver`` are pure; ``tables`` ``jobs`` ``store``
+``queries`` ``waivers`` keep; ``tally`` counts in memory; ``look`` reads two sides; ``reads`` and ``comparer`` run it
+all.
 """
 
 from gateway.compare.comparer import Comparer

@@ -19,6 +19,8 @@ from gateway.compare.observation import CompareJob, ReadObservation, Result, Sid
 from gateway.compare.reads import Reads
 from gateway.compare.tally import Tally
 from gateway.compare.verdict import Settled, Sight, Verdict, Why, judge
+from gateway.compare.waiver import Waiver, waived
+from gateway.compare.waivers import in_force
 from gateway.database import Database, GroupCommit
 from gateway.errors import GatewayError
 from gateway.ids import Ids
@@ -137,27 +139,31 @@ class Comparer:
         if self._busy():
             return 0
         wanted = limit or self._concurrency * 4
-        now, claimed = await self._database.transaction(lambda conn: self._claim(conn, wanted))
+        now, claimed, waivers = await self._database.transaction(lambda conn: self._claim(conn, wanted))
         started = self._clock.monotonic()
         ended = await asyncio.gather(
-            *(self._run(job, now, started) for job in claimed), return_exceptions=True
+            *(self._run(job, now, started, waivers.get((job.entity, job.region), ())) for job in claimed),
+            return_exceptions=True,
         )
         for raised in ended:
             if raised is not None:
                 raise raised
         return len(claimed)
 
-    def _claim(self, conn: Connection, limit: int) -> tuple[int, list[CompareJob]]:
+    def _claim(
+        self, conn: Connection, limit: int
+    ) -> tuple[int, list[CompareJob], Mapping[tuple[str, str], Sequence[Waiver]]]:
         now = self._database.now(conn)
-        return now, jobs.claim(conn, now=now, lease=int(self._lease_s * MICROS), limit=limit)
+        claimed = jobs.claim(conn, now=now, lease=int(self._lease_s * MICROS), limit=limit)
+        return now, claimed, in_force(conn, now) if claimed else {}
 
-    async def _run(self, job: CompareJob, claimed_at: int, started: float) -> None:
+    async def _run(self, job: CompareJob, claimed_at: int, started: float, waivers: Sequence[Waiver]) -> None:
         async with self._places:
             passed = self._clock.monotonic() - started
             try:
                 # What ends after the lease would be void: somebody else may hold the job by then.
                 async with asyncio.timeout(max(0.0, self._lease_s - passed)):
-                    put = await self._look(job, claimed_at + int(passed * MICROS))
+                    put = await self._look(job, claimed_at + int(passed * MICROS), waivers)
             except NeitherHasIt:
                 put = self._unanswered(job, Why.NO_RECORD)
             except (NoAnswer, GatewayError, TimeoutError):
@@ -170,7 +176,7 @@ class Comparer:
                 )
         await self._endings.submit(put)
 
-    async def _look(self, job: CompareJob, now: int) -> _Put:
+    async def _look(self, job: CompareJob, now: int, waivers: Sequence[Waiver]) -> _Put:
         before = await self._sides.fence(job.record_id)
         if not before.paired:
             return _Put(job=job)
@@ -178,20 +184,22 @@ class Comparer:
         if before.open_deliveries or quiet_at > now:
             return self._postponed(job, at_least=quiet_at - now)
         entity = self._entities[job.entity]
-        seen = await self._eye.both(entity, job.authority, job.other, job.record_id)
+        seen = await self._eye.both(entity, job.authority, job.other, job.record_id, held=before.held)
         if await self._sides.fence(job.record_id) != before:
             return self._postponed(job)
+        diffs = waived(seen.diffs, waivers, now=now, key=self._key)
         decision = judge(
-            seen.diffs,
+            diffs,
             seen.sight,
-            _sight_of(job),
+            # What a waiver covers now has not gone since the look before, so nothing of it was late.
+            _sight_of(job) if diffs.open or diffs is seen.diffs else None,
             changes=job.changes,
             wobbled=seen.wobbled,
             confirmations=self._confirmations,
             most_changes=self._most_changes,
         )
         if isinstance(decision, Settled):
-            return self._over(job, decision, seen.diffs)
+            return self._over(job, decision, diffs)
         return _Put(
             job=msgspec.structs.replace(
                 job,
@@ -202,7 +210,7 @@ class Comparer:
                 stood=decision.sight.stood,
                 fingerprint=decision.sight.fingerprint,
                 sides=decision.sight.sides,
-                differences=samples(seen.diffs.open, self._key),
+                differences=samples(diffs.open, self._key),
             ),
             delay=self._recheck,
         )

@@ -13,7 +13,7 @@ from adapters.errors import AdapterError, NotFound, Rejected, Unavailable
 from gateway.canonical import Entity
 from gateway.compare.differ import NOISE, compared_values, diff
 from gateway.compare.difference import WHOLE_RECORD, Difference, DifferenceClass, Diffs, Document
-from gateway.compare.observation import Sides
+from gateway.compare.observation import Held, Sides
 from gateway.compare.verdict import Sight, fingerprint, keyed_hash
 
 #: How fields of an entity would read after a round trip through a system: its declared losses applied.
@@ -60,25 +60,34 @@ class Eye:
         self._scope: dict[tuple[str, str, str], tuple[frozenset[str], frozenset[str]]] = {}
 
     async def beside(
-        self, entity: Entity, authority: str, other: str, record_id: str, document: Document
+        self,
+        entity: Entity,
+        authority: str,
+        other: str,
+        record_id: str,
+        document: Document,
+        *,
+        held: Held | None = None,
     ) -> tuple[Diffs, Sight | None]:
         """Compares an answer of the authority with what the other side holds now. The sight is there if they
         part."""
-        candidate = await self._read(other, entity, record_id)
+        candidate = await self._read(other, entity, record_id, held)
         diffs = self._parted(entity, authority, other, document, candidate)
         if not diffs.open:
             return diffs, None
         return diffs, self._sight(entity, authority, other, document, candidate, diffs)
 
-    async def both(self, entity: Entity, authority: str, other: str, record_id: str) -> Seen:
+    async def both(
+        self, entity: Entity, authority: str, other: str, record_id: str, *, held: Mapping[str, Held]
+    ) -> Seen:
         """Reads authority and other side, and the authority once more where they part: a value that the
         authority itself has shown in one of two answers is noise, another is not, however noisy its field."""
-        control = await self._read(authority, entity, record_id)
-        candidate = await self._read(other, entity, record_id)
+        control = await self._read(authority, entity, record_id, held.get(authority))
+        candidate = await self._read(other, entity, record_id, held.get(other))
         diffs = self._parted(entity, authority, other, control, candidate)
         wobbled = False
         if diffs.open:
-            second = await self._read(authority, entity, record_id)
+            second = await self._read(authority, entity, record_id, held.get(authority))
             wobbled = self._settled(entity, authority, other, control) != self._settled(
                 entity, authority, other, second
             )
@@ -104,9 +113,11 @@ class Eye:
             fingerprint=fingerprint(diffs.open, self._key), sides=keyed_hash(sides, self._key, digits=24)
         )
 
-    async def _read(self, system: str, entity: Entity, record_id: str) -> Document | Refusal:
+    async def _read(
+        self, system: str, entity: Entity, record_id: str, held: Held | None
+    ) -> Document | Refusal:
         try:
-            return await self._sides.read(system, entity.name, record_id)
+            return await self._sides.read(system, entity.name, record_id, held=held)
         except NotFound as missing:
             return Refusal(missing=True, code=missing.code)
         except Unavailable as silent:
@@ -178,14 +189,30 @@ def _one_refused(control: Document | Refusal, candidate: Document | Refusal) -> 
 
 
 def _excused(first: Diffs, second: Diffs) -> Diffs:
-    """``first`` with what the authority has shown itself in one of its two answers excused."""
-    again = {found.path for found in second.open}
-    return msgspec.structs.replace(
-        first,
-        differences=tuple(
-            msgspec.structs.replace(found, explained=NOISE)
-            if found.explained is None and found.path not in again
-            else found
-            for found in first.differences
-        ),
-    )
+    """What parts from both answers of the authority is open; what only parts from the first is noise, because the other
+    side has what the authority itself has shown in the second.
+
+    Where one of the answers lacks a whole part and the other has it, a value within that part which the other side
+    alone has is open: the part comes and goes, the value was never shown.
+    """
+    open_: list[Difference] = []
+    excused: list[Difference] = []
+    for found in first.differences:
+        if found.explained is not None:
+            excused.append(found)
+            continue
+        again = [one for one in second.open if _around(found.path, one.path)]
+        within = [one for one in second.open if _around(one.path, found.path) and one.path != found.path]
+        if again:
+            # The same place parts again, or the second answer lacks the whole part that it is in.
+            open_.append(found)
+        elif within:
+            open_.extend(within)
+        else:
+            excused.append(msgspec.structs.replace(found, explained=NOISE))
+    return msgspec.structs.replace(first, differences=(*open_, *excused))
+
+
+def _around(inner: str, outer: str) -> bool:
+    """Whether ``inner`` is ``outer`` or a place within it."""
+    return outer in (WHOLE_RECORD, inner) or inner.startswith((outer + ".", outer + "["))

@@ -25,6 +25,14 @@ class Uncompared(StrEnum):
     DROPPED = "dropped"  # by the time of the look the slice no longer kept both sides
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Where a system keeps a record, as somebody who has just looked knows it. Only a short cut: whoever reads by it
+    and finds nothing has found nothing out."""
+
+    native_id: str
+    region: str
+
+
 class ReadObservation(msgspec.Struct, frozen=True, kw_only=True):
     """A read that the authority has answered, in a stage that compares reads."""
 
@@ -35,6 +43,7 @@ class ReadObservation(msgspec.Struct, frozen=True, kw_only=True):
     other: str
     stage: str
     document: Document  #: what the authority answered, in canonical wire form
+    held: Held | None = None  #: where the other side keeps it
 
 
 class CompareJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,14 +80,15 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
     paired: bool = (
         True  #: False: the slice no longer keeps the other side current, so there is nothing to compare
     )
+    held: Mapping[str, Held] = {}  #: by system
 
 
 class Sides(Protocol):
     """The two ERPs and the journal, as the comparer needs them."""
 
-    async def read(self, system: str, entity: str, record_id: str) -> Document:
+    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Document:
         """The record as ``system`` holds it, in canonical wire form, references as canonical ids (or as
-        ``difference.unresolved``). Raises the errors of ``adapters.errors``."""
+        ``difference.unresolved``); ``held`` saves looking up where. Raises the errors of ``adapters.errors``."""
         ...
 
     async def fence(self, record_id: str) -> Fence: ...

@@ -19,11 +19,15 @@ from gateway.compare.look import Eye, NeitherHasIt, NoAnswer
 from gateway.compare.observation import CompareJob, ReadObservation, Result, Uncompared, samples
 from gateway.compare.tally import FieldKey, SliceDay, Tally, field_keys
 from gateway.compare.verdict import Settled, Verdict, Why, at_first_sight
+from gateway.compare.waiver import Waiver, is_waived, waived
+from gateway.compare.waivers import GRACE, in_force
 from gateway.database import Database, GroupCommit, to_micros
 from gateway.errors import GatewayError, StoreUnavailable
 
 #: How long a comparison that is under way may take to end when the process stops.
 STOP_S = 10.0
+#: Waivers that were last read longer ago than this are not believed in: a job decides, which reads them itself.
+BELIEVED_S = GRACE / 1_000_000 - 1.0
 
 log = logging.getLogger("twinrun.compare")
 
@@ -70,6 +74,10 @@ class Reads:
         self._results: list[Result] = []
         self._kept: dict[FieldKey, int] = {}
         self._kept_day = ""
+        #: records with a waived difference among the results that wait to be written
+        self._waived: set[str] = set()
+        self._waivers: Mapping[tuple[str, str], Sequence[Waiver]] = {}
+        self._waivers_at = float("-inf")  #: when they were read, on the monotonic clock
         self._flushing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._flusher: asyncio.Task[None] | None = None
@@ -90,6 +98,7 @@ class Reads:
         return self._queue.qsize()
 
     async def start(self) -> None:
+        await self._look_at_waivers()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
         self._flusher = asyncio.create_task(self._flush_now_and_then())
 
@@ -139,11 +148,12 @@ class Reads:
         try:
             async with asyncio.timeout(self._deadline_s):
                 diffs, sight = await self._eye.beside(
-                    entity, seen.authority, seen.other, seen.record_id, seen.document
+                    entity, seen.authority, seen.other, seen.record_id, seen.document, held=seen.held
                 )
         except (NoAnswer, NeitherHasIt, GatewayError, TimeoutError):
             await self._suspicions.submit(msgspec.structs.replace(job_of(seen), failures=1))
             return
+        diffs = waived(diffs, self._in_force(seen), now=to_micros(self._clock.now()), key=self._key)
         settled = at_first_sight(diffs)
         if settled is None:
             # The next look is taken behind the fence, and decides.
@@ -180,7 +190,10 @@ class Reads:
         if result.day != self._kept_day:
             self._kept, self._kept_day = {}, result.day
         keys = field_keys(result)
-        if any(self._kept.get(key, 0) < self._sample_cap for key in keys):
+        first_waived = is_waived(result) and result.record_id not in self._waived
+        if first_waived or any(self._kept.get(key, 0) < self._sample_cap for key in keys):
+            if first_waived:
+                self._waived.add(result.record_id)
             for key in keys:
                 self._kept[key] = self._kept.get(key, 0) + 1
             self._results.append(result)
@@ -195,7 +208,7 @@ class Reads:
             tally, results = self._tally, self._results
             if not tally and not results:
                 return
-            self._tally, self._results = Tally(), []
+            self._tally, self._results, self._waived = Tally(), [], set()
             try:
                 await self._database.transaction(
                     lambda conn: store.record(conn, results, tally, sample_cap=self._sample_cap)
@@ -209,11 +222,22 @@ class Reads:
         while True:
             await self._clock.sleep(self._flush_s)
             try:
+                await self._look_at_waivers()
                 await self.flush()
             except StoreUnavailable:
                 log.warning("counts of comparisons wait until the database can be reached")
             except Exception:
                 log.exception("counts of comparisons could not be written")
+
+    async def _look_at_waivers(self) -> None:
+        at = self._clock.monotonic()
+        self._waivers = await self._database.read(lambda conn: in_force(conn, self._database.now(conn)))
+        self._waivers_at = at
+
+    def _in_force(self, seen: ReadObservation) -> Sequence[Waiver]:
+        if self._clock.monotonic() - self._waivers_at > BELIEVED_S:
+            return ()
+        return self._waivers.get((seen.entity, seen.region), ())
 
     def _day(self, seen: ReadObservation) -> SliceDay:
         return self._scribe.today(), seen.entity, seen.region

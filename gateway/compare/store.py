@@ -2,8 +2,9 @@
 
 Counters are exact; of what was found, samples are kept. At most ``sample_cap`` results of a (slice, field,
 class, verdict) and day keep their values. A mismatch or an unverifiable beyond that keeps its row without
-values, because somebody has to repair that record; an explained or a late one beyond it is only counted. The
-same finding on the same record is one row that says how often it was seen, and its money counts once.
+values, because somebody has to repair that record; an explained or a late one beyond it is only counted. What a
+waiver has a part in is always kept, because it has to be found again when that is over. The same finding on the
+same record is one row that says how often it was seen, and its money counts once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gateway.compare.observation import CompareJob, Result
 from gateway.compare.tally import FieldKey, Tally, field_keys
 from gateway.compare.tolerance import EXACT
 from gateway.compare.verdict import Verdict
+from gateway.compare.waiver import is_waived
 
 __all__ = ["CompareJob", "record", "schedule"]
 
@@ -106,7 +108,7 @@ def _insert(
     for finding, result in new.items():
         keys = field_keys(result)
         # One field still short of examples is reason enough to keep the whole result.
-        shown = any(quota[key] < sample_cap for key in keys) or not keys
+        shown = any(quota[key] < sample_cap for key in keys) or not keys or is_waived(result)
         if not shown and result.verdict not in ALWAYS_KEPT:
             continue
         if shown:

@@ -75,6 +75,14 @@ Index(
     postgresql_where=text("resolved_at IS NULL"),
 )
 
+# What may be deleted one day: resolved differences, by when.
+Index(
+    "ix_diff_resolved",
+    diff.c.resolved_at,
+    sqlite_where=text("resolved_at IS NOT NULL"),
+    postgresql_where=text("resolved_at IS NOT NULL"),
+)
+
 #: Which fields a diff is about, so that a field leads to its examples.
 diff_field = Table(
     "diff_field",
@@ -94,6 +102,30 @@ Index(
     diff_field.c.field,
     diff_field.c["class"],
 )
+
+#: What a person has accepted for a time. ``due_at`` is when records that it covers, or has covered, are to be looked at
+#: again; ``looked`` is how far that has come.
+waiver = Table(
+    "waiver",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("class", Text, nullable=False),
+    Column("pair", Json),
+    Column("reason", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("revoked_at", Instant),
+    Column("revoked_by", Text),
+    Column("due_at", Instant),
+    Column("looked", Text, nullable=False),
+)
+Index("ix_waiver_slice", waiver.c.entity, waiver.c.region, waiver.c.expires_at)
+Index("ix_waiver_due", waiver.c.due_at)
 
 #: Every comparison, by day (UTC), slice and outcome: the five verdicts, and what never came to one.
 compare_counter = Table(

@@ -1,8 +1,9 @@
 """What a comparison comes to. Pure: the words, the fingerprint, and the table of what a second look decides.
 
 A first inequality is only *suspected*. It is a *mismatch* when a later look finds the same differences on
-sides that did not change in between, and *late* when it is gone. Sides that keep changing end as
-*unverifiable*, and so does whatever could not be looked at: too little evidence is never agreement.
+sides that did not change in between, or when an authority that answers in two ways has in no look shown what the
+other side has; and *late* when it is gone. Sides that keep changing end as *unverifiable*, and so does whatever
+could not be looked at: too little evidence is never agreement.
 """
 
 from __future__ import annotations
@@ -87,6 +88,9 @@ def judge(
     if wobbled:
         if changes < most_changes:
             return LookAgain(sight=sight, changes=changes + 1)
+        if diffs.open:
+            # However noisy the field is: in none of these looks has the authority shown what the other side has.
+            return Settled(verdict=Verdict.MISMATCH)
         excused = first is not None and any(found.explained == NOISE for found in diffs.differences)
         return (
             Settled(verdict=Verdict.EXPLAINED)

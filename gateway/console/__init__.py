@@ -15,7 +15,6 @@ never says anything alone. A refusal shows what to do next, and nothing that was
 """
 
 from gateway.console.docs import docs_router
-from gateway.console.ports import StoredDiffs
 from gateway.console.router import console_router
 
-__all__ = ["StoredDiffs", "console_router", "docs_router"]
+__all__ = ["console_router", "docs_router"]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, get
@@ -18,8 +14,10 @@ from litestar.response import Stream
 from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.compare import Diff, SliceSummary, Verdict
+from gateway.console import spreadsheet
 from gateway.console.diff_view import side_by_side, spell, tree
 from gateway.console.guard import AnyRequest, Guard
+from gateway.console.narrowing import Narrowing
 from gateway.console.ports import DiffsPort, SlicesPort
 from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
@@ -35,8 +33,6 @@ AGES: Mapping[str, timedelta] = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
-#: Text that a spreadsheet would run as a formula. Plain numbers begin with a sign, too, and stay numbers.
-_FORMULA = re.compile(r"^[=+\-@\t\r](?!\d+(\.\d+)?$)")
 
 COLUMNS = (
     "diff", "record", "entity", "region", "verdict", "stage", "path", "field", "class", "authority", "other",
@@ -45,8 +41,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the page is narrowed to; the address carries it, so a view can be sent to a colleague."""
+class Filter(Narrowing, frozen=True, kw_only=True, omit_defaults=True):
+    PATH = "/console/diffs"
 
     entity: str = ""
     region: str = ""
@@ -55,15 +51,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: str = ""
     state: str = ""  #: open (the default), ended, all
     record: str = ""
-
-    def link(self, path: str = "/console/diffs", **changed: str) -> str:
-        """The address of this view with some filters changed."""
-        query = {name: value for name, value in {**msgspec.structs.asdict(self), **changed}.items() if value}
-        return f"{path}?{urlencode(query)}" if query else path
-
-    @property
-    def any(self) -> bool:
-        return any(msgspec.structs.asdict(self).values())
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,14 +185,14 @@ class DiffPages:
         return to_micros(at if at.tzinfo else at.replace(tzinfo=UTC))
 
     async def _lines(self, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
-        yield _csv(COLUMNS)
+        yield spreadsheet.line(COLUMNS)
         after: str | None = None
         told = 0
         while told < MOST_ROWS:
             found, after = await self._page(caller, narrowed, after, limit=200)
             for diff in found:
                 for row in _rows(diff):
-                    yield _csv(row)
+                    yield spreadsheet.line(row)
             told += len(found)
             if after is None:
                 return
@@ -214,8 +201,7 @@ class DiffPages:
 def _filter(request: AnyRequest) -> Filter:
     """The filters of the address. What it does not know is left out, so that an old link still opens a
     page."""
-    names = Filter.__struct_fields__
-    given = {name: value.strip()[:200] for name, value in request.query_params.items() if name in names}
+    given = Filter.given(request.query_params)
     if given.get("verdict") not in list(Verdict):
         given.pop("verdict", None)
     if given.get("state") not in ("ended", "all"):
@@ -266,11 +252,3 @@ def _rows(diff: Diff) -> list[tuple[str, ...]]:
         )
         for found in diff.differences
     ]
-
-
-def _csv(cells: Sequence[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(
-        ["'" + cell if _FORMULA.match(cell) else cell for cell in cells]
-    )
-    return out.getvalue()

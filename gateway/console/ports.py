@@ -6,9 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from gateway.compare import Diff, SliceSummary, queries
-from gateway.database import Database
+from gateway.cases import Case
+from gateway.cases.queries import Filter
+from gateway.cases.queue import Detail
+from gateway.cases.resolve import Decision
+from gateway.compare import Diff, SliceSummary
+from gateway.compare.waiver import Standing, Wish
+from gateway.dispatch.dead_letters import Cause, Letter, Narrowed
+from gateway.dispatch.flow import Held, Target
+from gateway.dispatch.replay import Forecast
+from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
+from gateway.proof import Notice
 from gateway.routing.stage import Stage
 
 
@@ -33,6 +42,10 @@ class SwitchoverPort(Protocol):
         override: bool = False,
     ) -> Slice: ...
 
+    async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
+        """What the mirror that begins with this move loses; None: no mirror begins, or nobody can say."""
+        ...
+
 
 class BacklogPort(Protocol):
     async def of_slices(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
@@ -42,6 +55,98 @@ class BacklogPort(Protocol):
 
 class JourneyPort(Protocol):
     async def of(self, record_id: str) -> dict[str, Any]: ...
+
+
+class CasesPort(Protocol):
+    """What waits for a person. A case outside ``regions`` and ``entities`` is not there."""
+
+    async def page(
+        self, narrowed: Filter, *, after: tuple[int, str] | None = None, limit: int = 50
+    ) -> Sequence[Case]: ...
+
+    async def one(
+        self, case_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Detail: ...
+
+    async def resolve(self, decision: Decision) -> Detail: ...
+
+    async def assign(
+        self,
+        case_id: str,
+        owner: str,
+        *,
+        by: str,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Detail: ...
+
+    async def comment(
+        self,
+        case_id: str,
+        text: str,
+        *,
+        by: str,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Detail: ...
+
+
+class FlowPort(Protocol):
+    """What is on its way. Nothing outside ``regions`` and ``entities`` is told."""
+
+    async def targets(
+        self, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Sequence[Target]: ...
+
+    async def held(self, *, regions: frozenset[str] | None, entities: frozenset[str] | None) -> Held: ...
+
+    async def causes(
+        self, narrowed: Narrowed, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Sequence[Cause]: ...
+
+    async def letters(
+        self,
+        narrowed: Narrowed,
+        *,
+        after: str,
+        limit: int,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Sequence[Letter]: ...
+
+    async def operation(
+        self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> dict[str, Any]: ...
+
+
+class ReplaysPort(Protocol):
+    """Bulk replays within ``regions`` and ``entities``."""
+
+    async def forecast(
+        self, narrowed: Narrowed, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Forecast: ...
+
+    async def start(
+        self,
+        narrowed: Narrowed,
+        *,
+        actor: str,
+        reason: str,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Run: ...
+
+    async def get(
+        self, run_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Run: ...
+
+    async def list(
+        self, *, limit: int, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Sequence[Run]: ...
+
+    async def cancel(
+        self, run_id: str, *, actor: str, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Run: ...
 
 
 class DiffsPort(Protocol):
@@ -70,48 +175,28 @@ class DiffsPort(Protocol):
     async def one(self, diff_id: str) -> Diff | None: ...
 
 
-class StoredDiffs:
-    """The differences that the gateway's database holds."""
+class WaiversPort(Protocol):
+    """Differences that are accepted for a time. One outside ``regions`` and ``entities`` is not there."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    async def create(self, wish: Wish, *, actor: str) -> Standing: ...
 
-    async def summary(
-        self, *, entity: str | None, region: str | None, regions: frozenset[str] | None, since: int | None
-    ) -> Sequence[SliceSummary]:
-        return await self._database.read(
-            lambda conn: queries.summary(conn, entity=entity, region=region, regions=regions, since=since)
-        )
+    async def revoke(
+        self,
+        waiver_id: str,
+        *,
+        actor: str,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Standing: ...
 
     async def page(
         self,
         *,
-        entity: str | None = None,
-        region: str | None = None,
-        regions: frozenset[str] | None = None,
-        verdict: str | None = None,
-        field: str | None = None,
-        record_id: str | None = None,
-        since: int | None = None,
-        resolved: bool | None = None,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Sequence[Diff]:
-        return await self._database.read(
-            lambda conn: queries.diffs(
-                conn,
-                entity=entity,
-                region=region,
-                regions=regions,
-                verdict=verdict,
-                field=field,
-                record_id=record_id,
-                since=since,
-                resolved=resolved,
-                after=after,
-                limit=limit,
-            )
-        )
-
-    async def one(self, diff_id: str) -> Diff | None:
-        return await self._database.read(lambda conn: queries.diff(conn, diff_id))
+        entity: str | None,
+        region: str | None,
+        state: str | None,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+        after: str | None,
+        limit: int,
+    ) -> Sequence[Standing]: ...

@@ -16,6 +16,7 @@ from gateway.console.guard import AnyRequest, Guard
 from gateway.console.ports import JourneyPort
 from gateway.console.respond import Respond
 from gateway.errors import RecordNotFound
+from gateway.ids import OPERATION
 
 
 class RecordPages:
@@ -29,7 +30,8 @@ class RecordPages:
         async def find(request: AnyRequest) -> Redirect:
             await self._guard.enter(request)
             wanted = request.query_params.get("id", "").strip()
-            address = f"/console/records/{quote(wanted, safe='')}" if wanted else "/console"
+            kept = "operations" if wanted.startswith(OPERATION) else "records"
+            address = f"/console/{kept}/{quote(wanted, safe='')}" if wanted else "/console"
             return Redirect(address, status_code=303)
 
         @get("/records/{record_id:str}", include_in_schema=False)
@@ -45,7 +47,7 @@ class RecordPages:
                 "record.html",
                 record=record,
                 refs=journey.get("refs") or {},
-                events=_with_system(journey),
+                events=with_system(journey),
                 operations=_list(journey, "operations"),
                 diffs=_list(journey, "diffs"),
                 spell=spell,
@@ -58,7 +60,7 @@ def _list(journey: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
     return journey.get(name) or ()
 
 
-def _with_system(journey: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def with_system(journey: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The events, each with the system that its delivery went to; None for what concerns no single system."""
     systems = {
         delivery["id"]: delivery["system"]

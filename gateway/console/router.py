@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import Request, Response, Router
@@ -10,14 +10,27 @@ from litestar.exceptions import HTTPException
 
 from gateway.clock import Clock
 from gateway.console.assets import packaged
+from gateway.console.case_pages import CasePages
 from gateway.console.diff_pages import DiffPages
+from gateway.console.flow_pages import FlowPages
 from gateway.console.guard import Guard, Keyring
-from gateway.console.ports import BacklogPort, DiffsPort, JourneyPort, SlicesPort, SwitchoverPort
+from gateway.console.ports import (
+    BacklogPort,
+    CasesPort,
+    DiffsPort,
+    FlowPort,
+    JourneyPort,
+    ReplaysPort,
+    SlicesPort,
+    SwitchoverPort,
+    WaiversPort,
+)
 from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
 from gateway.console.sign_in import SignInPages
 from gateway.console.view import packaged_view
+from gateway.console.waiver_pages import WaiverPages
 from gateway.errors import GatewayError
 
 
@@ -26,8 +39,13 @@ def console_router(
     slices: SlicesPort,
     backlog: BacklogPort,
     diffs: DiffsPort,
+    waivers: WaiversPort,
     switchover: SwitchoverPort,
     journey: JourneyPort,
+    cases: CasesPort,
+    flow: FlowPort,
+    replays: ReplaysPort,
+    health: Callable[[], Mapping[str, str]],
     keys: Keyring,
     secret: bytes,
     clock: Clock,
@@ -35,7 +53,8 @@ def console_router(
     secure: bool | None = None,
 ) -> Router:
     """Everything below ``/console``. ``secret`` is the deployment's own; ``entities`` gives the order of the
-    rows; ``secure`` says that browsers come over HTTPS, where this process cannot see it (behind a proxy)."""
+    rows; ``health`` says of each system ``up`` or ``down`` as it was last seen; ``secure`` says that browsers
+    come over HTTPS, where this process cannot see it (behind a proxy)."""
     guard = Guard(keys=keys, secret=secret, clock=clock, secure=secure)
     respond = Respond(view=packaged_view("/console/static"), guard=guard)
     pages = (
@@ -51,6 +70,35 @@ def console_router(
             entities=entities,
         ),
         DiffPages(guard=guard, respond=respond, diffs=diffs, slices=slices, clock=clock, entities=entities),
+        WaiverPages(
+            guard=guard,
+            respond=respond,
+            waivers=waivers,
+            diffs=diffs,
+            slices=slices,
+            clock=clock,
+            entities=entities,
+        ),
+        CasePages(
+            guard=guard,
+            respond=respond,
+            cases=cases,
+            diffs=diffs,
+            journey=journey,
+            slices=slices,
+            clock=clock,
+            entities=entities,
+        ),
+        FlowPages(
+            guard=guard,
+            respond=respond,
+            flow=flow,
+            replays=replays,
+            slices=slices,
+            health=health,
+            clock=clock,
+            entities=entities,
+        ),
         RecordPages(guard=guard, respond=respond, journey=journey),
     )
 

@@ -150,7 +150,11 @@ class RoutingPages:
             raise NotFoundHere(f"no slice {entity} in {region}")
         # Dependencies reach over what this key may see: a hidden slice stands in the way all the same.
         offered = choices({(one.entity, one.region): one.stage for one in slices}, entity, region)
+        # The neighbour that begins a mirror, if one does: a leap over it loses the same.
+        begins = next((one.row for one in offered if "mapping" in dict(one.gates)), None)
         context: dict[str, Any] = {
+            "begins": begins,
+            "mapping": begins and await self._switchover.mapping(entity, cell.slice.stage, begins.stage),
             "cell": cell,
             "choices": offered,
             "history": await self._slices.history(entity, region, limit=20),

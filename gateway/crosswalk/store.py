@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import among
@@ -21,9 +22,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OF_RECORDS = select(crosswalk).where(among(crosswalk.c.record_id, "ids"))
-_OF_NATIVES = select(crosswalk.c.native_id, crosswalk.c.record_id).where(
-    crosswalk.c.system == bindparam("system"),
-    crosswalk.c.entity == bindparam("entity"),
+_OF_NATIVES = select(
+    crosswalk.c.system, crosswalk.c.entity, crosswalk.c.native_id, crosswalk.c.record_id
+).where(
+    among(crosswalk.c.system, "systems"),
+    among(crosswalk.c.entity, "entities"),
     among(crosswalk.c.native_id, "ids"),
 )
 
@@ -40,53 +43,73 @@ def linked(
     connection: Connection, natives: Iterable[tuple[str, str, str]]
 ) -> dict[tuple[str, str, str], str]:
     """Record ids by (system, entity, native id), for those that are linked."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for system, entity, native_id in natives:
-        groups.setdefault((system, entity), []).append(native_id)
-    if not groups:
+    wanted = set(natives)
+    if not wanted:
         return {}
-    return {
-        (system, entity, row.native_id): row.record_id
-        for (system, entity), ids in groups.items()
-        for row in connection.execute(_OF_NATIVES, {"system": system, "entity": entity, "ids": ids})
-    }
+    rows = connection.execute(
+        _OF_NATIVES,
+        {
+            "systems": sorted({system for system, _, _ in wanted}),
+            "entities": sorted({entity for _, entity, _ in wanted}),
+            "ids": sorted({native_id for _, _, native_id in wanted}),
+        },
+    )
+    found = {(row.system, row.entity, row.native_id): row.record_id for row in rows}
+    return {key: record_id for key, record_id in found.items() if key in wanted}
 
 
-def link(connection: Connection, links: Sequence[Link], *, at: int) -> tuple[Link, ...]:
+def link(
+    connection: Connection,
+    links: Sequence[Link],
+    *,
+    at: int,
+    known: Mapping[tuple[str, str], Link] | None = None,
+) -> tuple[Link, ...]:
     """Writes links and renews their versions. Returns those that could not be made because the native record
-    belongs to another canonical record: a collision, which the caller must tell and never resolves by itself."""
-    if not links:
-        return ()
-    holders = linked(connection, [(one.system, one.entity, one.native_id) for one in links])
+    belongs to another canonical record: a collision, which the caller must tell and never resolves by itself.
+    ``known``: the links of these records as they are, where the caller holds the records and has them at hand."""
+    held: Mapping[tuple[str, str], Link] = {} if known is None else known
+    # The last word on one lane wins, and one statement may name a row only once.
+    latest = {(one.record_id, one.system): one for one in links}
+    changed = [one for key, one in sorted(latest.items()) if held.get(key) != one]
+    moved = [one for one in changed if not _names_the_same(held.get((one.record_id, one.system)), one)]
+    holders = linked(connection, [(one.system, one.entity, one.native_id) for one in moved])
     collisions = tuple(
         one
-        for one in links
+        for one in moved
         if holders.get((one.system, one.entity, one.native_id), one.record_id) != one.record_id
     )
-    sound = [one for one in links if one not in collisions]
-    if sound:
-        # The last word on one lane wins, and one statement may name a row only once.
-        latest = {(one.record_id, one.system): one for one in sound}
-        put_rows(
-            connection,
-            crosswalk,
-            [
-                {
-                    "record_id": one.record_id,
-                    "system": one.system,
-                    "entity": one.entity,
-                    "native_id": one.native_id,
-                    "native_version": one.native_version,
-                    "linked_at": at,
-                }
-                for _, one in sorted(latest.items())
-            ],
-            "record_id",
-            "system",
-            renew=("native_id", "native_version"),
-        )
+    put_rows(
+        connection,
+        crosswalk,
+        [
+            {
+                "record_id": one.record_id,
+                "system": one.system,
+                "entity": one.entity,
+                "native_id": one.native_id,
+                "native_version": one.native_version,
+                "linked_at": at,
+            }
+            for one in changed
+            if one not in collisions
+        ],
+        "record_id",
+        "system",
+        renew=("native_id", "native_version"),
+    )
     return collisions
 
 
-def _link(row: object) -> Link:
-    return msgspec.convert(row, Link, from_attributes=True)
+def _names_the_same(before: Link | None, after: Link) -> bool:
+    return before is not None and before.native_id == after.native_id
+
+
+def _link(row: Any) -> Link:
+    return Link(
+        record_id=row.record_id,
+        system=row.system,
+        entity=row.entity,
+        native_id=row.native_id,
+        native_version=row.native_version,
+    )

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, literal_column, select
 
 from gateway.audit import record as audited
 from gateway.database import Database, among
-from gateway.dispatch.claim import LATEST, MICROS, supersede
+from gateway.dispatch.claim import MICROS
 from gateway.dispatch.operations import told_delivery
+from gateway.dispatch.replay import replay
 from gateway.errors import CannotReplay, NotFoundHere
-from gateway.ledger import journal
-from gateway.ledger.states import DELIVERY_OPEN, DeliveryEvent, DeliveryState, delivery_after
+from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery
 
 _OPEN = [state.value for state in DELIVERY_OPEN]
 #: Mirror deliveries of this long ago are what the lag is read from.
 LAG_WINDOW_S = 600
 LAG_SAMPLE = 500
+#: The states stand in the statement: from a list that it would have to read first, SQLite makes a walk through every
+#: delivery there is.
+_BY_SYSTEM = (
+    select(
+        delivery.c.system,
+        delivery.c.state,
+        func.count().label("open"),
+        func.min(delivery.c.created_at).label("oldest"),
+    )
+    .where(delivery.c.state.in_([literal_column(f"'{state}'") for state in sorted(_OPEN)]))
+    .group_by(delivery.c.system, delivery.c.state)
+)
 
 
 class SliceBacklog(TypedDict):
@@ -29,6 +41,11 @@ class SliceBacklog(TypedDict):
     lag_p99_s: float | None  #: from acceptance to applied by the mirror, over the last ten minutes
 
 
+class SystemBacklog(TypedDict):
+    open: dict[str, int]  #: by state, every open one
+    oldest_age_s: float  #: of what is still under way, parked ones left out; 0.0 where nothing is
+
+
 class Backlog:
     def __init__(self, *, database: Database) -> None:
         self._database = database
@@ -36,6 +53,20 @@ class Backlog:
     async def of_slices(self) -> dict[tuple[str, str], SliceBacklog]:
         """Every slice that has, or lately had, something under way."""
         return await self._database.read(self._of_slices)
+
+    async def of_systems(self) -> dict[str, SystemBacklog]:
+        """Every system that has something to be done. One statement over open rows alone, by the index on the state."""
+        return await self._database.read(self._of_systems)
+
+    def _of_systems(self, connection: Connection) -> dict[str, SystemBacklog]:
+        now = self._database.now(connection)
+        found: dict[str, SystemBacklog] = {}
+        for row in connection.execute(_BY_SYSTEM):
+            one = found.setdefault(row.system, SystemBacklog(open={}, oldest_age_s=0.0))
+            one["open"][row.state] = row.open
+            if row.state != DeliveryState.PARKED.value:
+                one["oldest_age_s"] = max(one["oldest_age_s"], (now - row.oldest) / MICROS)
+        return found
 
     def _of_slices(self, connection: Connection) -> dict[tuple[str, str], SliceBacklog]:
         now = self._database.now(connection)
@@ -127,8 +158,9 @@ class Deliveries:
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> dict[str, Any]:
-        """Makes a parked mirror delivery ready again with the same marker. Raises NotFoundHere, and CannotReplay
-        when it is not parked. One that a newer applied state has overtaken is marked so instead of being sent."""
+        """Makes a parked mirror delivery ready again with the same marker. A mirror of master data that a newer state
+        has overtaken is marked so instead. Raises NotFoundHere, and CannotReplay for one that does not wait, or that
+        would undo a newer write."""
 
         def unit(connection: Connection) -> dict[str, Any]:
             row = connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one_or_none()
@@ -138,55 +170,17 @@ class Deliveries:
                 or (entities is not None and row.entity not in entities)
             ):
                 raise NotFoundHere(f"no delivery {delivery_id}")
-            journal.records_for_update(connection, [row.record_id])
-            key = (row.record_id, row.system)
-            journal.lanes_for_update(connection, [key])
-            row = connection.execute(
-                select(delivery).where(delivery.c.id == delivery_id).with_for_update()
-            ).one()
-            if row.state != DeliveryState.PARKED.value or row.role != "mirror":
-                raise CannotReplay(f"it is {row.state}; only a mirror's parked delivery can be replayed")
             now = self._database.now(connection)
-            newer = connection.execute(
-                select(func.count())
-                .select_from(delivery)
-                .where(
-                    delivery.c.record_id == row.record_id,
-                    delivery.c.system == row.system,
-                    delivery.c.seq > row.seq,
-                    among(delivery.c.state, ["sending", "unknown", "applied"]),
-                )
-            ).scalar_one()
-            if newer:
-                supersede(connection, [row], at=now)
-            else:
-                after = delivery_after(DeliveryState.PARKED, DeliveryEvent.REPLAYED)
-                connection.execute(
-                    delivery.update()
-                    .where(delivery.c.id == delivery_id)
-                    .values(state=after.value, wake_at=now, updated_at=now, code=None, message=None)
-                )
-                journal.add_events(
-                    connection,
-                    [
-                        journal.event_row(
-                            at=now,
-                            operation_id=row.operation_id,
-                            record_id=row.record_id,
-                            name="replayed",
-                            delivery_id=delivery_id,
-                            detail=f"by {actor}",
-                        )
-                    ],
-                )
-            journal.wake_lanes(connection, [key], latest=LATEST)
+            done = replay(connection, [delivery_id], at=now, by=actor, reason=None)
+            if done.refused:
+                raise CannotReplay("; ".join(done.refused.values()))
             audited(
                 connection,
                 at=now,
                 actor=actor,
                 action="delivery.replay",
                 subject=delivery_id,
-                detail={"newer": newer},
+                detail={"superseded": bool(done.superseded)},
             )
             return told_delivery(
                 connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one()

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Integer, String, bindparam, or_, select
 
 from gateway.canonical import BY_NAME
-from gateway.crosswalk.store import links_of
-from gateway.database import Database, among
+from gateway.cases import close_for
+from gateway.crosswalk.store import Link, links_of
+from gateway.database import Database, Instant
 from gateway.database.rows import rows_by_id
 from gateway.dispatch.change import post_image, whole_change
 from gateway.dispatch.command import Document, Kind
 from gateway.errors import GatewayError
-from gateway.ledger import journal
-from gateway.ledger.states import DELIVERY_OPEN, DeliveryState, OperationState
+from gateway.ledger import decisions, gates, journal
+from gateway.ledger.journal import Delivery
+from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import attempt, delivery, lane, operation, record
+from gateway.ledger.target import NOT_REACHED
 
 #: Entities whose mirrors take only the newest state (master data).
 LATEST = frozenset(name for name, entity in BY_NAME.items() if entity.lane_mode == "latest")
 
 MICROS = 1_000_000
+
+#: A repeat for which there is no token is looked at again after a second, the tenth one a second later, and so on.
+PUT_OFF_S = 1.0
+PUT_OFF_APART_S = 0.1
+PUT_OFF_CAP_S = 10.0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +51,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     kind: Kind
     marker: str
+    accepted_at: int  #: microseconds UTC
     image: Document  #: the whole post-image
     change: Document
     native_id: str | None
@@ -55,48 +65,55 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     refusal: GatewayError | None = None
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look has claimed, and how many of it were repeats, by system."""
+
+    claims: list[Claim]
+    repeats: dict[str, int]
+
+
 class Claims:
-    """The claim step over due lanes. ``lease_s`` gives each system's lease; ``open_to`` says which systems may be
-    called at all now (no gate, no open breaker)."""
+    """The claim step over due lanes. ``lease_s`` gives each system's lease."""
 
     def __init__(self, *, database: Database, lease_s: Mapping[str, float]) -> None:
         self._database = database
         self._lease_s = lease_s
 
-    async def due(self, systems: Sequence[str], limit: int) -> list[Claim]:
-        """Claims up to ``limit`` heads of lanes of these systems, billing documents and others alike, oldest first."""
-        if not systems or limit < 1:
-            return []
-        return await self._database.transaction(lambda conn: self.step(conn, systems, limit))
+    async def due(self, rooms: Mapping[str, int], repeats: Mapping[str, int]) -> Taken:
+        """Claims heads of lanes: of each system as many as it has room for, and no more ``repeats`` among them than it
+        has tokens for. Billing documents first, and among equals the one that has been due for longest."""
+        rooms = {system: room for system, room in rooms.items() if room > 0}
+        if not rooms:
+            return Taken(claims=[], repeats={})
+        return await self._database.transaction(lambda conn: self.step(conn, rooms, repeats))
 
-    def step(self, connection: Connection, systems: Sequence[str], limit: int) -> list[Claim]:
+    def step(self, connection: Connection, rooms: Mapping[str, int], repeats: Mapping[str, int]) -> Taken:
         began = self._database.clock.monotonic()
         now = self._database.now(connection)
-        due = connection.execute(
-            select(lane.c.record_id, lane.c.system)
-            .where(
-                among(lane.c.system, list(systems)),
-                lane.c.inflight.is_(None),
-                lane.c.wake_at <= now,
-                or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= now),
-            )
-            .order_by(lane.c.wake_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        ).all()
-        if not due:
-            return []
-        keys = [(row.record_id, row.system) for row in due]
+        keys = [
+            (row.record_id, system)
+            for system, room in rooms.items()
+            for row in connection.execute(DUE, {"system": system, "room": room, "now": now})
+        ]
+        if not keys:
+            return Taken(claims=[], repeats={})
         open_ = journal.open_deliveries(connection, {record_id for record_id, _ in keys})
         heads: list[Any] = []
         overtaken: list[Any] = []
         nothing: list[journal.LaneKey] = []
+        without: list[Any] = []
+        spent: Counter[str] = Counter()
         for key in keys:
             mine = open_.get(key, [])
             head = journal.head_of(mine, LATEST)
             if head is None or (head.wake_at or 0) > now:
                 nothing.append(key)
                 continue
+            if is_repeat(head):
+                if spent[head.system] >= repeats.get(head.system, 0):
+                    without.append(head)
+                    continue
+                spent[head.system] += 1
             heads.append(head)
             overtaken.extend(
                 one
@@ -106,8 +123,10 @@ class Claims:
                 and one.state in (DeliveryState.READY, DeliveryState.PARKED)
             )
         journal.wake_lanes(connection, nothing, latest=LATEST)
+        put_off(connection, without, now=now)
         supersede(connection, overtaken, at=now)
-        return self.claim_rows(connection, heads, now=now, began=began)
+        claims = self.claim_rows(connection, heads, now=now, began=began)
+        return Taken(claims=claims, repeats=dict(spent))
 
     def claim_rows(
         self, connection: Connection, heads: Sequence[Any], *, now: int, began: float
@@ -156,6 +175,7 @@ class Claims:
                     seq=head.seq,
                     kind=op.kind,
                     marker=op.marker,
+                    accepted_at=op.created_at,
                     image=image,
                     change=change,
                     native_id=None if link is None else link.native_id,
@@ -170,6 +190,25 @@ class Claims:
         journal.update_rows(connection, operation, images, "id")
         start_attempts(connection, claims, now=now)
         return claims
+
+    def following(
+        self, applied: Claim, head: Delivery, *, link: Link | None, now: int, began: float
+    ) -> Claim:
+        """The claim of a mirror's delivery, made from the authority's that was just applied. Nothing is written."""
+        lease_s = self._lease_s[head.system]
+        return msgspec.structs.replace(
+            applied,
+            delivery_id=head.id,
+            attempt=head.attempt + 1,
+            maybe_sent=head.maybe_sent,
+            system=head.system,
+            role=head.role,
+            native_id=None if link is None else link.native_id,
+            native_version=None if link is None else link.native_version,
+            lease_until=now + int(lease_s * MICROS),
+            ends_at=began + lease_s,
+            storable=True,
+        )
 
 
 def start_attempts(connection: Connection, claims: Sequence[Claim], *, now: int) -> None:
@@ -208,6 +247,49 @@ def start_attempts(connection: Connection, claims: Sequence[Claim], *, now: int)
     )
 
 
+#: What one system has to do now, unless it asked to be left alone.
+DUE = (
+    select(lane.c.record_id)
+    .where(
+        lane.c.system == bindparam("system"),
+        lane.c.inflight.is_(None),
+        lane.c.wake_at <= bindparam("now"),
+        or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= bindparam("now")),
+        gates.is_open(bindparam("system", type_=String), bindparam("now", type_=Instant)),
+    )
+    .order_by(lane.c.rank, lane.c.wake_at)
+    .limit(bindparam("room", type_=Integer))
+    .with_for_update(skip_locked=True, of=lane)
+)
+
+
+def is_repeat(head: Any) -> bool:
+    """Whether a call for this delivery has reached its system before, so that one more needs a token."""
+    return head.attempt > 0 and head.code not in NOT_REACHED
+
+
+def put_off(connection: Connection, heads: Sequence[Any], *, now: int) -> None:
+    """These lack a token. They are looked at again in a while, some later than others, and hold up nobody behind."""
+    waits = [
+        {
+            "id": head.id,
+            "wake_at": now + int(min(PUT_OFF_CAP_S, PUT_OFF_S + PUT_OFF_APART_S * place) * MICROS),
+        }
+        for place, head in enumerate(heads)
+    ]
+    journal.update_rows(connection, delivery, waits, "id")
+    journal.update_rows(
+        connection,
+        lane,
+        [
+            {"record_id": head.record_id, "system": head.system, "wake_at": wait["wake_at"]}
+            for head, wait in zip(heads, waits, strict=True)
+        ],
+        "record_id",
+        "system",
+    )
+
+
 def supersede(connection: Connection, rows: Sequence[Any], *, at: int) -> None:
     """Newest wins in a mirror's lane of master data: what it overtakes is marked in the same commit."""
     if not rows:
@@ -231,35 +313,7 @@ def supersede(connection: Connection, rows: Sequence[Any], *, at: int) -> None:
             for row in rows
         ],
     )
-    settle_mirrored(connection, {row.operation_id for row in rows}, at=at)
-
-
-_OPEN = [state.value for state in DELIVERY_OPEN]
-_MIRRORING = [OperationState.COMMITTED.value, OperationState.ATTENTION.value]
-_OPEN_MIRRORS = select(delivery.c.operation_id).where(
-    among(delivery.c.operation_id, "ids"), delivery.c.role == "mirror", among(delivery.c.state, "states")
-)
-_COMMITTED = select(operation.c.id, operation.c.record_id).where(
-    among(operation.c.id, "ids"), among(operation.c.state, "states")
-)
-
-
-def settle_mirrored(connection: Connection, operation_ids: set[str], *, at: int) -> None:
-    """Settles those of these committed operations whose mirrors have nothing more to do."""
-    if not operation_ids:
-        return
-    open_ = connection.execute(_OPEN_MIRRORS, {"ids": list(operation_ids), "states": _OPEN})
-    done = operation_ids - set(open_.scalars())
-    if not done:
-        return
-    rows = connection.execute(_COMMITTED, {"ids": list(done), "states": _MIRRORING}).all()
-    journal.update_rows(
-        connection, operation, [{"id": row.id, "state": "settled", "updated_at": at} for row in rows], "id"
-    )
-    journal.add_events(
-        connection,
-        [
-            journal.event_row(at=at, operation_id=row.id, record_id=row.record_id, name="settled")
-            for row in rows
-        ],
-    )
+    decisions.settle(connection, {row.operation_id for row in rows}, at=at)
+    parked = [row.id for row in rows if row.state == DeliveryState.PARKED]
+    if parked:
+        close_for(connection, delivery_ids=parked, at=at, how="overtaken")

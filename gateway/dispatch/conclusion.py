@@ -1,26 +1,39 @@
 """What one attempt has shown, and what a batch of such conclusions leaves behind in the journal.
 
 A *conclusion* comes from a sender or from a resolver and says what was seen. What the journal made of it is
-*concluded*. The *consequences* of a batch are collected while it is judged and written in one go, table by table.
+*concluded*. The *consequences* of a batch are worked out in memory, on rows that the batch holds locked, and written
+in one go, one statement a table: a delivery that is unblocked and claimed in the same commit is written once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.cases import Kind, Opening, close_for, kind_of, open_cases
 from gateway.compare.store import CompareJob
 from gateway.compare.store import schedule as schedule_compare
 from gateway.database import among
 from gateway.dispatch import natural_keys
-from gateway.dispatch.claim import LATEST, MICROS, Claim, settle_mirrored
+from gateway.dispatch.claim import LATEST, MICROS, Claim
 from gateway.dispatch.command import Document
 from gateway.errors import GatewayError
+from gateway.ids import Ids
 from gateway.ledger import journal
-from gateway.ledger.states import DeliveryEvent, DeliveryState, OperationState, delivery_after
-from gateway.ledger.tables import attempt, delivery, idem, lane, late_outcome, operation, record
+from gateway.ledger.journal import Delivery, Lane, LaneKey
+from gateway.ledger.states import (
+    DELIVERY_OPEN,
+    DeliveryEvent,
+    DeliveryState,
+    OperationEvent,
+    OperationState,
+    delivery_after,
+    operation_after,
+)
+from gateway.ledger.tables import attempt, idem, late_outcome, operation, record
 from gateway.routing.stage import System
 
 #: What only somebody who looked can say.
@@ -28,7 +41,9 @@ LOOKS = frozenset(
     {DeliveryEvent.FOUND, DeliveryEvent.PROVEN_ABSENT, DeliveryEvent.GAVE_UP, DeliveryEvent.LOOKED}
 )
 #: What an operation that ends without effect takes along with it.
-_SKIPPABLE = [state.value for state in (DeliveryState.BLOCKED, DeliveryState.READY, DeliveryState.PARKED)]
+_SKIPPABLE = frozenset({DeliveryState.BLOCKED, DeliveryState.READY, DeliveryState.PARKED})
+#: States in which an operation waits for its mirrors.
+_MIRRORING = frozenset({OperationState.COMMITTED, OperationState.ATTENTION})
 
 
 class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +63,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool = (
         False  #: applied, and an earlier attempt may still land: the lane rests until it cannot any more
     )
+    found_nothing: bool = False  #: a look that was answered, and it was not there
     withdraw: bool = False  #: nothing was taken, and the slice does not store: the write is given back
 
 
@@ -83,33 +99,105 @@ def refused_event(claim: Claim) -> DeliveryEvent:
 
 
 class Consequences:
-    """The rows of one batch. ``settle_s``: how long after a mirror write the two systems are compared."""
+    """One batch, with the rows that it holds. ``settle_s``: how long after a mirror write the two systems are
+    compared."""
 
-    def __init__(self, *, now: int, settle_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        now: int,
+        settle_s: float,
+        lanes: Mapping[LaneKey, Lane],
+        open_: Mapping[LaneKey, Sequence[Delivery]],
+        operations: Mapping[str, Any],
+    ) -> None:
         self.now = now
         self.settle_s = settle_s
-        self.unblocked: list[tuple[str, str]] = []  # delivery, system
-        self.deliveries: list[dict[str, Any]] = []
-        self.operations: dict[str, dict[str, Any]] = {}
+        self.lanes = lanes
+        self.open = open_
+        self.operation_rows = operations
+        self.unblocked: list[Delivery] = []
+        self.due: set[LaneKey] = set()
+        self.claimed: list[Claim] = []
         self.records: dict[str, dict[str, Any]] = {}
-        self.attempts: list[dict[str, Any]] = []
-        self.events: list[dict[str, Any]] = []
-        self.applied: dict[journal.LaneKey, int] = {}
-        self.resting: dict[journal.LaneKey, int] = {}
-        self.freed: set[journal.LaneKey] = set()
-        self.woken: set[journal.LaneKey] = set()
-        self.due: set[journal.LaneKey] = set()
-        self.mirrored: set[str] = set()
-        self.compares: list[CompareJob] = []
+        self.late: list[dict[str, Any]] = []
         self.renumbered: set[str] = set()
         self.numbers: dict[natural_keys.Key, str] = {}
         self.given_back: list[str] = []
-        self.unblock: list[str] = []
-        self.skip: list[str] = []
-        self.late: list[dict[str, Any]] = []
+        self._touched: dict[str, Delivery] = {}
+        self._lanes: dict[LaneKey, Lane] = {}
+        self._operations: dict[str, dict[str, Any]] = {}
+        self._ended: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
+        self._mirrored: list[str] = []
+        self._compares: list[CompareJob] = []
+        self._cases: list[Opening] = []
+        #: deliveries whose cases are closed, because the journal has settled the matter: by what -> which
+        self._closed: dict[str, list[str]] = {}
+
+    # --- what a conclusion does --------------------------------------------------------------------------------
+
+    def state_of(self, operation_id: str) -> OperationState:
+        return OperationState(
+            self._operations.get(operation_id, {}).get("state", self.operation_rows[operation_id].state)
+        )
 
     def operation(self, op: Any, **values: Any) -> None:
-        self.operations.setdefault(op.id, {"id": op.id, "updated_at": self.now}).update(values)
+        self._operations.setdefault(op.id, {"id": op.id, "updated_at": self.now}).update(values)
+
+    def changed(self, one: Delivery) -> None:
+        self._touched[one.id] = one
+
+    def attempt_ended(self, one: Conclusion) -> None:
+        self._ended.append(
+            {
+                "delivery_id": one.claim.delivery_id,
+                "number": one.claim.attempt,
+                "ended_at": self.now,
+                "outcome": one.event.value,
+                "code": one.code,
+                "message": one.message,
+            }
+        )
+
+    def free(self, key: LaneKey) -> None:
+        """What was in flight in this lane has ended."""
+        lane = self.lanes[key]
+        lane.inflight = None
+        self._lanes[key] = lane
+
+    def applied(self, claim: Claim, *, quiet_until: int | None) -> None:
+        """The lane has come to this write; until ``quiet_until`` it rests, since an earlier attempt may still land."""
+        key = claim.record_id, claim.system
+        self.free(key)
+        lane = self.lanes[key]
+        lane.applied_seq = max(lane.applied_seq, claim.seq)
+        if quiet_until is not None and quiet_until > self.now:
+            lane.quiet_until = quiet_until
+
+    def unblock(self, op: Any) -> None:
+        """The authority has applied it: its mirrors' turn."""
+        for one in self._mirrors(op):
+            if one.state == DeliveryState.BLOCKED:
+                one.state = delivery_after(DeliveryState.BLOCKED, DeliveryEvent.UNBLOCKED).value
+                one.wake_at = self.now
+                self.changed(one)
+                self.unblocked.append(one)
+                self._lanes[one.lane] = self.lanes[one.lane]
+
+    def skip(self, op: Any) -> None:
+        """It has ended without effect, so no mirror gets it."""
+        for one in self._mirrors(op):
+            if one.state in _SKIPPABLE:
+                if one.state == DeliveryState.PARKED:
+                    self.settled(one.id, "operation_ended")
+                one.state = delivery_after(DeliveryState(one.state), DeliveryEvent.OPERATION_ENDED).value
+                self.changed(one)
+                self._lanes[one.lane] = self.lanes[one.lane]
+
+    def mirrored(self, op: Any) -> None:
+        """A mirror of it is done, or it has none."""
+        self._mirrored.append(op.id)
 
     def event(self, one: Conclusion, after: DeliveryState) -> None:
         claim = one.claim
@@ -119,7 +207,7 @@ class Consequences:
         if one.message:
             detail += f": {one.message}"
         name = f"{claim.role}_{after.value}" if not one.withdraw else "withdrawn"
-        self.events.append(
+        self._events.append(
             journal.event_row(
                 at=self.now,
                 operation_id=claim.operation_id,
@@ -131,7 +219,7 @@ class Consequences:
         )
 
     def compare(self, claim: Claim, op: Any) -> None:
-        self.compares.append(
+        self._compares.append(
             CompareJob(
                 record_id=claim.record_id,
                 entity=claim.entity,
@@ -146,43 +234,94 @@ class Consequences:
             )
         )
 
-    def write(self, connection: Connection) -> None:
+    def parked(self, one: Conclusion) -> None:
+        """Nothing more is tried by itself: from this commit on a person has it."""
+        self._case(one, kind_of(one.code, one.claim.role))
+
+    def refused_late(self, one: Conclusion, op: Any, *, collided: bool) -> None:
+        """The authority has refused a write whose caller was told, or may have been told, that it is accepted. Or it
+        has not refused it and ``collided``: then something of ours stands in a record of somebody else."""
+        if collided:
+            self._case(one, Kind.COLLISION)
+        elif self.now >= op.waited_until:
+            self._case(one, Kind.REFUSED_AFTER_ACCEPTANCE)
+
+    def settled(self, delivery_id: str, how: str) -> None:
+        """A case about it, if there is one, needs nobody any more."""
+        self._closed.setdefault(how, []).append(delivery_id)
+
+    def _case(self, one: Conclusion, kind: Kind) -> None:
+        claim = one.claim
+        self._cases.append(
+            Opening(
+                kind=kind,
+                operation_id=claim.operation_id,
+                record_id=claim.record_id,
+                entity=claim.entity,
+                region=claim.region,
+                delivery_id=claim.delivery_id,
+                system=claim.system,
+                role=claim.role,
+                code=one.code,
+                message=one.message,
+                document=claim.image,
+            )
+        )
+
+    # --- and what follows for its lanes and operations -----------------------------------------------------------
+
+    def settle(self) -> None:
+        """To be called when all is judged: operations whose mirrors are done are settled, and each lane says when it
+        has something to claim."""
+        for operation_id in dict.fromkeys(self._mirrored):
+            state, op = self.state_of(operation_id), self.operation_rows[operation_id]
+            if state not in _MIRRORING or any(one.state in DELIVERY_OPEN for one in self._mirrors(op)):
+                continue
+            self.operation(op, state=operation_after(state, OperationEvent.MIRRORS_DONE).value)
+            self._events.append(
+                journal.event_row(
+                    at=self.now, operation_id=operation_id, record_id=op.record_id, name="settled"
+                )
+            )
+        for key, lane in self._lanes.items():
+            head = self.head(key)
+            lane.wake_at = None if head is None else (head.wake_at or 0)
+            if lane.wake_at is not None and lane.wake_at <= self.now:
+                self.due.add(key)
+
+    def head(self, key: LaneKey) -> Delivery | None:
+        """What may be claimed next in this lane, as it now is."""
+        return journal.head_of([one for one in self.open.get(key, ()) if one.state in DELIVERY_OPEN], LATEST)
+
+    def alone(self, one: Delivery) -> bool:
+        """Whether nothing else is open in its lane."""
+        return not any(
+            other.state in DELIVERY_OPEN for other in self.open.get(one.lane, ()) if other.id != one.id
+        )
+
+    def claim(self, one: Delivery, claim: Claim) -> None:
+        """Its lane is free and this process takes it over, in this very commit."""
+        one.state = delivery_after(DeliveryState(one.state), DeliveryEvent.CLAIMED).value
+        one.attempt, one.lease_until = claim.attempt, claim.lease_until
+        self.changed(one)
+        lane = self.lanes[one.lane]
+        lane.inflight, lane.wake_at = one.id, None
+        self._lanes[one.lane] = lane
+        self.due.discard(one.lane)
+        self.claimed.append(claim)
+
+    def write(self, connection: Connection, ids: Ids) -> None:
         if self.given_back:
             # Nothing of it is kept: the same key may be used for the same request again.
             connection.execute(idem.delete().where(among(idem.c.operation_id, self.given_back)))
-        journal.update_rows(connection, delivery, self.deliveries, "id")
-        journal.update_rows(connection, attempt, self.attempts, "delivery_id", "number")
-        if self.skip:
-            connection.execute(
-                delivery.update()
-                .where(
-                    among(delivery.c.operation_id, self.skip),
-                    delivery.c.role == "mirror",
-                    among(delivery.c.state, _SKIPPABLE),
-                )
-                .values(
-                    state=delivery_after(DeliveryState.BLOCKED, DeliveryEvent.OPERATION_ENDED).value,
-                    updated_at=self.now,
-                )
-            )
-        if self.unblock:
-            ready = connection.execute(
-                delivery.update()
-                .where(
-                    among(delivery.c.operation_id, self.unblock),
-                    delivery.c.role == "mirror",
-                    delivery.c.state == DeliveryState.BLOCKED.value,
-                )
-                .values(
-                    state=delivery_after(DeliveryState.BLOCKED, DeliveryEvent.UNBLOCKED).value,
-                    wake_at=self.now,
-                    updated_at=self.now,
-                )
-                .returning(delivery.c.id, delivery.c.record_id, delivery.c.system)
-            ).all()
-            self.unblocked = [(row.id, row.system) for row in ready]
-            self.woken = {(row.record_id, row.system) for row in ready}
-        journal.update_rows(connection, operation, list(self.operations.values()), "id")
+        journal.write_deliveries(connection, self._touched.values(), at=self.now)
+        journal.update_rows(connection, attempt, self._ended, "delivery_id", "number")
+        journal.insert_rows(
+            connection,
+            attempt,
+            [journal.attempt_row(claim.delivery_id, claim.attempt, self.now) for claim in self.claimed],
+        )
+        journal.update_rows(connection, operation, list(self._operations.values()), "id")
         journal.update_rows(
             connection,
             record,
@@ -195,31 +334,20 @@ class Consequences:
             ],
             "id",
         )
-        journal.update_rows(
-            connection,
-            lane,
-            [
-                {"record_id": record_id, "system": system, "applied_seq": seq}
-                for (record_id, system), seq in sorted(self.applied.items())
-            ],
-            "record_id",
-            "system",
-        )
-        journal.update_rows(
-            connection,
-            lane,
-            [
-                {"record_id": record_id, "system": system, "quiet_until": until}
-                for (record_id, system), until in sorted(self.resting.items())
-            ],
-            "record_id",
-            "system",
-        )
+        journal.write_lanes(connection, [lane for _, lane in sorted(self._lanes.items())])
         natural_keys.release(connection, self.renumbered)
         natural_keys.reserve(connection, self.numbers)
-        woken = journal.wake_lanes(connection, self.woken, freed=self.freed, latest=LATEST)
-        self.due = {key for key, wake_at in woken.items() if wake_at <= self.now}
-        journal.add_events(connection, self.events)
-        settle_mirrored(connection, self.mirrored, at=self.now)
-        schedule_compare(connection, self.compares)
+        journal.add_events(connection, self._events)
+        schedule_compare(connection, self._compares)
         journal.insert_rows(connection, late_outcome, self.late)
+        for how, delivery_ids in self._closed.items():
+            close_for(connection, delivery_ids=delivery_ids, at=self.now, how=how)
+        open_cases(connection, self._cases, at=self.now, ids=ids)
+
+    def _mirrors(self, op: Any) -> list[Delivery]:
+        return [
+            one
+            for system in System
+            for one in self.open.get((op.record_id, system.value), ())
+            if one.operation_id == op.id and one.role == "mirror"
+        ]

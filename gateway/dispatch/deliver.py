@@ -7,18 +7,20 @@ from collections import Counter
 from collections.abc import Mapping
 
 from adapters.contract import Adapter
+from gateway.crash import crash_point
 from gateway.database import GroupCommit
 from gateway.dispatch.claim import Claim, Claims
 from gateway.dispatch.conclusion import Concluded, Conclusion
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.waiting import Waiting
 from gateway.errors import StoreUnavailable
+from gateway.ledger.pressure import Pressure
 from gateway.telemetry import Log, Metrics
 
 
 class Deliverer:
     """``mirrors`` bounds what this process has taken over for each system, so that one that hangs holds up no other;
-    authority calls are bounded by the callers who wait for them."""
+    authority calls are bounded by the callers who wait for them. ``pressure`` says what each system bears now."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Deliverer:
         outcomes: GroupCommit[Conclusion, Concluded],
         waiting: Waiting,
         adapters: Mapping[str, Adapter],
+        pressure: Pressure,
         metrics: Metrics,
         log: Log,
         mirrors: int,
@@ -37,13 +40,14 @@ class Deliverer:
         self._outcomes = outcomes
         self._waiting = waiting
         self._adapters = adapters
+        self._pressure = pressure
         self._metrics = metrics
         self._log = log
         self._limit = mirrors
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        #: set when the last look may have left something that is due, for want of room
-        self._short = False
+        #: systems of which the last look may have left something that is due, for want of room; and how much it had
+        self._short: dict[str, int] = {}
         self.work_left = asyncio.Event()
         self.accepts_mirrors = False
         self.stopping = False
@@ -52,7 +56,8 @@ class Deliverer:
         """How many deliveries to this system this process could take over now."""
         if not self.accepts_mirrors or self.stopping:
             return 0
-        return max(0, self._limit - self._running[system])
+        running = self._running[system]
+        return min(max(0, self._limit - running), self._pressure.room(system, running))
 
     @property
     def in_flight(self) -> int:
@@ -68,22 +73,40 @@ class Deliverer:
 
     async def run_once(self) -> int:
         """Claims what is due, as far as there is room, and starts it. Returns how many."""
-        rooms = {system: room for system in self._adapters if (room := self.slots(system)) > 0}
-        if not rooms:
-            self._short = True
-            return 0
-        limit = min(rooms.values())
-        claims = await self._claims.due(tuple(rooms), limit)
-        self._short = len(claims) >= limit
-        for claim in claims:
+        rooms = {system: self.slots(system) for system in self._adapters}
+        taken = await self._claims.due(rooms, self._pressure.repeats())
+        self._pressure.spent(taken.repeats)
+        found = Counter(claim.system for claim in taken.claims)
+        self._short = {
+            system: self._running[system] + found[system]
+            for system, room in rooms.items()
+            if found[system] >= room and not self._closed(system)
+        }
+        for claim in taken.claims:
             self.start(claim, taken_over=True)
-        return len(claims)
+        return len(taken.claims)
+
+    def free_unsent(self) -> None:
+        """Claims nothing any more. What was claimed and waits to be sent goes back, so that its lane is due at once."""
+        self.stopping = True
+        self._pressure.stop_sending()
 
     async def finish(self, limit_s: float) -> None:
-        """Waits for what is in flight, at most ``limit_s``; what is not done by then is found by its lease."""
-        self.stopping = True
+        """Waits for what is in flight, at most ``limit_s`` seconds; what is not done by then is found by its lease."""
+        self.free_unsent()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=limit_s)
+
+    def _room_again(self, system: str) -> None:
+        # A look for one free place costs as much as a look for many, so places are given back by the half.
+        full = self._short.get(system)
+        if full is not None and self._running[system] <= full // 2:
+            self._short.clear()
+            self.work_left.set()
+
+    def _closed(self, system: str) -> bool:
+        """Nothing may be sent there, so room is not what it lacks; when it may be, everybody is woken."""
+        return self._pressure.shut(system) is not None
 
     async def _carry(self, claim: Claim, taken_over: bool) -> None:
         held = claim.system if taken_over else None
@@ -109,13 +132,11 @@ class Deliverer:
         finally:
             if held is not None:
                 self._running[held] -= 1
-            # A look for one free place costs as much as a look for many, so places are given back by the half.
-            if self._short and max(self._running.values(), default=0) <= self._limit // 2:
-                self._short = False
-                self.work_left.set()
+                self._room_again(held)
 
     def _tell(self, conclusion: Conclusion, concluded: Concluded) -> None:
         claim = conclusion.claim
         self._metrics.deliveries.labels(claim.entity, claim.system, claim.role, conclusion.event.value).inc()
         if concluded.counted and claim.role == "authority":
+            crash_point("CP06")
             self._waiting.tell(concluded)

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME, Entity
 from gateway.clock import Clock
+from gateway.crash import crash_point
 from gateway.database import Database, GroupCommit, among, to_micros
+from gateway.dispatch.admission import Admission
 from gateway.dispatch.command import Answer, Command, Document
 from gateway.dispatch.conclusion import Concluded
 from gateway.dispatch.deliver import Deliverer
@@ -25,6 +27,7 @@ from gateway.errors import (
     FieldError,
     GatewayError,
     Invalid,
+    NotAccepted,
     RecordNotFound,
     ReferenceUnknown,
     Refused,
@@ -33,6 +36,7 @@ from gateway.errors import (
     by_name,
 )
 from gateway.ids import Ids
+from gateway.ledger.slices import Slices
 from gateway.ledger.states import OPERATION_ANSWERED, OperationState
 from gateway.ledger.tables import operation
 from gateway.routing.ruleset import Ruleset
@@ -49,6 +53,8 @@ class Executor:
         waiting: Waiting,
         records: Records,
         reads: Reads,
+        slices: Slices,
+        admission: Admission,
         ruleset: Ruleset,
         clock: Clock,
         ids: Ids,
@@ -62,6 +68,8 @@ class Executor:
         self._waiting = waiting
         self._records = records
         self._reads = reads
+        self._slices = slices
+        self._admission = admission
         self._ruleset = ruleset
         self._clock = clock
         self._ids = ids
@@ -72,8 +80,33 @@ class Executor:
         """The answer for this write, or a GatewayError. Once accepted it goes on, whatever becomes of its caller."""
         entity = BY_NAME[command.entity]
         self._check_create(command)
-        if command.kind != "create":
-            await self._reads.ensure_image(entity, command.record_id or "", regions=command.regions)
+        view = None if command.kind == "create" else await self._records.one(command.record_id or "")
+        region = command.region if view is None else view.region
+        if region is None or (command.regions is not None and region not in command.regions):
+            # It is not there for this caller; intake has the words for that.
+            return await self._write(entity, command)
+        slice_ = self._slices.cached(command.entity, region)
+        async with self._admission.place(slice_.authority.value, command.wait_s):
+            refused = self._admission.refusal(slice_, view)
+            if refused is not None:
+                return await self._told_again(entity, command, refused)
+            if view is not None and view.image is None:
+                await self._reads.ensure_image(entity, view.id, regions=command.regions)
+            if slice_.storable and self._admission.hopeless(slice_.authority.value, command.wait_s):
+                # Nobody waits for it, and the journal is to know that: a refusal later on is told to a person.
+                command = msgspec.structs.replace(command, wait_s=0.0)
+            return await self._write(entity, command)
+
+    async def _told_again(self, entity: Entity, command: Command, refused: NotAccepted) -> Answer:
+        """What is not accepted now may have been accepted before, under the same key: then that is told."""
+        known = await self._admission.known(intent_of(command, entity_prefix=entity.prefix, ids=self._ids))
+        if isinstance(known, Twin):
+            return await self._replay(known.operation_id, command)
+        if known is not None:
+            raise retold(known.problem, replayed=True)
+        raise refused
+
+    async def _write(self, entity: Entity, command: Command) -> Answer:
         await self._check_references(entity, command)
         intent = intent_of(command, entity_prefix=entity.prefix, ids=self._ids)
         future = self._waiting.expect(intent.operation_id)
@@ -147,8 +180,11 @@ class Executor:
         # What this process sends it also hears of; only another's deliveries have to be looked for.
         look = self._look(accepted.operation_id) if self.shared or accepted.claim is None else None
         first_look_s = LOOK_S if accepted.claim is None else 1.0
+        wait_s = command.wait_s
+        if accepted.slice.storable and self._admission.hopeless(accepted.slice.authority.value, wait_s):
+            wait_s = 0.0
         concluded = await self._waiting.outcome(
-            accepted.operation_id, future, command.wait_s, look=look, every_s=first_look_s
+            accepted.operation_id, future, wait_s, look=look, every_s=first_look_s
         )
         stage = accepted.slice.stage
         if concluded is None:
@@ -161,6 +197,7 @@ class Executor:
         outcome = accepting.result()
         if not isinstance(outcome, Accepted):
             return
+        crash_point("CP02")
         if outcome.claim is not None:
             self._deliverer.start(outcome.claim)
         else:
@@ -205,17 +242,27 @@ class Executor:
         return msgspec.structs.replace(answer, replayed=True)
 
     async def _pending(self, operation_id: str, record_id: str, stage: Stage) -> Answer:
-        def unit(connection: Connection) -> tuple[str, bool]:
-            row = connection.execute(
-                select(operation.c.state, operation.c.confirming).where(operation.c.id == operation_id)
+        def unit(connection: Connection) -> Any:
+            return connection.execute(
+                select(
+                    operation.c.state,
+                    operation.c.confirming,
+                    operation.c.entity,
+                    operation.c.region,
+                    operation.c.authority,
+                ).where(operation.c.id == operation_id)
             ).one()
-            return row.state, row.confirming
 
+        queued: dict[str, Any] = {"queue_position": None, "expected_at": None}
         try:
-            state, confirming = await self._database.read(unit)
+            row = await self._database.read(unit)
         except StoreUnavailable:
             # It is on disk, so the answer is 202 also while the journal cannot be read.
             state, confirming = OperationState.ACCEPTED.value, False
+        else:
+            state, confirming = row.state, row.confirming
+            if state in (OperationState.ACCEPTED, OperationState.HELD):
+                queued = self._admission.queued(row.entity, row.region, row.authority, self._clock.now())
         return Answer(
             status=202,
             operation=operation_id,
@@ -227,6 +274,7 @@ class Executor:
                 "state": state,
                 "confirming": confirming,
                 "href": f"/v1/operations/{operation_id}",
+                **queued,
             },
         )
 

@@ -160,6 +160,23 @@ def forget(connection: Connection, concluded: Iterable[tuple[Intent, object]]) -
     return reserved
 
 
+def purge(connection: Connection, *, now: int, limit: int) -> int:
+    """Forgets up to ``limit`` keys whose time is over, the oldest first. Returns how many. Safe to run by several at
+    once."""
+    over = list(
+        connection.execute(
+            select(idem.c.scope)
+            .where(idem.c.expires_at <= now)
+            .order_by(idem.c.expires_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).scalars()
+    )
+    if over:
+        connection.execute(idem.delete().where(among(idem.c.scope, over)))
+    return len(over)
+
+
 def told(refused: GatewayError) -> dict[str, Any]:
     """A refusal as it is kept, so that a replay tells it again in the same words."""
     return {

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME
+from gateway.crash import crash_point
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
 from gateway.dispatch import idempotency, natural_keys
@@ -59,7 +60,9 @@ class Intake:
         self._default_legal_entity = default_legal_entity
 
     def step(self, connection: Connection, intents: Sequence[Intent]) -> list[Outcome | Exception]:
-        return _Batch(self, connection, intents).run()
+        outcomes = _Batch(self, connection, intents).run()
+        crash_point("CP01")
+        return outcomes
 
     @property
     def database(self) -> Database:
@@ -99,8 +102,7 @@ class _Batch:
             self.connection,
             [self.intents[index].record_id for index in live if self.intents[index].command.kind != "create"],
         )
-        lane_keys = [(record_id, system) for record_id in self.records for system in ("legacy", "cloud")]
-        self.lanes = journal.lanes_for_update(self.connection, lane_keys)
+        self.lanes = journal.lanes_for_update(self.connection, self.records)
         self.links = links_of(self.connection, self.records)
         taken = self._natural_keys(live)
         for index in live:
@@ -267,6 +269,7 @@ class _Batch:
             seq=seq,
             kind=kind,
             marker=intent.marker,
+            accepted_at=self.now,
             image=image,
             change=change,
             native_id=None if held is None else held.native_id,

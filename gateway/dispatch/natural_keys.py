@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, and_, or_, select
 
 from gateway.canonical import BY_NAME
+from gateway.crash import crash_point
 from gateway.database import among
 from gateway.ledger import journal
 from gateway.ledger.states import OperationState
@@ -92,6 +93,7 @@ def release(connection: Connection, record_ids: Iterable[str]) -> None:
                 )
             )
         )
+        crash_point("CP23")
 
 
 def _keep(kept: set[tuple[str, str]], record_id: str, entity: str, document: str) -> None:

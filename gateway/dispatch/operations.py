@@ -8,28 +8,43 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from gateway.cases.queries import of_operations
 from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
 from gateway.dispatch import natural_keys
+from gateway.dispatch.admission import standing
 from gateway.dispatch.claim import LATEST
+from gateway.dispatch.queues import ahead_of
 from gateway.errors import CannotCancel, OperationNotFound
 from gateway.ledger import journal
+from gateway.ledger.pressure import Pressure
 from gateway.ledger.states import DeliveryState, OperationEvent, OperationState, operation_after
 from gateway.ledger.tables import delivery, event, operation, record
-from gateway.routing.stage import System
 
 
 class Operations:
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, pressure: Pressure) -> None:
         self._database = database
+        self._pressure = pressure
 
     async def get(
         self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
     ) -> dict[str, Any]:
-        """The operation with its deliveries and events. Raises OperationNotFound, also outside the caller's reach."""
-        return await self._database.read(
-            lambda conn: _told(conn, _visible(conn, operation_id, regions, entities))
-        )
+        """The operation with its deliveries and events, and where it stands while it waits for its authority. Raises
+        OperationNotFound, also outside the caller's reach."""
+
+        def unit(connection: Connection) -> tuple[dict[str, Any], int | None]:
+            row = _visible(connection, operation_id, regions, entities)
+            told = _told(connection, row)
+            if row.state not in (OperationState.ACCEPTED, OperationState.HELD):
+                return told, None
+            return told, 1 + ahead_of(connection, row.id, row.entity, row.region)
+
+        told, position = await self._database.read(unit)
+        if position is not None:
+            now = self._database.clock.now()
+            told |= standing(self._pressure, told["authority"], position, now)
+        return told
 
     async def cancel(
         self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
@@ -40,7 +55,7 @@ class Operations:
             row = _visible(connection, operation_id, regions, entities)
             owner = journal.records_for_update(connection, [row.record_id])[row.record_id]
             # Whoever claims a delivery holds its lane and nothing else: with the lanes, no claim is half-way.
-            lanes = journal.lanes_for_update(connection, [(row.record_id, system.value) for system in System])
+            lanes = journal.lanes_for_update(connection, [row.record_id])
             row = connection.execute(
                 select(operation).where(operation.c.id == operation_id).with_for_update()
             ).one()
@@ -104,6 +119,7 @@ def _told(connection: Connection, row: Any) -> dict[str, Any]:
     events = connection.execute(
         select(event).where(event.c.operation_id == row.id).order_by(event.c.position)
     ).all()
+    waiting = of_operations(connection, [row.id]).get(row.id)
     return {
         "id": row.id,
         "entity": row.entity,
@@ -123,7 +139,9 @@ def _told(connection: Connection, row: Any) -> dict[str, Any]:
         "problem": None if row.problem is None else _problem(row.problem),
         "deliveries": [told_delivery(line) for line in lines],
         "events": told_events(events),
-        "case": None,
+        "queue_position": None,
+        "expected_at": None,
+        "case": None if waiting is None else {"id": waiting.id, "kind": waiting.kind, "owner": waiting.owner},
     }
 
 

@@ -3,17 +3,19 @@ turn. It counts only for the attempt that it belongs to; anything later is kept 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection
 
 from gateway.canonical import BY_NAME
+from gateway.crash import CONCLUDED, crash_point
 from gateway.crosswalk.store import Link, link, links_of
-from gateway.database import Database, among
+from gateway.database import Database
 from gateway.database.rows import rows_by_id
-from gateway.dispatch.claim import LATEST, MICROS, Claim, Claims
+from gateway.dispatch.change import whole_change
+from gateway.dispatch.claim import MICROS, Claim, Claims
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import (
     Concluded,
@@ -26,7 +28,9 @@ from gateway.dispatch.conclusion import (
 from gateway.dispatch.idempotency import told
 from gateway.dispatch.present import present
 from gateway.errors import Collision, GatewayError
+from gateway.ids import Ids
 from gateway.ledger import journal
+from gateway.ledger.journal import Delivery
 from gateway.ledger.states import (
     DeliveryEvent,
     DeliveryState,
@@ -35,7 +39,7 @@ from gateway.ledger.states import (
     delivery_after,
     operation_after,
 )
-from gateway.ledger.tables import delivery, lane, operation
+from gateway.ledger.tables import operation
 from gateway.routing.stage import System
 
 
@@ -47,18 +51,23 @@ class Outcomes:
         *,
         database: Database,
         claims: Claims,
+        ids: Ids,
         settle_s: float,
     ) -> None:
         self._database = database
         self._claims = claims
+        self._ids = ids
         self._settle_s = settle_s
         self.slots: Callable[[str], int] = lambda system: 0
 
     def step(self, connection: Connection, conclusions: Sequence[Conclusion]) -> list[Concluded | Exception]:
         batch = _Batch(self._database, connection, conclusions, settle_s=self._settle_s)
         concluded = batch.run()
-        taken = self._take_mirrors(connection, batch)
-        left = bool(batch.rows.due - {(claim.record_id, claim.system) for claim in taken.values()})
+        taken = self._take_mirrors(batch)
+        batch.rows.write(connection, self._ids)
+        for one in conclusions:
+            crash_point(CONCLUDED[one.claim.role])
+        left = bool(batch.rows.due)
         if not taken and not left:
             return list(concluded)
         return [
@@ -66,42 +75,28 @@ class Outcomes:
             for one in concluded
         ]
 
-    def _take_mirrors(self, connection: Connection, batch: _Batch) -> dict[str, Claim]:
+    def _take_mirrors(self, batch: _Batch) -> dict[str, Claim]:
         """Claims the mirror deliveries that this commit has made ready, as far as this process has room."""
         room = {system.value: self.slots(system.value) for system in System}
-        wanted: list[str] = []
-        for delivery_id, system in batch.rows.unblocked:
-            if room[system] > 0:
-                room[system] -= 1
-                wanted.append(delivery_id)
-        if not wanted:
-            return {}
-        heads = connection.execute(_FREE_HEADS, {"ids": wanted, "now": batch.now}).all()
-        open_ = journal.open_deliveries(connection, {row.record_id for row in heads})
-        mine = [
-            row
-            for row in heads
-            if (head := journal.head_of(open_.get((row.record_id, row.system), ()), LATEST)) is not None
-            and head.id == row.id
+        taken: dict[str, Claim] = {}
+        for one in batch.rows.unblocked:
+            lane = batch.rows.lanes[one.lane]
+            if room[one.system] < 1 or lane.inflight is not None or (lane.quiet_until or 0) > batch.now:
+                continue
             # Something older in this lane would have to be marked as overtaken; the ordinary claim does that.
-            and len(open_[row.record_id, row.system]) == 1
-        ]
-        claims = self._claims.claim_rows(connection, mine, now=batch.now, began=batch.began)
-        return {claim.operation_id: claim for claim in claims}
-
-
-#: Of these deliveries those that are ready in a lane that is free.
-_FREE_HEADS = (
-    select(delivery)
-    .join(lane, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system))
-    .where(
-        among(delivery.c.id, "ids"),
-        lane.c.inflight.is_(None),
-        lane.c.wake_at.is_not(None),
-        or_(lane.c.quiet_until.is_(None), lane.c.quiet_until <= bindparam("now")),
-        delivery.c.state == DeliveryState.READY.value,
-    )
-)
+            if batch.rows.head(one.lane) is not one or not batch.rows.alone(one):
+                continue
+            room[one.system] -= 1
+            claim = self._claims.following(
+                batch.settled[one.operation_id],
+                one,
+                link=batch.links.get(one.lane),
+                now=batch.now,
+                began=batch.began,
+            )
+            batch.rows.claim(one, claim)
+            taken[one.operation_id] = claim
+        return taken
 
 
 class _Batch:
@@ -117,29 +112,36 @@ class _Batch:
         self.connection = connection
         self.conclusions = conclusions
         self.settle_s = settle_s
+        #: claims of the authority that were applied, with the record as it became
+        self.settled: dict[str, Claim] = {}
 
     def run(self) -> list[Concluded]:
         connection = self.connection
-        claims = [one.claim for one in self.conclusions]
-        records = journal.records_for_update(connection, [claim.record_id for claim in claims])
+        # With the records and their lanes nothing else can move these deliveries: writes are accepted under the
+        # record, and whoever claims a delivery holds its lane.
+        records = journal.records_for_update(connection, [one.claim.record_id for one in self.conclusions])
+        lanes = journal.lanes_for_update(connection, records)
+        open_ = journal.open_deliveries(connection, records)
+        self.deliveries = {one.id: one for lane in open_.values() for one in lane}
+        operations = rows_by_id(connection, operation, {one.claim.operation_id for one in self.conclusions})
         self.record_rows = {record_id: dict(row._mapping) for record_id, row in records.items()}  # pyright: ignore[reportPrivateUsage]
-        rows = rows_by_id(connection, delivery, {claim.delivery_id for claim in claims}, lock=True)
-        self.operation_rows = rows_by_id(connection, operation, {claim.operation_id for claim in claims})
+        self.links = links_of(connection, records)
         self.began = self.database.clock.monotonic()
         self.now = self.database.now(connection)
-        self.rows = Consequences(now=self.now, settle_s=self.settle_s)
-        self.collided = self._link_first(rows)
-        self.native = links_of(connection, records)
-        concluded = [self._conclude(one, rows.get(one.claim.delivery_id)) for one in self.conclusions]
-        self.rows.write(connection)
+        self.rows = Consequences(
+            now=self.now, settle_s=self.settle_s, lanes=lanes, open_=open_, operations=operations
+        )
+        self.collided = self._link_first()
+        concluded = [self._conclude(one) for one in self.conclusions]
+        self.rows.settle()
         return concluded
 
-    def _link_first(self, rows: Mapping[str, Any]) -> set[str]:
+    def _link_first(self) -> set[str]:
         """Writes the crosswalk of what was applied; returns deliveries whose native record belongs to another."""
         links: list[Link] = []
         owners: dict[tuple[str, str], str] = {}
         for one in self.conclusions:
-            row = rows.get(one.claim.delivery_id)
+            row = self.deliveries.get(one.claim.delivery_id)
             if one.native_id is None or row is None or not is_current(one, row):
                 continue
             links.append(
@@ -152,15 +154,17 @@ class _Batch:
                 )
             )
             owners[one.claim.record_id, one.claim.system] = one.claim.delivery_id
-        lost = link(self.connection, links, at=self.now)
+        lost = link(self.connection, links, at=self.now, known=self.links)
+        self.links.update({(one.record_id, one.system): one for one in links if one not in lost})
         return {owners[one.record_id, one.system] for one in lost}
 
     # --- one conclusion ---------------------------------------------------------------------------------------
 
-    def _conclude(self, one: Conclusion, row: Any) -> Concluded:
+    def _conclude(self, one: Conclusion) -> Concluded:
         claim = one.claim
-        op = self.operation_rows[claim.operation_id]
-        state = OperationState(self.rows.operations.get(op.id, {}).get("state", op.state))
+        op = self.rows.operation_rows[claim.operation_id]
+        state = self.rows.state_of(op.id)
+        row = self.deliveries.get(claim.delivery_id)
         if row is None or not is_current(one, row):
             self.rows.late.append(
                 {
@@ -181,8 +185,9 @@ class _Batch:
                 message=f"{claim.system} answered with {one.native_id}, which belongs to another record",
                 refusal=Collision(f"{claim.system} says that this is its record {one.native_id}"),
             )
-        after = delivery_after(DeliveryState(row.state), one.event)
-        self._delivery(one, row, after)
+        before = DeliveryState(row.state)
+        after = delivery_after(before, one.event)
+        self._delivery(one, row, before, after)
         match after:
             case DeliveryState.APPLIED:
                 return self._applied(one, row, op, state)
@@ -196,76 +201,62 @@ class _Batch:
             case DeliveryState.READY if one.withdraw:
                 return self._rejected(one, op, state, OperationEvent.CANCELLED)
             case _:
-                self.rows.freed.add((claim.record_id, claim.system))
+                self.rows.free((claim.record_id, claim.system))
         return Concluded(operation_id=op.id, state=state, counted=True)
 
-    def _delivery(self, one: Conclusion, row: Any, after: DeliveryState) -> None:
-        claim = one.claim
+    def _delivery(self, one: Conclusion, row: Delivery, before: DeliveryState, after: DeliveryState) -> None:
         ambiguous = one.event in (DeliveryEvent.AMBIGUOUS, DeliveryEvent.LEASE_EXPIRED)
-        looking = row.state == DeliveryState.UNKNOWN.value and after is DeliveryState.UNKNOWN
-        wake = (
-            self.now + int(one.wait_s * MICROS)
-            if after in (DeliveryState.READY, DeliveryState.UNKNOWN)
-            else None
-        )
-        self.rows.deliveries.append(
-            {
-                "id": claim.delivery_id,
-                "state": (DeliveryState.SKIPPED if one.withdraw else after).value,
-                "maybe_sent": row.maybe_sent + (1 if ambiguous else 0),
-                "wake_at": wake,
-                "quarantine_until": row.lease_until + int(one.quarantine_s * MICROS)
-                if ambiguous
-                else row.quarantine_until,
-                "probes": row.probes + 1 if looking else 0 if ambiguous else row.probes,
-                "lease_expiries": expiries_after(one.event, row.lease_expiries),
-                "source": one.source if after is DeliveryState.APPLIED else None,
-                "code": one.code,
-                "message": one.message,
-                "updated_at": self.now,
-            }
-        )
-        if row.state == DeliveryState.SENDING.value:
-            self.rows.attempts.append(
-                {
-                    "delivery_id": claim.delivery_id,
-                    "number": claim.attempt,
-                    "ended_at": self.now,
-                    "outcome": one.event.value,
-                    "code": one.code,
-                    "message": one.message,
-                }
-            )
+        looking = before is after is DeliveryState.UNKNOWN
+        again = after in (DeliveryState.READY, DeliveryState.UNKNOWN) and not one.withdraw
+        if ambiguous:
+            row.maybe_sent += 1
+            row.quarantine_until = (row.lease_until or self.now) + int(one.quarantine_s * MICROS)
+            row.probes = 0
+        elif looking and one.found_nothing:
+            # A look that failed has not shown that there is nothing.
+            row.probes += 1
+        row.state = (DeliveryState.SKIPPED if one.withdraw else after).value
+        row.wake_at = self.now + int(one.wait_s * MICROS) if again else None
+        row.lease_expiries = expiries_after(one.event, row.lease_expiries)
+        row.source = one.source if after is DeliveryState.APPLIED else None
+        row.code, row.message = one.code, one.message
+        self.rows.changed(row)
+        if before is DeliveryState.SENDING:
+            self.rows.attempt_ended(one)
         if not looking:
             self.rows.event(one, after)
 
-    def _applied(self, one: Conclusion, row: Any, op: Any, state: OperationState) -> Concluded:
+    def _applied(self, one: Conclusion, row: Delivery, op: Any, state: OperationState) -> Concluded:
         claim = one.claim
-        key = (claim.record_id, claim.system)
-        self.rows.freed.add(key)
-        self.rows.applied[key] = max(self.rows.applied.get(key, 0), claim.seq)
-        if one.quiet and row.quarantine_until is not None and row.quarantine_until > self.now:
-            self.rows.resting[key] = row.quarantine_until
+        if one.event is DeliveryEvent.FOUND:
+            self.rows.settled(claim.delivery_id, "found")
+        self.rows.applied(claim, quiet_until=row.quarantine_until if one.quiet else None)
         if claim.role == "mirror":
-            self.rows.mirrored.add(op.id)
+            self.rows.mirrored(op)
             self.rows.compare(claim, op)
             return Concluded(operation_id=op.id, state=state, counted=True)
         committed = operation_after(state, OperationEvent.APPLIED)
         owner = self.record_rows[claim.record_id]
         image = one.document if one.document is not None else claim.image
+        entity = BY_NAME[claim.entity]
+        before: Document | None = None if owner["image"] is None else msgspec.json.decode(owner["image"])
+        kept = image
+        if entity.lane_mode == "strict" and claim.kind == "transition":
+            # A move carries no other field to the mirror. What the authority has filled in meanwhile goes there with
+            # the next update, which is known by the record not having it yet.
+            kept = {**claim.image, "state": image["state"]}
         self._number(claim, image, owner["legal_entity"])
         owner["version"] += 1
         owner["open_writes"] = max(0, owner["open_writes"] - 1)
-        owner["image"] = journal.encode(image)
+        owner["image"] = encoded = journal.encode(kept)
         owner["updated_at"] = self.now
-        entity = BY_NAME[claim.entity]
         value = image.get(entity.match_key)
         owner["match_key"] = None if value is None else str(value)
         self.rows.records[claim.record_id] = owner
         natives = {
-            system: held.native_id
-            for (owner_id, system), held in self.native.items()
-            if owner_id == claim.record_id
+            system.value: held.native_id
+            for system in System
+            if (held := self.links.get((claim.record_id, system.value))) is not None
         }
         answer = present(
             entity,
@@ -284,21 +275,30 @@ class _Batch:
             state=committed.value,
             confirming=False,
             version=owner["version"],
-            image=journal.encode(image),
+            image=encoded,
             answer=journal.encode(answer),
         )
         if op.mirror is None:
-            self.rows.mirrored.add(op.id)
+            self.rows.mirrored(op)
         else:
-            self.rows.unblock.append(op.id)
+            # The mirror gets what is on disk, read back the way everybody else would read it.
+            mirrored: Document = msgspec.json.decode(encoded)
+            asked: Document = msgspec.json.decode(op.change)
+            change = asked
+            if entity.lane_mode == "strict" and before is not None:
+                # With what the authority has filled in, such as its number: nothing else would bring it there.
+                change = whole_change(claim.kind, _stateless(before), _stateless(mirrored), asked)
+            if change != asked:
+                self.rows.operation(op, change=journal.encode(change))
+            self.settled[op.id] = msgspec.structs.replace(claim, image=mirrored, change=change)
+            self.rows.unblock(op)
         return Concluded(
             operation_id=op.id, state=committed, counted=True, answer=answer, version=owner["version"]
         )
 
     def _rejected(self, one: Conclusion, op: Any, state: OperationState, event: OperationEvent) -> Concluded:
         claim = one.claim
-        key = (claim.record_id, claim.system)
-        self.rows.freed.add(key)
+        self.rows.free((claim.record_id, claim.system))
         after = operation_after(state, event)
         owner = self.record_rows[claim.record_id]
         owner["open_writes"] = max(0, owner["open_writes"] - 1)
@@ -309,18 +309,21 @@ class _Batch:
             self.rows.renumbered.add(claim.record_id)
         if one.withdraw:
             self.rows.given_back.append(op.id)
-        self.rows.skip.append(op.id)
+        self.rows.skip(op)
+        if event is OperationEvent.REJECTED:
+            self.rows.refused_late(one, op, collided=claim.delivery_id in self.collided)
         return Concluded(operation_id=op.id, state=after, counted=True, refusal=refusal)
 
     def _parked(self, one: Conclusion, op: Any, state: OperationState) -> Concluded:
         claim = one.claim
+        self.rows.parked(one)
         if claim.role == "authority":
             after = operation_after(state, OperationEvent.GAVE_UP)
             self.rows.operation(op, state=after.value)
         else:
             after = operation_after(state, OperationEvent.MIRROR_PARKED)
             self.rows.operation(op, state=after.value)
-            self.rows.freed.add((claim.record_id, claim.system))
+            self.rows.free((claim.record_id, claim.system))
         return Concluded(operation_id=op.id, state=after, counted=True)
 
     def _number(self, claim: Claim, image: Document, legal_entity: str | None) -> None:
@@ -335,3 +338,8 @@ class _Batch:
         if claim.kind == "create" and given is not None and given != claim.change.get(name):
             self.rows.renumbered.add(claim.record_id)
             self.rows.numbers[claim.entity, legal_entity or "", str(given)] = claim.record_id
+
+
+def _stateless(document: Document) -> Document:
+    """Its fields without its state, which only a transition moves."""
+    return {name: value for name, value in document.items() if name != "state"}

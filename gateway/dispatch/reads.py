@@ -20,7 +20,7 @@ from adapters.errors import (
 from gateway.canonical import Entity
 from gateway.clock import Clock
 from gateway.compare.comparer import Comparer
-from gateway.compare.observation import ReadObservation
+from gateway.compare.observation import Held, ReadObservation
 from gateway.crosswalk.store import Link
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document, ListQuery, Read, ReadPage
@@ -230,6 +230,7 @@ class Reads:
             return
         if slice_.compare_sample > 1 and self._ids.fraction() * slice_.compare_sample >= 1:
             return
+        held = view.links.get(other.value)
         self._comparer.observe(
             ReadObservation(
                 record_id=view.id,
@@ -239,6 +240,7 @@ class Reads:
                 other=other.value,
                 stage=slice_.stage.value,
                 document=answered,
+                held=None if held is None else Held(held.native_id, view.region),
             )
         )
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from adapters.contract import Adapter, Found, Idempotency
 from adapters.errors import AdapterError, NotFound, Throttled
 from gateway.canonical import BY_NAME
+from gateway.crash import crash_point
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, GroupCommit, among
 from gateway.dispatch.claim import MICROS, Claim
@@ -26,13 +27,12 @@ from gateway.dispatch.prepare import look
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
-from gateway.ledger import journal
-from gateway.ledger.retry import probe_s
+from gateway.ledger import decisions, journal
+from gateway.ledger.retry import failed_look_s, probe_s
 from gateway.ledger.states import DeliveryEvent, DeliveryState
 from gateway.ledger.tables import delivery, operation, record
 from gateway.telemetry import Log
 
-LOOK_LEASE_S = 60.0  #: while one process looks, no other does
 GIVE_UP_S = 24 * 3600.0  #: after this long a person decides
 POISONED = 3  #: leases of one delivery that ran out in a row before a person looks at it
 NEEDED_LOOKS = 2  #: looks that must have found nothing before a class D write is sent again
@@ -46,6 +46,8 @@ class _Open(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_until: int
     since: int
     now: int
+    asked: bool = False  #: a person says that it was applied, and this look is to confirm it
+    stated: bool = False  #: and has said which of the system's records it is
 
 
 class Resolver:
@@ -58,8 +60,12 @@ class Resolver:
         outcomes: GroupCommit[Conclusion, Concluded],
         waiting: Waiting,
         log: Log,
+        lease_s: Mapping[str, float],
     ) -> None:
+        """``lease_s``: for how long one process looks while no other does, by system; one that dies meanwhile holds
+        its lanes up for no longer."""
         self._database = database
+        self._lease_s = lease_s
         self._adapters = adapters
         self._sender = sender
         self._outcomes = outcomes
@@ -110,7 +116,9 @@ class Resolver:
                 .values(lease_until=now)
             ).rowcount
 
-        return await self._database.transaction(unit) if self._database.sqlite else 0
+        recovered = await self._database.transaction(unit) if self._database.sqlite else 0
+        crash_point("CP25")
+        return recovered
 
     # --- one -------------------------------------------------------------------------------------------------
 
@@ -132,7 +140,8 @@ class Resolver:
                 return _park(
                     claim, "unresolved", f"{claim.system} could not be asked for a day: {failed.message}"
                 )
-            return _again(one, failed.message)
+            return _again(one, failed.message, wait_s=failed_look_s((one.now - one.since) / MICROS))
+        crash_point("CP12")
         if len(mine) > 1:
             return _park(claim, "duplicate_effect", f"{claim.system} holds it {len(mine)} times")
         if mine:
@@ -141,10 +150,12 @@ class Resolver:
 
     def _absent(self, adapter: Adapter, one: _Open) -> Conclusion:
         claim = one.claim
+        if one.asked:
+            return _park(claim, "unresolved", "looked for once more, as a person asked; it is not there")
         if one.lease_expiries >= POISONED:
             message = f"{one.lease_expiries} processes in a row ended, or failed, while they sent it"
             return _park(claim, "poison", message)
-        match adapter.facts(claim.entity).idempotency:
+        match _offered(adapter, claim):
             case Idempotency.A_NATIVE_KEY | Idempotency.B_EXTERNAL_ID | Idempotency.C_UNIQUE_KEY:
                 # The same request again has no second effect, so it need not be waited for.
                 return _ready(claim)
@@ -155,7 +166,9 @@ class Resolver:
                 until = (one.quarantine_until - one.now) / MICROS
                 wait = probe_s(one.probes)
                 return msgspec.structs.replace(
-                    _again(one, "not found yet"), wait_s=min(wait, until + 0.01) if until > 0 else wait
+                    _again(one, "not found yet"),
+                    found_nothing=True,
+                    wait_s=min(wait, until + 0.01) if until > 0 else wait,
                 )
             case Idempotency.E_NOTHING:
                 return _park(
@@ -180,10 +193,11 @@ class Resolver:
         journal.update_rows(
             connection,
             delivery,
-            [{"id": row.id, "wake_at": now + int(LOOK_LEASE_S * MICROS)} for row in rows],
+            [{"id": row.id, "wake_at": now + int(self._lease_s[row.system] * MICROS)} for row in rows],
             "id",
         )
-        claims = self._claims(connection, rows)
+        stated = decisions.stated(connection, [row.id for row in rows if row.code == decisions.CONFIRMING])
+        claims = self._claims(connection, rows, stated)
         images = _images(connection, {row.record_id for row in rows})
         return [
             _Open(
@@ -194,6 +208,8 @@ class Resolver:
                 quarantine_until=row.quarantine_until or 0,
                 since=row.created_at,
                 now=now,
+                asked=row.code == decisions.CONFIRMING,
+                stated=row.id in stated,
             )
             for row in rows
         ]
@@ -208,8 +224,12 @@ class Resolver:
         ).all()
         return list(self._claims(connection, rows).values())
 
-    def _claims(self, connection: Connection, rows: Sequence[Any]) -> dict[str, Claim]:
-        """The claims as they were made, for deliveries that are being looked for."""
+    def _claims(
+        self, connection: Connection, rows: Sequence[Any], stated: Mapping[str, str] | None = None
+    ) -> dict[str, Claim]:
+        """The claims as they were made, for deliveries that are being looked for. ``stated``: what a person says that
+        the system calls the record, for those that are linked to none."""
+        said: Mapping[str, str] = {} if stated is None else stated
         if not rows:
             return {}
         operations = {
@@ -243,9 +263,10 @@ class Resolver:
                 seq=row.seq,
                 kind=op.kind,
                 marker=op.marker,
+                accepted_at=op.created_at,
                 image={} if op.image is None else msgspec.json.decode(op.image),
                 change=msgspec.json.decode(op.change),
-                native_id=None if link is None else link.native_id,
+                native_id=said.get(row.id) if link is None else link.native_id,
                 native_version=None if link is None else link.native_version,
                 lease_until=row.lease_until or 0,
                 storable=True,
@@ -260,7 +281,7 @@ def _is_ours(adapter: Adapter, one: _Open, found: Found) -> bool:
     if found.marker is not None and found.marker == claim.marker:
         return True
     if claim.kind == "create":
-        return found.external_id == claim.record_id
+        return found.external_id == claim.record_id or (one.stated and _reads_like(adapter, claim, found))
     if found.marker is not None and claim.kind != "transition":
         return False
     # A product that keeps no marker on this kind of call: then the record has to speak. All that the write was to
@@ -276,17 +297,38 @@ def _is_ours(adapter: Adapter, one: _Open, found: Found) -> bool:
     )
 
 
+def _offered(adapter: Adapter, claim: Claim) -> Idempotency:
+    """What the system offers for this very write: one that only refuses the same number twice takes a record without a
+    number as often as it is sent."""
+    offered = adapter.facts(claim.entity).idempotency
+    name = BY_NAME[claim.entity].natural_key
+    unnamed = claim.kind == "create" and (name is None or claim.image.get(name) is None)
+    return Idempotency.D_SEARCHABLE if offered is Idempotency.C_UNIQUE_KEY and unnamed else offered
+
+
+def _reads_like(adapter: Adapter, claim: Claim, found: Found) -> bool:
+    """Whether a record that a person has pointed at says what the write was to make of it, as far as the system holds
+    that: the only proof of a system that keeps no reference of ours."""
+    wanted = expected(adapter, BY_NAME[claim.entity], claim.image)
+    return all(
+        found.fields.get(name) == value
+        for name, value in wanted.items()
+        if value is not None and not name.endswith("_id")
+    )
+
+
 def _again(one: _Open, message: str, *, wait_s: float | None = None) -> Conclusion:
     return Conclusion(
         claim=one.claim,
         event=DeliveryEvent.LOOKED,
-        code="looking",
+        code=decisions.CONFIRMING if one.asked else "looking",
         message=message[:2000],
         wait_s=probe_s(one.probes + 1) if wait_s is None else wait_s,
     )
 
 
 def _ready(claim: Claim) -> Conclusion:
+    crash_point("CP13")
     return Conclusion(
         claim=claim, event=DeliveryEvent.PROVEN_ABSENT, code="absent", message="looked for and not there"
     )

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any
 
 from adapters.contract import Adapter, Found, Receipt, Write
+from adapters.door import Urgency, urgent
 from adapters.errors import (
     AdapterError,
     Conflict,
@@ -25,9 +26,11 @@ from adapters.errors import (
 )
 from gateway.canonical import BY_NAME
 from gateway.clock import Clock
+from gateway.crash import ANSWERED, LEAVES, crash_point
+from gateway.database import to_micros
 from gateway.dispatch.adoption import without_nulls
-from gateway.dispatch.claim import Claim
-from gateway.dispatch.command import Document, Kind
+from gateway.dispatch.claim import MICROS, Claim
+from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import Conclusion
 from gateway.dispatch.prepare import (
     MatchTaken,
@@ -40,22 +43,28 @@ from gateway.dispatch.prepare import (
 )
 from gateway.dispatch.present import overlay
 from gateway.dispatch.records import Records
-from gateway.dispatch.translate import expected, references, translated
+from gateway.dispatch.translate import expected, pointer_of, references, translated
 from gateway.errors import Collision, DependencyRefused, FieldError, NotAccepted, Refused
 from gateway.ids import Ids
-from gateway.ledger.retry import QUARANTINE_MARGIN_S, backoff_s, probe_s
+from gateway.ledger.pressure import Pressure
+from gateway.ledger.retry import (
+    QUARANTINE_MARGIN_S,
+    REFERENCE_HORIZON_S,
+    backoff_s,
+    probe_s,
+    reference_wait_s,
+)
 from gateway.ledger.states import DeliveryEvent
+from gateway.ledger.target import BREAKER_OPEN, GATE_SHUT, STOPPING, Shut
 
 #: How long a system is left alone that asks for a pause and does not say how long; and the longest that is believed.
 PAUSE_S = 30.0
 PAUSE_CAP_S = 3600.0
+#: What is of unknown outcome at a system that does not answer is looked for when it answers again, and after this
+#: many seconds in any case.
+OUTAGE_LOOK_S = 30.0
 #: How often a conditional write is tried anew that the system refuses without showing another version.
 VERSION_TRIES = 8
-#: A reference that the system does not hold yet is waited for this long before the delivery is looked at again, and
-#: a little longer each time: most are on their way, some need a backfill that may be days off.
-REFERENCE_WAIT_S = 0.5
-REFERENCE_WAIT_GROWTH = 1.1
-REFERENCE_WAIT_CAP_S = 30.0
 
 
 class Sender:
@@ -66,6 +75,7 @@ class Sender:
         records: Records,
         clock: Clock,
         ids: Ids,
+        pressure: Pressure,
         quarantine_margin_s: float = QUARANTINE_MARGIN_S,
     ) -> None:
         self._adapters = adapters
@@ -73,37 +83,44 @@ class Sender:
         self._preparation = Preparation(records)
         self._clock = clock
         self._ids = ids
+        self._pressure = pressure
         self._quarantine_margin_s = quarantine_margin_s
-        #: systems that asked for a pause, and until when on the monotonic clock
-        self._pauses: dict[str, float] = {}
 
     def pause_left_s(self, system: str) -> float:
-        """How long this system must not be called yet, because it said so."""
-        return max(0.0, self._pauses.get(system, 0.0) - self._clock.monotonic())
+        """How long this system must not be called yet: it said so, or it does not answer."""
+        shut = self._pressure.shut(system)
+        if shut is None:
+            return 0.0
+        return OUTAGE_LOOK_S if shut.code == BREAKER_OPEN else shut.seconds
 
     def paused(self, system: str, throttled: Throttled) -> float:
-        """Keeps to the pause that a system asks for. Returns its seconds."""
-        pause = min(PAUSE_CAP_S, throttled.retry_after_s or PAUSE_S)
-        self._pauses[system] = max(self._pauses.get(system, 0.0), self._clock.monotonic() + pause)
-        return pause
+        """The pause that a system asks for, in seconds. Its door has shut the gate already."""
+        del system
+        return min(PAUSE_CAP_S, PAUSE_S if throttled.retry_after_s is None else throttled.retry_after_s)
 
     async def send(self, claim: Claim) -> Conclusion:
         """The outcome of this one attempt. Never raises what a system can cause."""
+        with urgent(_urgency(claim)):
+            conclusion = await self._send(claim)
+        if conclusion.event is DeliveryEvent.APPLIED:
+            self._pressure.succeeded(claim.system)
+        return conclusion
+
+    async def _send(self, claim: Claim) -> Conclusion:
         if claim.refusal is not None:
             return self._refused(claim, claim.refusal.title(), str(claim.refusal), refusal=claim.refusal)
         adapter = self._adapters.get(claim.system)
         if adapter is None or not adapter.supports(claim.entity):
             message = f"no profile of {claim.system} holds {claim.entity}"
             return self._refused(claim, "not_held", message, refusal=Refused(message))
-        if pause := self.pause_left_s(claim.system):
-            return self._later(claim, "throttled", "the system asked for a pause", wait_s=pause)
+        if self._pressure.stopping:
+            return self._later(claim, STOPPING, "this process stops", wait_s=0.0)
+        if (shut := self._pressure.shut(claim.system)) is not None:
+            return self._shut(claim, shut)
         try:
             write, kind = await self._preparation.write(adapter, claim)
         except ReferenceMissing as missing:
-            wait = min(
-                REFERENCE_WAIT_CAP_S, REFERENCE_WAIT_S * REFERENCE_WAIT_GROWTH ** min(claim.attempt, 100)
-            )
-            return self._later(claim, "reference_missing", str(missing), wait_s=wait, reached=True)
+            return self._reference_missing(claim, missing)
         except ReferenceRefused as gone:
             error = FieldError(pointer=gone.pointer, code="refused", message=str(gone))
             return self._refused(
@@ -116,9 +133,7 @@ class Sender:
                 claim, "not_offered", str(never), refusal=Refused(str(never), system=claim.system)
             )
         except Throttled as throttled:
-            return self._later(
-                claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
-            )
+            return self._throttled(claim, throttled)
         except AdapterError as failed:
             # Nothing of the write itself has been sent; only the look-ups before it failed.
             return self._later(claim, failed.code or type(failed).__name__, failed.message, cause=failed)
@@ -129,16 +144,18 @@ class Sender:
             )
         try:
             async with asyncio.timeout(self._left_s(claim)):
+                crash_point(LEAVES[claim.role])
                 receipt = await self._call(adapter, kind, write)
+                crash_point(ANSWERED[claim.role])
+                if kind == "transition":
+                    crash_point("CP16")
         except TimeoutError:
             # Also a call that waited for its place all the time: no byte of it leaves after the lease.
             return self._unknown(
                 adapter, claim, OutcomeUnknown("no answer within the lease", system=claim.system)
             )
         except Throttled as throttled:
-            return self._later(
-                claim, "throttled", throttled.message, wait_s=self.paused(claim.system, throttled)
-            )
+            return self._throttled(claim, throttled)
         except (Unavailable, Misconfigured) as no:
             return self._later(claim, no.code or type(no).__name__, no.message, cause=no)
         except OutcomeUnknown as unknown:
@@ -151,6 +168,17 @@ class Sender:
             receipt,
             event=DeliveryEvent.APPLIED,
             conditional=self._conditional(adapter, write),
+        )
+
+    def _reference_missing(self, claim: Claim, missing: ReferenceMissing) -> Conclusion:
+        """Most that are missing are on their way; what has not come within a day, nobody is bringing."""
+        if to_micros(self._clock.now()) - claim.accepted_at < REFERENCE_HORIZON_S * MICROS:
+            wait = reference_wait_s(claim.attempt)
+            return self._later(claim, "reference_missing", str(missing), wait_s=wait, reached=True)
+        message = f"{missing}, and it was waited for since the write was accepted"
+        error = FieldError(pointer=missing.pointer, code="missing", message=message)
+        return self._refused(
+            claim, "reference_missing", message, refusal=DependencyRefused(message, errors=[error])
         )
 
     def _left_s(self, claim: Claim) -> float | None:
@@ -199,10 +227,17 @@ class Sender:
         what somebody has changed in it meanwhile, so that the caller and the mirror get both."""
         try:
             async with asyncio.timeout(self._left_s(claim)):
-                return await adapter.fetch(claim.entity, receipt.native_id)
+                found = await adapter.fetch(claim.entity, receipt.native_id)
         except (AdapterError, TimeoutError):
             # The write is done all the same; what it has become is seen at the next read.
             return receipt
+        shows_it = (
+            found.marker == claim.marker
+            or (found.native_version is not None and found.native_version == receipt.native_version)
+            or not adapter.facts(claim.entity).read_lag_s
+        )
+        # Reads of a product that are behind its writes would give the caller, and the mirror, the state before.
+        return found if shows_it else receipt
 
     @staticmethod
     def _conditional(adapter: Adapter, write: Write) -> bool:
@@ -292,6 +327,16 @@ class Sender:
             refusal=refusal,
         )
 
+    def _shut(self, claim: Claim, shut: Shut) -> Conclusion:
+        # Behind an open breaker it is due at once: nobody claims it before the system is there again, and then
+        # nothing has to be woken, however much there is.
+        wait = 0.0 if shut.code == BREAKER_OPEN else shut.seconds
+        return self._later(claim, shut.code, shut.message, wait_s=wait, again_s=shut.seconds)
+
+    def _throttled(self, claim: Claim, throttled: Throttled) -> Conclusion:
+        code = GATE_SHUT if throttled.code == GATE_SHUT else "throttled"
+        return self._later(claim, code, throttled.message, wait_s=self.paused(claim.system, throttled))
+
     def _later(
         self,
         claim: Claim,
@@ -300,16 +345,21 @@ class Sender:
         *,
         wait_s: float | None = None,
         cause: AdapterError | None = None,
+        again_s: float = 0.0,
         reached: bool = False,
     ) -> Conclusion:
         """Nothing was done, and it is tried again. ``reached``: the system is there, so nothing is given back."""
+        if cause is not None and cause.code in (BREAKER_OPEN, STOPPING):
+            wait_s = 0.0  # it had not left when the door was shut
         first = claim.attempt == 1 and not claim.maybe_sent
         withdraw = not reached and claim.role == "authority" and not claim.storable and first
         wait = backoff_s(claim.attempt, self._ids) if wait_s is None else wait_s
         refusal = None
         if withdraw:
             retry_after = (
-                cause.retry_after_s if cause is not None and cause.retry_after_s else max(1, round(wait))
+                cause.retry_after_s
+                if cause is not None and cause.retry_after_s
+                else max(1, round(max(wait, again_s)))
             )
             refusal = NotAccepted(
                 f"{claim.system} cannot be reached and this slice does not store writes",
@@ -341,11 +391,7 @@ class Sender:
         return facts.max_processing_s + max(facts.read_lag_s, facts.search_lag_s) + self._quarantine_margin_s
 
 
-def pointer_of(kind: Kind, field: str | None) -> str:
-    """Where in the caller's body the canonical field stands that a system refuses."""
-    if field is None:
-        return ""
-    if kind == "transition" and field == "state":
-        # A transition's body has no state; it names the state that is wanted.
-        return "/to"
-    return f"/{field.replace('.', '/')}"
+def _urgency(claim: Claim) -> Urgency:
+    if claim.role == "authority":
+        return Urgency.LIVE
+    return Urgency.MIRROR if claim.attempt == 1 else Urgency.REPLAY

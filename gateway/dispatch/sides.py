@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select
 
 from adapters.contract import Adapter
+from adapters.door import Urgency, urgent
 from adapters.errors import Misconfigured, NotFound
 from gateway.canonical import BY_NAME
-from gateway.compare.observation import Fence
+from gateway.compare.observation import Fence, Held
 from gateway.crosswalk.store import Link
+from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, GroupCommit, among
-from gateway.database.rows import rows_by_id
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document
 from gateway.dispatch.prepare import find_match
@@ -27,6 +28,19 @@ from gateway.routing.plan import PLANS
 _MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 
 
+_OWNERS = (
+    select(
+        record.c.id,
+        record.c.entity,
+        record.c.region,
+        record.c.version,
+        record.c.seq,
+        crosswalk.c.system,
+        crosswalk.c.native_id,
+    )
+    .outerjoin(crosswalk, crosswalk.c.record_id == record.c.id)
+    .where(among(record.c.id, "ids"))
+)
 _LANES = select(lane.c.record_id, lane.c.system, lane.c.applied_seq).where(among(lane.c.record_id, "ids"))
 _DELIVERIES = (
     select(
@@ -58,11 +72,20 @@ class ErpSides:
             database, self._fence_step, limit=200, read_only=True
         )
 
-    async def read(self, system: str, entity: str, record_id: str) -> Document:
+    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Document:
         """The record as ``system`` holds it, references canonical. Raises the errors of ``adapters.errors``."""
         adapter = self._adapters.get(system)
         if adapter is None or not adapter.supports(entity):
             raise Misconfigured(f"{system} holds no {BY_NAME[entity].collection}", system=system)
+        # Comparing is what a busy system does last.
+        with urgent(Urgency.COMPARE):
+            if held is None:
+                held = await self._where(adapter, entity, record_id)
+            found = await adapter.fetch(entity, held.native_id)
+            return await self._adoption.document(adapter, entity, found, region=held.region)
+
+    async def _where(self, adapter: Adapter, entity: str, record_id: str) -> Held:
+        system = adapter.name
         view = await self._records.one(record_id)
         if view is None:
             raise NotFound(f"no record {record_id}", system=system)
@@ -82,8 +105,7 @@ class ErpSides:
                 raise NotFound(
                     f"what {system} holds under the same number belongs to another record", system=system
                 )
-        found = await adapter.fetch(entity, link.native_id)
-        return await self._adoption.document(adapter, entity, found, region=view.region)
+        return Held(link.native_id, view.region)
 
     async def fence(self, record_id: str) -> Fence:
         """Whether the record stands still, and what would show that it did not."""
@@ -91,7 +113,12 @@ class ErpSides:
 
     def _fence_step(self, connection: Connection, record_ids: Sequence[str]) -> list[Fence | Exception]:
         wanted = {"ids": sorted(set(record_ids))}
-        owners = rows_by_id(connection, record, wanted["ids"])
+        owners: dict[str, Any] = {}
+        held: dict[str, dict[str, Held]] = {}
+        for row in connection.execute(_OWNERS, wanted):
+            owners[row.id] = row
+            if row.system is not None:
+                held.setdefault(row.id, {})[row.system] = Held(row.native_id, row.region)
         lanes: dict[str, list[tuple[str, int]]] = {}
         for row in connection.execute(_LANES, wanted):
             lanes.setdefault(row.record_id, []).append((row.system, row.applied_seq))
@@ -100,11 +127,17 @@ class ErpSides:
             for row in connection.execute(_DELIVERIES, {**wanted, "states": _MOVING})
         }
         return [
-            self._fence_of(owners.get(one), lanes.get(one, []), moving.get(one, (0, None)))
+            self._fence_of(owners.get(one), lanes.get(one, []), moving.get(one, (0, None)), held.get(one, {}))
             for one in record_ids
         ]
 
-    def _fence_of(self, owner: Any, lanes: list[tuple[str, int]], moving: tuple[int, int | None]) -> Fence:
+    def _fence_of(
+        self,
+        owner: Any,
+        lanes: list[tuple[str, int]],
+        moving: tuple[int, int | None],
+        held: Mapping[str, Held],
+    ) -> Fence:
         if owner is None:
             return Fence(open_deliveries=0, versions=(), quiet_since=None, paired=False)
         plan = PLANS[self._slices.cached(owner.entity, owner.region).stage]
@@ -113,4 +146,5 @@ class ErpSides:
             versions=(owner.version, owner.seq, *sorted(lanes)),
             quiet_since=moving[1],
             paired=plan.mirror is not None,
+            held=held,
         )

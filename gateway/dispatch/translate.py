@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.contract import Adapter
 from gateway.canonical import Entity
-from gateway.dispatch.command import Document
+from gateway.dispatch.command import Document, Kind
 
 
 def references(entity: Entity, document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -70,3 +70,13 @@ def expected(adapter: Adapter, entity: Entity, document: Document) -> Document:
 
     read = adapter.expect(entity.name, translated(entity, document, going))
     return translated(entity, read, lambda _, stand_in: ours.get(stand_in))
+
+
+def pointer_of(kind: Kind, field: str | None) -> str:
+    """Where in the caller's body the canonical field stands that a system refuses."""
+    if field is None:
+        return ""
+    if kind == "transition" and field == "state":
+        # A transition's body has no state; it names the state that is wanted.
+        return "/to"
+    return f"/{field.replace('.', '/')}"

@@ -17,9 +17,24 @@ LOOK_S = 0.15
 class Waiting:
     def __init__(self) -> None:
         self._futures: dict[str, asyncio.Future[Concluded]] = {}
+        self._ending: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._futures)
+
+    def end_within(self, seconds: float) -> None:
+        """This process stops: by then nobody waits any more, and what is accepted is told as accepted."""
+        asyncio.get_running_loop().call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        ending = self._ended()
+        if not ending.done():
+            ending.set_result(None)
+
+    def _ended(self) -> asyncio.Future[None]:
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_future()
+        return self._ending
 
     def tell(self, concluded: Concluded) -> None:
         """Wakes the caller if the authority's part of its operation is over."""
@@ -52,11 +67,16 @@ class Waiting:
         try:
             loop = asyncio.get_running_loop()
             until = loop.time() + limit_s
+            ending = self._ended()
             while not future.done():
                 left = until - loop.time()
-                if left <= 0:
+                if left <= 0 or ending.done():
                     return None
-                await asyncio.wait([future], timeout=left if look is None else min(left, every_s))
+                await asyncio.wait(
+                    [future, ending],
+                    timeout=left if look is None else min(left, every_s),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
                 if not future.done() and look is not None:
                     try:
                         seen = await look()

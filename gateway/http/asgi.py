@@ -18,24 +18,30 @@ from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.http import entities, problems
 from gateway.http.admin.audit import Audit
+from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
 from gateway.http.admin.records import Records
+from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
+from gateway.http.admin.waivers import Waivers
 from gateway.http.exchange import Exchange
 from gateway.http.facade import Facade
 from gateway.http.health import Health
 from gateway.http.openapi import document
 from gateway.http.operations import Followed
 from gateway.http.ports import (
+    CasesPort,
     DeliveriesPort,
     DiffsPort,
     ExecutorPort,
     JourneyPort,
     OperationsPort,
     ReadsPort,
+    ReplaysPort,
     SlicesPort,
     SwitchoverPort,
+    WaiversPort,
 )
 from gateway.http.reply import Reply
 from gateway.http.route import Gives, Route
@@ -73,9 +79,13 @@ def build(
     switchover: SwitchoverPort,
     journey: JourneyPort,
     deliveries: DeliveriesPort,
+    replays: ReplaysPort,
     diffs: DiffsPort,
+    waivers: WaiversPort,
+    cases: CasesPort,
     database: Database,
     database_ready: Callable[[], Awaitable[bool]],
+    stopping: Callable[[], bool] = lambda: False,
     systems: frozenset[str],
     systems_state: Callable[[], Mapping[str, str]],
     body_limit: int,
@@ -100,10 +110,19 @@ def build(
     followed = Followed(operations)
     rules = Rules(slices=slices, switchover=switchover, cursors=cursors)
     found = Diffs(diffs=diffs, slices=slices, cursors=cursors)
+    accepted = Waivers(waivers=waivers, slices=slices, cursors=cursors)
+    waiting = Cases(cases=cases, slices=slices, cursors=cursors)
     sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
+    again = Replays(replays=replays, slices=slices, cursors=cursors, systems=systems)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)
-    health = Health(database=database_ready, systems=systems_state, slices=slices, registry=metrics.registry)
+    health = Health(
+        database=database_ready,
+        stopping=stopping,
+        systems=systems_state,
+        slices=slices,
+        registry=metrics.registry,
+    )
 
     def table(regions: tuple[str, ...]) -> tuple[Route, ...]:
         return (
@@ -111,7 +130,10 @@ def build(
             *followed.routes(),
             *rules.routes(regions),
             *found.routes(regions),
+            *accepted.routes(regions),
             *sent.routes(),
+            *again.routes(regions),
+            *waiting.routes(regions),
             *records.routes(),
             *audit.routes(),
             *health.routes(),

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway import errors
 from gateway.canonical import ENTITIES, Entity
-from gateway.http import addresses, parameters
+from gateway.http import addresses, bulk, parameters
 from gateway.http.examples import EXAMPLES, PATCHES, TRANSITIONS
 from gateway.http.facade import MOST_NATIVE, Facade
 from gateway.http.filters import Filters
@@ -82,6 +82,12 @@ def _of(
     optional_key = parameters.idempotency_key(required=False)
     prefer: tuple[Parameter, ...] = (parameters.PREFER,)
     trace = parameters.TRACE
+    refused = (
+        errors.UnknownRegion,
+        *((errors.KeyMissing,) if entity.key_required else ()),
+        errors.NaturalKeyTaken,
+        *_WRITES,
+    )
     moves = "; ".join(f"{now} → {', '.join(then)}" for now, then in entity.lifecycle.moves.items() if then)
     return (
         Route(
@@ -134,13 +140,9 @@ def _of(
                 ),
                 waiting,
             ),
-            refuses=(
-                errors.UnknownRegion,
-                *((errors.KeyMissing,) if entity.key_required else ()),
-                errors.NaturalKeyTaken,
-                *_WRITES,
-            ),
+            refuses=refused,
         ),
+        bulk.route(bulk.Bulk(facade), entity, regions, refused),
         Route(
             method="GET",
             path=base + "/{id}",

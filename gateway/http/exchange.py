@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 from litestar.types import HTTPScope, Receive
 
@@ -62,14 +62,29 @@ class Exchange:
 
     async def body(self, media: tuple[str, ...] = JSON) -> bytes:
         """The body, which must say that it is one of ``media`` and stay within the limit."""
+        self._is(media)
+        return await bodies.read(
+            self._receive, declared=self.headers.get(b"content-length"), limit=self.body_limit
+        )
+
+    async def parts(self, media: tuple[str, ...]) -> AsyncIterator[bytes]:
+        """The parts of a body as they come, however large the whole is. Raises ClientGone where it breaks off."""
+        self._is(media)
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise bodies.ClientGone
+            more = message.get("more_body", False)
+            if part := message.get("body", b""):
+                yield part
+
+    def _is(self, media: tuple[str, ...]) -> None:
         headers.media_type(self.header("Content-Type"), media)
         coding = self.headers.get(b"content-encoding", b"identity").lower()
         if coding != b"identity":
             # Nothing is unpacked before its size is known.
             raise MediaTypeUnsupported("send the body as it is, without Content-Encoding")
-        return await bodies.read(
-            self._receive, declared=self.headers.get(b"content-length"), limit=self.body_limit
-        )
 
     def may_see(self, entity: str) -> None:
         """Raises Forbidden when the key is not for this entity at all."""

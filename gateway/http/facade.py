@@ -46,7 +46,11 @@ class Facade:
         exchange.query()
         exchange.may_see(entity.name)
         key = headers.idempotency_key(exchange.header("Idempotency-Key"), required=entity.key_required)
-        draft = decode_draft(entity, await exchange.body())
+        return await self.create_one(exchange, entity, await exchange.body(), key)
+
+    async def create_one(self, exchange: Exchange, entity: Entity, body: bytes, key: str | None) -> Reply:
+        """The answer to the create in ``body``, which came alone or as one line of many."""
+        draft = decode_draft(entity, body)
         self._known(entity, draft.region, "/region")
         exchange.may_use_region(draft.region)
         return await self._write(
@@ -100,6 +104,12 @@ class Facade:
             if_match=base if isinstance(base, int) else None,
         )
 
+    def preference(self, exchange: Exchange) -> headers.Preference:
+        """How long the caller wants to wait for a write."""
+        return headers.preference(
+            exchange.listed("Prefer"), default_s=self._wait_default_s, most_s=self._wait_max_s
+        )
+
     async def _write(
         self,
         exchange: Exchange,
@@ -115,9 +125,7 @@ class Facade:
         record_id: str | None = None,
         if_match: int | None = None,
     ) -> Reply:
-        preference = headers.preference(
-            exchange.listed("Prefer"), default_s=self._wait_default_s, most_s=self._wait_max_s
-        )
+        preference = self.preference(exchange)
         answer = await self._executor.write(
             Command(
                 kind=kind,

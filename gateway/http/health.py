@@ -29,18 +29,20 @@ _HEALTH: Schema = {
 
 
 class Health:
-    """``database`` says whether our own database answers and its migrations are in place; ``systems`` says
-    of each ERP ``up`` or ``down`` as last seen, and asks nobody."""
+    """``database`` says whether our own database answers and its migrations are in place; ``stopping`` whether
+    this process was told to end; ``systems`` says of each ERP ``up`` or ``down`` as last seen, and asks nobody."""
 
     def __init__(
         self,
         *,
         database: Callable[[], Awaitable[bool]],
+        stopping: Callable[[], bool] = lambda: False,
         systems: Callable[[], Mapping[str, str]],
         slices: SlicesPort,
         registry: CollectorRegistry,
     ) -> None:
         self._database = database
+        self._stopping = stopping
         self._systems = systems
         self._slices = slices
         self._registry = registry
@@ -57,12 +59,14 @@ class Health:
             database = "does not answer"
         rules = "ok" if self._slices.age_s() <= RULES_STALE_S else "not read for a while"
         systems = dict(self._systems())
-        ready = database == rules == "ok"
+        process = "stops" if self._stopping() else "ok"
+        ready = database == rules == process == "ok"
         # An ERP that is down is a reason to keep this process in service: it is what accepts and stores
         # meanwhile.
         degraded = any(state != "up" for state in systems.values())
         status = ("degraded" if degraded else "ok") if ready else "not_ready"
-        body = {"status": status, "checks": {"database": database, "rules": rules}, "systems": systems}
+        checks = {"database": database, "rules": rules, "process": process}
+        body = {"status": status, "checks": checks, "systems": systems}
         return ok(body, status=200 if ready else 503)
 
     async def metrics(self, exchange: Exchange) -> Reply:

@@ -23,14 +23,16 @@ _ANY = (errors.Malformed, GatewayError)
 _SCOPE_WORDS = {
     "read": "read records and operations",
     "write": "create, change and move records",
-    "admin:read": "see rules, diffs, deliveries, journeys and the audit",
-    "admin:write": "change rules and replay deliveries",
+    "admin:read": "see rules, diffs, deliveries, cases, journeys and the audit",
+    "admin:write": "change rules, replay deliveries and decide cases",
 }
 
 _TAGS = {
     "operations": "What became of a write.",
     "rules": "Which system answers for which slice, (entity, region).",
     "diffs": "Where the two systems part.",
+    "waivers": "Differences that are accepted for a time.",
+    "cases": "What waits for a person.",
     "deliveries": "Writes on their way to one system.",
     "records": "One record's whole journey.",
     "audit": "Who did what.",

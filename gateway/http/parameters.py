@@ -3,9 +3,10 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.canonical import BY_NAME
 from gateway.http.query import LIMIT, MOST_LIMIT, MOST_TOKEN
 from gateway.http.route import Parameter, Schema
 
@@ -131,3 +132,17 @@ ANSWER_HEADERS: Mapping[str, tuple[Schema, str]] = {
     "X-Request-Id": ({"type": "string"}, "The id of this request in our logs and in the ERPs' calls."),
     "Allow": ({"type": "string"}, "The methods that this address takes."),
 }
+
+
+def slice_filters(regions: Sequence[str]) -> tuple[Parameter, Parameter]:
+    """``entity`` and ``region`` of a list of the operations side."""
+    schema: Schema = {"type": "string", "enum": list(regions)} if regions else {"type": "string"}
+    return (
+        Parameter(
+            name="entity",
+            where="query",
+            schema={"type": "string", "enum": list(BY_NAME)},
+            description="Only this entity.",
+        ),
+        Parameter(name="region", where="query", schema=schema, description="Only this region."),
+    )

@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.canonical import Entity
+from gateway.cases import Case
+from gateway.cases.queries import Filter
+from gateway.cases.queue import Detail
+from gateway.cases.resolve import Decision
 from gateway.compare.observation import Diff, SliceSummary
+from gateway.compare.waiver import Standing, Wish
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
+from gateway.dispatch.dead_letters import Narrowed
+from gateway.dispatch.replay import Forecast
+from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage
 
@@ -99,6 +107,86 @@ class DeliveriesPort(Protocol):
     ) -> Mapping[str, Any]: ...
 
 
+class CasesPort(Protocol):
+    """What waits for a person. A case outside ``regions`` and ``entities`` is not there."""
+
+    async def page(
+        self, narrowed: Filter, *, after: tuple[int, str] | None = None, limit: int = 50
+    ) -> Sequence[Case]: ...
+
+    async def one(
+        self, case_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Detail: ...
+
+    async def resolve(self, decision: Decision) -> Detail: ...
+
+    async def assign(
+        self,
+        case_id: str,
+        owner: str,
+        *,
+        by: str,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Detail: ...
+
+    async def comment(
+        self,
+        case_id: str,
+        text: str,
+        *,
+        by: str,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Detail: ...
+
+
+class ReplaysPort(Protocol):
+    async def forecast(
+        self,
+        narrowed: Narrowed,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Forecast: ...
+
+    async def start(
+        self,
+        narrowed: Narrowed,
+        *,
+        actor: str,
+        reason: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Run: ...
+
+    async def get(
+        self,
+        run_id: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Run: ...
+
+    async def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Run]: ...
+
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Run: ...
+
+
 class DiffsPort(Protocol):
     """What was found by comparing; reads of ``gateway.compare.queries`` on a connection."""
 
@@ -121,3 +209,34 @@ class DiffsPort(Protocol):
     async def summary(
         self, *, entity: str | None, region: str | None, regions: frozenset[str] | None, since: int | None
     ) -> Sequence[SliceSummary]: ...
+
+
+class WaiversPort(Protocol):
+    """Differences that a person has accepted for a time. One outside ``regions`` and ``entities`` is not there."""
+
+    async def create(self, wish: Wish, *, actor: str) -> Standing: ...
+
+    async def revoke(
+        self,
+        waiver_id: str,
+        *,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Standing: ...
+
+    async def one(
+        self, waiver_id: str, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
+    ) -> Standing: ...
+
+    async def page(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        state: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Standing]: ...

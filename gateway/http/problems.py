@@ -54,6 +54,7 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.PendingWrite,          "pending-write",          409),
         (errors.CannotCancel,          "cannot-cancel",          409),
         (errors.CannotReplay,          "cannot-replay",          409),
+        (errors.DecisionStale,         "decision-stale",         409),
         (errors.Collision,             "collision",              409),
         (errors.RuleVersionMoved,      "rule-version-moved",     409),
         (errors.VersionStale,          "version-stale",          412),

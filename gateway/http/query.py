@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway.errors import FieldError, Malformed
+from gateway.errors import FieldError, Malformed, UnknownRegion
 
 MOST_LIMIT = 200
 LIMIT = 50
@@ -86,6 +86,17 @@ def choice(query: dict[str, str], name: str, allowed: Collection[str]) -> str | 
     text = query.get(name)
     if text is not None and text not in allowed:
         raise wrong(name, "unknown", f"is one of {', '.join(sorted(allowed))}")
+    return text
+
+
+def region(query: dict[str, str], known: Collection[str]) -> str | None:
+    """A region that a rule knows. Raises UnknownRegion."""
+    text = query.get("region")
+    if text is not None and text not in known:
+        raise UnknownRegion(
+            f"{text[:40]!r} is not one of {', '.join(sorted(known))}",
+            errors=[FieldError(pointer="region", code="unknown_region", message="no rule knows it")],
+        )
     return text
 
 

@@ -12,7 +12,10 @@ from gateway.audit import Act
 from gateway.canonical import BY_NAME, ENTITIES, schemas
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
+from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
+from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import RuleChange
+from gateway.http.admin.waivers import WaiverTold, WaiverWish
 from gateway.http.problems import PROBLEMS, TYPE
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.ledger.states import DeliveryState, OperationState
@@ -71,6 +74,19 @@ _DELIVERY: Json = {
     },
 }
 
+#: Where a write stands that its authority does not have yet.
+_STANDING: Json = {
+    "queue_position": {
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "description": "Its place among the writes of its slice that wait for their authority; null: it does not wait.",
+    },
+    "expected_at": {
+        "anyOf": [_MOMENT, {"type": "null"}],
+        "description": "When its authority may have it at the earliest; later while the authority is away.",
+    },
+}
+
 _OPERATION: Json = {
     "type": "object",
     "description": "One accepted write and what became of it.",
@@ -91,6 +107,7 @@ _OPERATION: Json = {
         "deliveries": {"type": "array", "items": {"$ref": "#/components/schemas/Delivery"}},
         "events": {"type": "array", "items": {"type": "object"}},
         "case": {"type": ["string", "object", "null"]},
+        **_STANDING,
     },
 }
 
@@ -107,6 +124,7 @@ _ACCEPTED: Json = {
             "description": "Whether it was sent, and what came of it is being found out.",
         },
         "href": {"type": "string", "description": "Where the operation stands."},
+        **_STANDING,
     },
 }
 
@@ -135,7 +153,12 @@ _JOURNEY: Json = {
 def components(regions: tuple[str, ...]) -> Json:
     """Every schema by name. Where rules are known, ``region`` says which."""
     found: Json = schemas(ENTITIES)
-    structs = (Slice, SliceChange, RuleChange, Act, Diff, SliceSummary)
+    structs = (
+        *(Slice, SliceChange, RuleChange, Act, Diff, SliceSummary),
+        *(CaseLine, CaseInFull, Assignment, Comment, Resolving),
+        *(ReplayWish, ReplayForecast, ReplayTold),
+        *(WaiverWish, WaiverTold),
+    )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))
     for name in ("at", "last_at"):
@@ -153,6 +176,22 @@ def components(regions: tuple[str, ...]) -> Json:
                 "type": "string",
                 "enum": list(regions),
                 "description": "a region that a routing rule knows",
+            }
+    wish: Json = found["WaiverWish"]["properties"]
+    for name, known in (("entity", BY_NAME), ("region", regions)):
+        if known:
+            described = wish[name]["description"]
+            wish[name] = {"description": described, "type": "string", "enum": list(known)}
+    for name in ("expires_at", "created_at"):
+        found["WaiverTold"]["properties"][name] = _MOMENT
+    narrowing: Json = found["ReplayWish"]["properties"]
+    for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", regions)):
+        if known:
+            text = narrowing[name]["anyOf"][0]
+            narrowing[name]["anyOf"][0] = {
+                "description": text["description"],
+                "type": "string",
+                "enum": list(known),
             }
     return found
 

@@ -77,9 +77,9 @@ class Rim:
             exchange = self._exchange(scope, receive, values)
             try:
                 reply = await self._answer(route, exchange)
+                await self._send(send, exchange, reply, bodiless=method == "HEAD")
             except ClientGone:
                 return
-            await self._send(send, exchange, reply, bodiless=method == "HEAD")
             self._tell(route.path, route.method, reply.status)
             self._timed[route.path, route.method].observe(perf_counter() - began)
 
@@ -108,21 +108,10 @@ class Rim:
                 exchange.caller = await self._keys.authenticate(exchange.header("Authorization"))
                 exchange.caller.require(route.scope)
             return await route.handle(exchange)
-        except GatewayError as refused:
-            if problems.row(type(refused)).status == 500:
-                return self._unexpected(route, exchange, refused)
-            return problems.render(refused, instance=instance(exchange.scope))
         except ClientGone:
             raise
-        except Exception as raised:  # noqa: BLE001 - the last resort: told by its id, never by its words
-            return self._unexpected(route, exchange, raised)
-
-    def _unexpected(self, route: Route, exchange: Exchange, raised: Exception) -> Reply:
-        log.error("%s failed; request id %s", route.name, exchange.request_id, exc_info=raised)
-        return problems.render(
-            GatewayError(f"something went wrong here; it is logged as {exchange.request_id}"),
-            instance=instance(exchange.scope),
-        )
+        except Exception as raised:  # noqa: BLE001 - the last resort
+            return told(route.name, exchange, raised)
 
     def _exchange(self, scope: HTTPScope, receive: Receive, values: dict[str, str]) -> Exchange:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
@@ -136,10 +125,26 @@ class Rim:
             lines.append((name.lower().encode("ascii"), value.encode("latin-1")))
         if reply.status not in (204, 304):
             lines.append((b"content-type", reply.media))
-            lines.append((b"content-length", str(len(reply.body)).encode("ascii")))
+            if reply.stream is None:
+                lines.append((b"content-length", str(len(reply.body)).encode("ascii")))
         await send({"type": "http.response.start", "status": reply.status, "headers": lines})
+        if reply.stream is not None:
+            await reply.stream(
+                lambda part: send({"type": "http.response.body", "body": part, "more_body": True})
+            )
         body = b"" if bodiless else reply.body
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def told(what: str, exchange: Exchange, raised: Exception) -> Reply:
+    """The answer to ``what`` when this was raised. What nobody expected is told by its id, never by its words."""
+    if isinstance(raised, GatewayError) and problems.row(type(raised)).status != 500:
+        return problems.render(raised, instance=instance(exchange.scope))
+    log.error("%s failed; request id %s", what, exchange.request_id, exc_info=raised)
+    return problems.render(
+        GatewayError(f"something went wrong here; it is logged as {exchange.request_id}"),
+        instance=instance(exchange.scope),
+    )
 
 
 def instance(scope: HTTPScope) -> str:

@@ -16,16 +16,74 @@ from gateway.ledger.tables import attempt, delivery, event, lane, operation, rec
 #: (record id, system)
 LaneKey = tuple[str, str]
 
+
+class Lane(msgspec.Struct, kw_only=False):
+    """A lane as it is in the journal; whoever holds its lock may change it here and write it with ``write_lanes``."""
+
+    record_id: str
+    system: str
+    inflight: str | None
+    applied_seq: int
+    wake_at: int | None
+    quiet_until: int | None
+
+    @property
+    def key(self) -> LaneKey:
+        return self.record_id, self.system
+
+
+class Delivery(msgspec.Struct, kw_only=False):
+    """A delivery that still has something to do; changed here and written with ``write_deliveries``."""
+
+    id: str
+    operation_id: str
+    record_id: str
+    entity: str
+    region: str
+    system: str
+    role: str
+    seq: int
+    state: str
+    attempt: int
+    maybe_sent: int
+    lease_until: int | None
+    wake_at: int | None
+    quarantine_until: int | None
+    probes: int
+    lease_expiries: int
+    source: str | None
+    code: str | None
+    message: str | None
+
+    @property
+    def lane(self) -> LaneKey:
+        return self.record_id, self.system
+
+
+#: What ``write_deliveries`` writes: all that may change while a delivery is open.
+_DELIVERY_CHANGES = (
+    "state",
+    "attempt",
+    "maybe_sent",
+    "lease_until",
+    "wake_at",
+    "quarantine_until",
+    "probes",
+    "lease_expiries",
+    "source",
+    "code",
+    "message",
+)
 _OPEN = [state.value for state in DELIVERY_OPEN]
 # Statements of the path of every write are made once; making one costs about as much as running it.
 _LANES = (
-    select(lane)
+    select(*(lane.c[name] for name in Lane.__struct_fields__))
     .where(among(lane.c.record_id, "ids"))
     .order_by(lane.c.record_id, lane.c.system)
     .with_for_update()
 )
 _OPEN_DELIVERIES = (
-    select(delivery)
+    select(*(delivery.c[name] for name in Delivery.__struct_fields__))
     .where(among(delivery.c.record_id, "ids"), among(delivery.c.state, "states"))
     .order_by(delivery.c.seq)
 )
@@ -40,27 +98,45 @@ def records_for_update(connection: Connection, ids: Iterable[str]) -> dict[str, 
     return rows_by_id(connection, record, set(ids), lock=True)
 
 
-def lanes_for_update(connection: Connection, keys: Iterable[LaneKey]) -> dict[LaneKey, Any]:
-    """Locks lanes whose records the caller has locked already."""
-    wanted = sorted(set(keys))
+def lanes_for_update(connection: Connection, record_ids: Iterable[str]) -> dict[LaneKey, Lane]:
+    """Locks the lanes of records that the caller has locked already."""
+    wanted = sorted(set(record_ids))
     if not wanted:
         return {}
-    rows = connection.execute(_LANES, {"ids": sorted({record_id for record_id, _ in wanted})})
-    return {(row.record_id, row.system): row for row in rows}
+    return {one.key: one for row in connection.execute(_LANES, {"ids": wanted}) if (one := Lane(*row))}
 
 
-def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[LaneKey, list[Any]]:
+def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[LaneKey, list[Delivery]]:
     """What each lane of these records still has to do, lowest write first."""
     wanted = list(set(record_ids))
     if not wanted:
         return {}
-    found: dict[LaneKey, list[Any]] = {}
+    found: dict[LaneKey, list[Delivery]] = {}
     for row in connection.execute(_OPEN_DELIVERIES, {"ids": wanted, "states": _OPEN}):
-        found.setdefault((row.record_id, row.system), []).append(row)
+        one = Delivery(*row)
+        found.setdefault(one.lane, []).append(one)
     return found
 
 
-def head_of(deliveries: Sequence[Any], latest: frozenset[str]) -> Any | None:
+def write_deliveries(connection: Connection, deliveries: Iterable[Delivery], *, at: int) -> None:
+    """Writes what has changed in these. The caller holds their lanes."""
+    update_rows(
+        connection,
+        delivery,
+        [
+            {"id": one.id, **{name: getattr(one, name) for name in _DELIVERY_CHANGES}, "updated_at": at}
+            for one in deliveries
+        ],
+        "id",
+    )
+
+
+def write_lanes(connection: Connection, lanes: Iterable[Lane]) -> None:
+    """Writes lanes that the caller holds."""
+    update_rows(connection, lane, [msgspec.structs.asdict(one) for one in lanes], "record_id", "system")
+
+
+def head_of(deliveries: Sequence[Delivery], latest: frozenset[str]) -> Delivery | None:
     """The delivery of a lane that may be claimed next, or None. ``latest`` names the entities whose mirrors take
     only the newest state; an authority's lane is always strict, because a patch is not a snapshot."""
     if any(one.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN) for one in deliveries):
@@ -75,10 +151,11 @@ def head_of(deliveries: Sequence[Any], latest: frozenset[str]) -> Any | None:
     return ready[-1] if ready else None
 
 
-def _may_be_overtaken(one: Any, latest: frozenset[str]) -> bool:
+def _may_be_overtaken(one: Delivery, latest: frozenset[str]) -> bool:
     if one.role != "mirror" or one.entity not in latest:
         return False
-    return one.state != DeliveryState.READY or not one.maybe_sent
+    # Whatever its state: one that may have been applied is somebody's, a resolver's or a person's, until that is known.
+    return not one.maybe_sent
 
 
 def wake_lanes(

@@ -262,7 +262,10 @@ class Slices:
 
     async def _turn(self) -> None:
         """Returns after ``refresh_s``, or at once when somebody asks for a look."""
-        waits = [asyncio.ensure_future(self._clock.sleep(self._refresh_s)), asyncio.ensure_future(self._asked.wait())]
+        waits = [
+            asyncio.ensure_future(self._clock.sleep(self._refresh_s)),
+            asyncio.ensure_future(self._asked.wait()),
+        ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -41,6 +41,7 @@ class OperationEvent(StrEnum):
     MIRRORS_DONE = "mirrors_done"
     MIRROR_PARKED = "mirror_parked"
     CANCELLED = "cancelled"
+    SENT_AGAIN = "sent_again"  #: a person has found that the authority did not take it
 
 
 class DeliveryEvent(StrEnum):
@@ -60,6 +61,9 @@ class DeliveryEvent(StrEnum):
     REPLAYED = "replayed"
     POISONED = "poisoned"
     OPERATION_ENDED = "operation_ended"
+    SAID_APPLIED = "said_applied"  #: a person says that it is there; a look is to confirm it
+    SAID_REFUSED = "said_refused"  #: a person has found that it is not there, and it is not to be sent again
+    DIVERGENCE_ACCEPTED = "divergence_accepted"
 
 
 class IllegalMove(Exception):
@@ -79,6 +83,9 @@ OPERATION_MOVES: Mapping[tuple[OperationState, OperationEvent], OperationState] 
     (_O.ACCEPTED,   _OE.GAVE_UP):       _O.UNRESOLVED,  # O10
     (_O.ACCEPTED,   _OE.CANCELLED):     _O.CANCELLED,   # O16
     (_O.UNRESOLVED, _OE.APPLIED):       _O.COMMITTED,   # O11 a probe found it after all
+    (_O.UNRESOLVED, _OE.GAVE_UP):       _O.UNRESOLVED,  # O11 a person said so, and no probe confirmed it
+    (_O.UNRESOLVED, _OE.SENT_AGAIN):    _O.ACCEPTED,    # O12 not applied, and sent again
+    (_O.UNRESOLVED, _OE.REJECTED):      _O.REJECTED,    # O12 not applied, and not to be
     (_O.COMMITTED,  _OE.MIRRORS_DONE):  _O.SETTLED,     # O13
     (_O.COMMITTED,  _OE.MIRROR_PARKED): _O.ATTENTION,   # O14
     (_O.ATTENTION,  _OE.MIRROR_PARKED): _O.ATTENTION,   # O14 a second mirror
@@ -102,6 +109,9 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
     (_D.BLOCKED, _DE.OVERTAKEN):         _D.SUPERSEDED,  # D11
     (_D.PARKED,  _DE.OVERTAKEN):         _D.SUPERSEDED,  # D11
     (_D.PARKED,  _DE.REPLAYED):          _D.READY,       # D12
+    (_D.PARKED,  _DE.SAID_APPLIED):      _D.UNKNOWN,     # O11
+    (_D.PARKED,  _DE.SAID_REFUSED):      _D.REJECTED,    # O12
+    (_D.PARKED,  _DE.DIVERGENCE_ACCEPTED): _D.SKIPPED,   # D13
     (_D.READY,   _DE.POISONED):          _D.PARKED,      # D14
     (_D.READY,   _DE.OPERATION_ENDED):   _D.SKIPPED,     # D15
     (_D.BLOCKED, _DE.OPERATION_ENDED):   _D.SKIPPED,     # D15

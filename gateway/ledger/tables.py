@@ -1,6 +1,6 @@
 """The journal's tables. Moments are microseconds UTC on the database's clock."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Computed, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from gateway.database import Instant, Json, metadata
 
@@ -133,6 +133,13 @@ delivery = Table(
     Index(None, "entity", "region", "state"),
 )
 
+_WAITS = text("wake_at IS NOT NULL")
+
+#: 0 for contracts, times, expenses, invoices and payments, 1 for what they refer to; by the prefix of a record's id.
+BILLING_FIRST = (
+    "CASE WHEN substr(record_id, 1, 4) IN ('con_', 'tim_', 'exp_', 'inv_', 'pay_') THEN 0 ELSE 1 END"
+)
+
 lane = Table(
     "lane",
     metadata,
@@ -142,7 +149,10 @@ lane = Table(
     Column("applied_seq", Integer, nullable=False),
     Column("wake_at", Instant),  # when the head of the lane may be claimed; NULL: nothing to claim
     Column("quiet_until", Instant),  # no claim before: an earlier attempt may still land in this system
-    Index("ix_lane_due", "system", "wake_at"),
+    # What brings money in goes first when there is a backlog. The database makes it out of the record's id.
+    Column("rank", Integer, Computed(BILLING_FIRST, persisted=True), nullable=False),
+    # Only lanes that have something to claim: small however many records there are, and of no use to a look by key.
+    Index("ix_lane_due", "system", "rank", "wake_at", postgresql_where=_WAITS, sqlite_where=_WAITS),
 )
 
 attempt = Table(

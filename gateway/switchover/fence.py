@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from gateway.clock import Clock
+from gateway.crash import crash_point
 from gateway.database import Database, among
 from gateway.dispatch.claim import LATEST
 from gateway.errors import FieldError, RuleRefused, RuleVersionMoved
@@ -80,6 +81,7 @@ class Fence:
         while True:
             self._told()
             left = await self._database.read(lambda conn: _moving(conn, fenced))
+            crash_point("CP18")
             if left == 0 or self._clock.monotonic() >= until:
                 return left
             await self._clock.sleep(LOOK_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -12,18 +12,27 @@ from adapters.contract import Adapter
 from adapters.errors import AdapterError
 from gateway.audit import record as audited
 from gateway.clock import Clock
+from gateway.crash import crash_point
 from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database
 from gateway.dispatch.claim import MICROS
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
-from gateway.errors import FieldError, Malformed, RuleRefused, RuleVersionMoved, UnknownRegion
+from gateway.errors import (
+    FieldError,
+    Malformed,
+    RuleRefused,
+    RuleVersionMoved,
+    StoreUnavailable,
+    UnknownRegion,
+)
 from gateway.ids import Ids
 from gateway.ledger import slices
 from gateway.ledger.slices import Slice, Slices
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery, record, slice_
+from gateway.proof import Notice, Proofs
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
@@ -45,6 +54,7 @@ class Switchover:
         slices: Slices,
         adapters: Mapping[str, Adapter],
         records: Records,
+        proofs: Proofs,
         clock: Clock,
         ids: Ids,
         log: Log,
@@ -55,6 +65,7 @@ class Switchover:
         self._slices = slices
         self._adapters = adapters
         self._records = records
+        self._proofs = proofs
         self._log = log
         self._drain_limit_s = drain_limit_s
         self._told = told
@@ -99,9 +110,13 @@ class Switchover:
         if note is not None:
             values["note"] = note
         failures: list[FieldError] = []
+        taken: tuple[str, ...] = ()
         gates = () if current.stage is stage else transition.gates(current.stage, stage)
         if current.stage is not stage:
-            failures = await self._failures(current, stage, gates)
+            known = await self.mapping(entity, current.stage, stage) if "mapping" in gates else None
+            # Whoever moves the slice has been shown them, and takes them with the reason given.
+            taken = tuple(f"{one.path}: {one.words}" for one in known or ())
+            failures = await self._failures(current, stage, gates, known)
             if failures and not override:
                 raise RuleRefused(
                     f"{entity} in {region} cannot go from {current.stage} to {stage}: {failures[0].message}",
@@ -111,13 +126,16 @@ class Switchover:
             values.update(stage=stage.value, authority=PLANS[stage].authority.value)
         overridden = tuple(one.code for one in failures)
         if "open_deliveries" in gates:
-            changed = await self._fenced(current, values, actor=actor, reason=reason, overridden=overridden)
+            changed = await self._fenced(
+                current, values, actor=actor, reason=reason, overridden=overridden, taken=taken
+            )
         else:
             changed = await self._database.transaction(
                 lambda conn: self._commit(
-                    conn, current, values, actor=actor, reason=reason, overridden=overridden
+                    conn, current, values, actor=actor, reason=reason, overridden=overridden, taken=taken
                 )
             )
+        crash_point("CP20")
         await self._slices.refresh()
         self._told()
         return changed
@@ -150,14 +168,30 @@ class Switchover:
 
     # --- gates -----------------------------------------------------------------------------------------------
 
-    async def _failures(self, current: Slice, wanted: Stage, gates: tuple[str, ...]) -> list[FieldError]:
+    async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
+        """What the mirror that begins with this move loses of the entity; None: no mirror begins, or nobody can say."""
+        if "mapping" not in transition.gates(current, wanted):
+            return None
+        authority = PLANS[current].authority
+        return await self._proofs.notices(entity, authority.value, authority.other.value)
+
+    async def _failures(
+        self, current: Slice, wanted: Stage, gates: tuple[str, ...], known: Sequence[Notice] | None
+    ) -> list[FieldError]:
         facts: dict[str, int | None] = {}
+        if "mapping" in gates:
+            facts["mapping"] = None if known is None else sum(one.blocks for one in known)
         if "open_deliveries" in gates:
             facts["open_deliveries"] = await self._database.read(lambda conn: _stuck(conn, current))
         if "crosswalk" in gates:
             facts["crosswalk"] = await self._complete_crosswalk(current, PLANS[wanted].authority.value)
+        blocking = "; ".join(f"{one.path} {one.words}" for one in known or () if one.blocks)
         failures = [
-            FieldError(pointer="/stage", code=one.gate, message=one.message)
+            FieldError(
+                pointer="/stage",
+                code=one.gate,
+                message=f"{one.message}: {blocking}" if one.gate == "mapping" and blocking else one.message,
+            )
             for one in transition.judge(current.stage, wanted, facts)
         ]
         stages = {(one.entity, one.region): one.stage for one in await self._slices.all()}
@@ -210,6 +244,7 @@ class Switchover:
         actor: str,
         reason: str,
         overridden: tuple[str, ...],
+        taken: tuple[str, ...],
     ) -> Slice:
         key = (before.entity, before.region)
         slices.lock_exclusive(connection, key)
@@ -219,7 +254,7 @@ class Switchover:
         changed = slices.change(
             connection, now_there, values, at=now, actor=actor, reason=reason, overridden=overridden
         )
-        self._audit(connection, now, actor, before, changed, reason, overridden)
+        self._audit(connection, now, actor, before, changed, reason, overridden, taken)
         return changed
 
     def _audit(
@@ -231,6 +266,7 @@ class Switchover:
         after: Slice,
         reason: str,
         overridden: tuple[str, ...],
+        taken: tuple[str, ...],
     ) -> None:
         audited(
             connection,
@@ -245,6 +281,7 @@ class Switchover:
                 "epoch": after.epoch,
                 "reason": reason,
                 "overridden": list(overridden),
+                **({"mapping": list(taken)} if taken else {}),
             },
         )
 
@@ -258,26 +295,10 @@ class Switchover:
         actor: str,
         reason: str,
         overridden: tuple[str, ...],
+        taken: tuple[str, ...],
     ) -> Slice:
         fenced = await self._database.transaction(lambda conn: self._fence.put(conn, before))
-        try:
-            left = await self._fence.drain(fenced)
-        except BaseException:
-            await asyncio.shield(self._database.transaction(lambda conn: self._fence.lift(conn, fenced)))
-            self._told()
-            raise
-        if left:
-            await self._database.transaction(lambda conn: self._fence.lift(conn, fenced))
-            self._told()
-            raise RuleRefused(
-                f"{left} deliveries were still under way after {self._drain_limit_s:g} s; the slice stays as it was",
-                errors=[
-                    FieldError(
-                        pointer="/stage", code="open_deliveries", message=f"{left} deliveries are under way"
-                    )
-                ],
-                gates=["open_deliveries"],
-            )
+        crash_point("CP17")
 
         def commit(connection: Connection) -> Slice:
             key = (before.entity, before.region)
@@ -285,6 +306,10 @@ class Switchover:
             there = slices.read(connection, [key])[key]
             if not there.draining or there.epoch != fenced.epoch:
                 raise RuleVersionMoved("the fence of this move was lifted meanwhile", version=there.version)
+            stuck = 0 if "open_deliveries" in overridden else _stuck(connection, before)
+            if stuck:
+                # It came to wait for a person while the others drained; nobody has been asked about it.
+                raise _open_deliveries(f"{stuck} deliveries wait for a person since the move began")
             now = self._database.now(connection)
             changed = slices.change(
                 connection,
@@ -295,11 +320,38 @@ class Switchover:
                 reason=reason,
                 overridden=overridden,
             )
-            self._audit(connection, now, actor, before, changed, reason, overridden)
+            self._audit(connection, now, actor, before, changed, reason, overridden, taken)
             self._fence.release(connection, changed, now)
+            crash_point("CP19")
             return changed
 
-        return await self._database.transaction(commit)
+        try:
+            left = await self._fence.drain(fenced)
+            if left:
+                raise _open_deliveries(
+                    f"{left} deliveries were still under way after {self._drain_limit_s:g} s"
+                )
+            return await self._database.transaction(commit)
+        except BaseException:
+            await asyncio.shield(self._give_up(fenced))
+            raise
+
+    async def _give_up(self, fenced: Slice) -> None:
+        """Lifts the fence of this move, unless the move, or somebody else, has ended it."""
+        try:
+            await self._database.transaction(lambda conn: self._fence.lift(conn, fenced))
+        except StoreUnavailable:
+            # It is found again by its age, by any process.
+            self._log.warning("a fence stays until it is stale", entity=fenced.entity, region=fenced.region)
+        self._told()
+
+
+def _open_deliveries(message: str) -> RuleRefused:
+    return RuleRefused(
+        f"{message}; the slice stays as it was",
+        errors=[FieldError(pointer="/stage", code="open_deliveries", message=message)],
+        gates=["open_deliveries"],
+    )
 
 
 def _stuck(connection: Connection, one: Slice) -> int:

@@ -32,6 +32,9 @@ class Log:
     def warning(self, event: str, **facts: Any) -> None:
         self._log.warning(event, extra={"facts": facts})
 
+    def error(self, event: str, **facts: Any) -> None:
+        self._log.error(event, extra={"facts": facts})
+
     def exception(self, event: str, **facts: Any) -> None:
         """With the traceback of the exception that is being handled."""
         self._log.error(event, exc_info=True, extra={"facts": facts})

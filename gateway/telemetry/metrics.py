@@ -35,3 +35,39 @@ class Metrics:
         self.rules_age = Gauge(
             "twinrun_rules_age_seconds", "Age of the copied routing rules", registry=self.registry
         )
+        self.cases_open = Gauge(
+            "twinrun_cases_open",
+            "Cases that wait for a person, as last counted",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.invariant_violations = Counter(
+            "twinrun_invariant_violations",
+            "Records that were found to break a law of the journal, each counted when it is first seen; must stay 0",
+            ["invariant"],
+            registry=self.registry,
+        )
+        self.invariant_broken = Gauge(
+            "twinrun_invariant_broken",
+            "Records that break a law of the journal now, as last looked at; at most 1000 are counted",
+            ["invariant"],
+            registry=self.registry,
+        )
+        self.deliveries_open = Gauge(
+            "twinrun_deliveries_open",
+            "Deliveries that have something left to do, as last counted",
+            ["system", "state"],
+            registry=self.registry,
+        )
+        self.delivery_oldest_s = Gauge(
+            "twinrun_delivery_oldest_age_seconds",
+            "Age of the oldest delivery under way, those that wait for a person left out",
+            ["system"],
+            registry=self.registry,
+        )
+        self.purged = Counter(
+            "twinrun_purged_rows",
+            "Rows deleted because their time was over",
+            ["table"],
+            registry=self.registry,
+        )

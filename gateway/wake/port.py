@@ -12,6 +12,7 @@ class Word(StrEnum):
 
     DELIVERIES = "deliveries"  #: some delivery became ready
     RULES = "rules"  #: the rule of some slice changed
+    GATES = "gates"  #: some system asks to be left alone
 
 
 class Wake(Protocol):

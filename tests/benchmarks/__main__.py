@@ -1,8 +1,11 @@
-"""``python -m tests.benchmarks [NAME …] [--quick] [--set KEY=VALUE] [--markdown FILE]``: the figures of this program.
+"""``python -m tests.benchmarks [NAME …] [--quick] [--set KEY=VALUE] [--markdown FILE] [--json FILE]``
+
+The figures of this program.
 
 Each benchmark runs its two sides in turn, with real processes: gateway, ERPs, peer and client each their own.
 Prints a table with ratio, gate and aim, and what it was measured on. Needs the extras ``test`` and ``bench``;
-B3 needs a PostgreSQL server that may be given a database. Exit code 1 when a gate was not reached.
+all but B1, B2, B4 and B11 need a PostgreSQL server that may be given databases. Exit code 1 when a gate was not
+reached.
 """
 
 from __future__ import annotations
@@ -21,10 +24,19 @@ from statistics import median
 
 import msgspec
 
-from tests.benchmarks import compared_read, durable_write, footprint, routed_read
+from tests.benchmarks import (
+    compared_read,
+    drain,
+    durable_write,
+    footprint,
+    long_journal,
+    pressure,
+    routed_read,
+)
 from tests.benchmarks.programs import Broken, environment
 from tests.benchmarks.scale import FULL, QUICK, Scale
 from tests.benchmarks.table import Reached, Report, detail, summary
+from tests.figures.origin import origin
 from tests.systems.databases import NoServer
 
 BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
@@ -32,12 +44,17 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
     "B2": compared_read.run,
     "B3": durable_write.on_postgresql,
     "B4": durable_write.on_sqlite,
+    "B7": long_journal.run,
+    "B8": drain.run,
     "B11": footprint.run,
+    "overload": pressure.overload,
+    "hanging": pressure.hanging,
 }
 #: Programs of their own that print their own tables: module -> what it measures.
 TABLES = {
     "compare": "B5: pair compares of an 8-line invoice, against deepdiff",
     "transport": "CPU of a call over each carrier, against httpx's client",
+    "capacity": "What a dual write costs, and what machines carry by that",
     "adapters": "CPU of an adapter's call and of its parts",
 }
 MEASURED_WITH = (
@@ -61,6 +78,7 @@ def main() -> int:
     settings = dict(pair.split("=", 1) for pair in asked.set)
     scale = msgspec.structs.replace(QUICK if asked.quick else FULL, settings=settings)
     names = asked.names or [*BENCHMARKS, *TABLES]
+    made = origin(f"none, {'--quick' if asked.quick else 'full size'}")
     heading = _heading(scale, quick=asked.quick)
     print(heading, flush=True)
     reports: list[Report] = []
@@ -87,6 +105,9 @@ def main() -> int:
         parts += [summary(reports), *(detail(report) for report in reports)]
     if asked.markdown is not None:
         asked.markdown.write_text("\n\n".join([*parts, *tables, *broken]) + "\n", encoding="utf-8")
+    if asked.json is not None:
+        kept = msgspec.json.encode({"origin": made, "reports": reports})
+        asked.json.write_bytes(msgspec.json.format(kept) + b"\n")
     missed = any(bound.reached is Reached.NEITHER for report in reports for bound in report.bounds)
     return 1 if missed or broken else 0
 
@@ -106,7 +127,12 @@ def _arguments() -> argparse.Namespace:
         help="a setting of the gateway; default: as shipped",
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there as well")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the reports there, for tests.figures"
+    )
     asked = parser.parse_args()
+    if asked.json is not None and not asked.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {asked.json.parent}")
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"{', '.join(unknown)}: not one of {', '.join(known)}")
     if wrong := [pair for pair in asked.set if "=" not in pair]:

@@ -25,7 +25,7 @@ LATENCY_MS = 20.0
 
 
 @contextmanager
-def _postgresql() -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     name = f"twinrun_benchmark_{secrets.token_hex(4)}"
     on_server(f"CREATE DATABASE {name}")
     try:
@@ -93,7 +93,7 @@ def _run(scale: Scale, journal: str) -> tuple[Side, Side, tuple[str, ...]]:
     ours: list[Round] = []
     theirs: list[Round] = []
     with (
-        _postgresql() if journal == "PostgreSQL" else _sqlite() as database,
+        postgresql() if journal == "PostgreSQL" else _sqlite() as database,
         tempfile.TemporaryDirectory(prefix="twinrun-benchmark-") as name,
         Client(folder := Path(name)) as client,
         Erps(folder, latency_ms=LATENCY_MS) as erps,

@@ -31,6 +31,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     write_every: int = 1
     seconds: float | None = None  #: begin no request after this time
     requests: int | None = None  #: begin this many
+    pace_s: float = 0.0  #: a caller begins a request this long after its last one at the earliest
+    region: str = "DACH"
+    may_refuse: bool = False  #: 503 is an answer like another
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int]
     p50_ms: float
     p99_ms: float
+    refused_p99_ms: float = 0.0  #: of the answers 503, where the job allows them
     trouble: str | None = None  #: the first answer that was no success
 
     @property
@@ -49,11 +53,11 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
         return sum(count for status, count in self.statuses.items() if status.startswith("2"))
 
 
-def customer(label: str, number: int) -> bytes:
+def customer(label: str, number: int, region: str) -> bytes:
     """A customer without a number of its own, so that nobody has to look for its twin."""
     return msgspec.json.encode(
         {
-            "region": "DACH",
+            "region": region,
             "name": f"Firm {label} {number}",
             "email": f"office-{number}@firm.example",
             "phone": "+49 30 1234567",
@@ -83,6 +87,9 @@ class Run:
         self._issued = 0
         self.statuses: Counter[str] = Counter()
         self.took: list[float] = []
+        self.refused: list[float] = []
+        self.pace_s = job.pace_s
+        self._begun = 0
         self.trouble: str | None = None
         self.began = time.monotonic()
         self._until = float("inf") if job.seconds is None else self.began + job.seconds
@@ -99,7 +106,7 @@ class Run:
         job = self._job
         if job.write is None or number % job.write_every:
             return next(self._reads)
-        body = customer(job.label, number)
+        body = customer(job.label, number, job.region)
         return (
             f"POST {job.write} HTTP/1.1\r\n{self._lines}Idempotency-Key: {job.label}-{number}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -107,9 +114,17 @@ class Run:
 
     def answered(self, status: int, seconds: float, body: bytes) -> None:
         self.statuses[str(status)] += 1
+        if status == 503 and self._job.may_refuse:
+            self.refused.append(seconds)
+            return
         self.took.append(seconds)
         if not 200 <= status < 300 and self.trouble is None:
             self.trouble = f"{status} {body[:300].decode('utf-8', 'replace')}"
+
+    def turn(self) -> float:
+        """Seconds until the next caller's first request."""
+        self._begun += 1
+        return self.pace_s * (self._begun - 1) / self._job.callers
 
     def lost(self, why: str) -> None:
         self.statuses["lost"] += 1
@@ -132,7 +147,8 @@ class Caller(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._parser = httptools.HttpResponseParser(self)
         self._body = b""
-        self._next()
+        # Paced callers begin one after the other, as they go on.
+        asyncio.get_running_loop().call_later(self._run.turn(), self._next)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._asked:
@@ -150,8 +166,12 @@ class Caller(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._asked = False
-        self._run.answered(self._parser.get_status_code(), time.monotonic() - self._at, self._body)
-        self._next()
+        took = time.monotonic() - self._at
+        self._run.answered(self._parser.get_status_code(), took, self._body)
+        if took >= self._run.pace_s:
+            self._next()
+        else:
+            asyncio.get_running_loop().call_later(self._run.pace_s - took, self._next)
 
     def _next(self) -> None:
         request = self._run.request()
@@ -171,15 +191,20 @@ async def perform(job: Job) -> Done:
         *(loop.create_connection(lambda: Caller(run), run.host, run.port) for _ in range(job.callers))
     )
     ended = await run.over
-    took = sorted(run.took) or [0.0]
+    took, refused = sorted(run.took) or [0.0], sorted(run.refused) or [0.0]
     return Done(
         began=run.began,
         ended=ended,
         statuses=dict(run.statuses),
         p50_ms=took[len(took) // 2] * 1e3,
-        p99_ms=took[min(len(took) - 1, int(len(took) * 0.99))] * 1e3,
+        p99_ms=_p99_ms(took),
+        refused_p99_ms=_p99_ms(refused),
         trouble=run.trouble,
     )
+
+
+def _p99_ms(ordered: list[float]) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1e3
 
 
 def main() -> None:

@@ -126,20 +126,27 @@ class Client:
     """The load client, see ``load``."""
 
     def __init__(self, folder: Path) -> None:
-        self._program = Program("tests.benchmarks.load", folder=folder, takes_input=True)
+        self.program = Program("tests.benchmarks.load", folder=folder, takes_input=True)
 
     def __enter__(self) -> Self:
-        self._program.ready()
+        self.program.ready()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._program.stop()
+        self.program.stop()
 
     def run(self, job: Job) -> Done:
-        """Raises Broken when anything but a 2xx came."""
-        self._program.write(msgspec.json.encode(job))
-        done = msgspec.convert(self._program.read(), Done)
-        if done.trouble is not None or not done.answered:
+        """Raises Broken when anything came that the job does not allow."""
+        self.begin(job)
+        return self.end(job)
+
+    def begin(self, job: Job) -> None:
+        """Starts it without waiting for what comes of it."""
+        self.program.write(msgspec.json.encode(job))
+
+    def end(self, job: Job) -> Done:
+        done = msgspec.convert(self.program.read(), Done)
+        if done.trouble is not None or not (done.answered or job.may_refuse):
             raise Broken(f"{job.base}: {done.statuses}: {done.trouble}")
         return done
 
@@ -172,6 +179,12 @@ class Erps:
         """How many the system holds."""
         return self.stats(system)["records"]["customer"]
 
+    def fault(self, system: str, kind: str, **fields: Any) -> None:
+        self._http.post(f"/{system}/_sandbox/faults", json={"kind": kind, **fields}).raise_for_status()
+
+    def heal(self, system: str) -> None:
+        self._http.delete(f"/{system}/_sandbox/faults").raise_for_status()
+
     def fetched(self, system: str) -> int:
         """How many customers were read from it by their key."""
         return self.stats(system)["requests"].get("customer.fetch", 0)
@@ -181,9 +194,17 @@ class Gateway:
     """``twinrun serve`` as it ships, with a key and the customers of one region at a stage."""
 
     def __init__(
-        self, folder: Path, erps: Erps, database: str, *, settings: Mapping[str, str], port: int = 0
+        self,
+        folder: Path,
+        erps: Erps,
+        database: str,
+        *,
+        settings: Mapping[str, str],
+        port: int = 0,
+        worker: bool = True,
     ) -> None:
         self._folder = folder
+        self._worker = worker
         self._port = port
         self._env = {
             "TWINRUN_DATABASE": database,
@@ -202,7 +223,8 @@ class Gateway:
 
     def start(self) -> Program:
         """Starts it without waiting; ``with`` does both."""
-        arguments = ("serve", "--port", str(self._port), "--json")
+        loops = () if self._worker else ("--no-worker",)
+        arguments = ("serve", "--port", str(self._port), *loops, "--json")
         self.program = Program("gateway.cli", arguments, folder=self._folder, env=self._env)
         return self.program
 

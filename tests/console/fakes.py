@@ -16,8 +16,11 @@ from gateway.access import Caller, KeyRow
 from gateway.compare import Diff, DifferenceClass, FieldSummary, Sample, SliceSummary, Stake, Verdict, Why
 from gateway.console import console_router, docs_router
 from gateway.database import to_micros
+from gateway.dispatch.flow import Held, Target
+from gateway.dispatch.replay import Forecast
 from gateway.errors import (
     FieldError,
+    NotFoundHere,
     RecordNotFound,
     RuleRefused,
     RuleVersionMoved,
@@ -25,9 +28,11 @@ from gateway.errors import (
     UnknownRegion,
 )
 from gateway.ledger.slices import Slice, SliceChange
+from gateway.proof import Notice
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
-from gateway.routing.transition import judge
+from gateway.routing.transition import gates, judge
+from tests.console.fake_waivers import FakeWaivers
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
 REGIONS = ("AMER", "APAC", "EMEA", "UK")
@@ -159,6 +164,10 @@ class FakeSwitchover:
         self._slices = slices
         self.open_deliveries = {("time_entry", "EMEA"): 7}
         self.calls: list[dict[str, Any]] = []
+        self.notices: tuple[Notice, ...] = ()
+
+    async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
+        return self.notices if "mapping" in gates(current, wanted) else None
 
     async def set_stage(
         self,
@@ -175,7 +184,12 @@ class FakeSwitchover:
         before = self._slices.known[entity, region]
         if before.version != expected_version:
             raise RuleVersionMoved(f"version {expected_version} was changed to {before.version}")
-        facts = {"open_deliveries": self.open_deliveries.get((entity, region), 0), "crosswalk": 0}
+        known = await self.mapping(entity, before.stage, stage)
+        facts = {
+            "open_deliveries": self.open_deliveries.get((entity, region), 0),
+            "crosswalk": 0,
+            "mapping": sum(one.blocks for one in known or ()),
+        }
         failed = judge(before.stage, stage, facts)
         if failed and not override:
             errors = [FieldError(pointer="/stage", code=one.gate, message=one.message) for one in failed]
@@ -599,6 +613,66 @@ class FakeJourney:
         }
 
 
+class FakeCases:
+    """A queue in which nothing waits; the pages of one in which something does are tested on a real journal."""
+
+    async def page(self, narrowed: Any, **asked: Any) -> list[Any]:
+        return []
+
+    async def one(self, case_id: str, **scope: Any) -> Any:
+        raise NotFoundHere(f"no case {case_id}")
+
+    async def resolve(self, decision: Any) -> Any:
+        return await self.one(decision.case_id)
+
+    async def assign(self, case_id: str, owner: str, **scope: Any) -> Any:
+        return await self.one(case_id)
+
+    async def comment(self, case_id: str, text: str, **scope: Any) -> Any:
+        return await self.one(case_id)
+
+
+class FakeFlow:
+    """Two systems that nothing is on its way to; a flow with dead letters is tested on a real journal."""
+
+    async def targets(self, **scope: Any) -> tuple[Target, ...]:
+        return tuple(
+            Target(system=name, states={}, oldest_age_s=None, per_minute=0, shut_s=None)
+            for name in ("legacy", "cloud")
+        )
+
+    async def held(self, **scope: Any) -> Held:
+        return Held(lanes=(), count=0)
+
+    async def causes(self, narrowed: Any, **scope: Any) -> tuple[Any, ...]:
+        return ()
+
+    async def letters(self, narrowed: Any, **asked: Any) -> tuple[Any, ...]:
+        return ()
+
+    async def operation(self, operation_id: str, **scope: Any) -> Any:
+        raise NotFoundHere(f"no operation {operation_id}")
+
+
+class FakeReplays:
+    """Nobody has ever sent anything again."""
+
+    async def forecast(self, narrowed: Any, **scope: Any) -> Forecast:
+        return Forecast(at=START, count=0, superseded=0, refused=0, causes=())
+
+    async def start(self, narrowed: Any, **asked: Any) -> Any:
+        return await self.get("rpl_none")
+
+    async def get(self, run_id: str, **scope: Any) -> Any:
+        raise NotFoundHere(f"no replay {run_id}")
+
+    async def list(self, **asked: Any) -> tuple[Any, ...]:
+        return ()
+
+    async def cancel(self, run_id: str, **asked: Any) -> Any:
+        return await self.get(run_id)
+
+
 class FakeGateway:
     """Everything that the console is given, and the application around it."""
 
@@ -609,6 +683,7 @@ class FakeGateway:
         self.switchover = FakeSwitchover(self.slices)
         self.backlog = FakeBacklog()
         self.diffs = FakeDiffs()
+        self.waivers = FakeWaivers()
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -619,8 +694,13 @@ class FakeGateway:
             slices=self.slices,
             backlog=self.backlog,
             diffs=self.diffs,
+            waivers=self.waivers,
             switchover=self.switchover,
             journey=FakeJourney(),
+            cases=FakeCases(),
+            flow=FakeFlow(),
+            replays=FakeReplays(),
+            health=lambda: {"legacy": "up", "cloud": "down"},
             keys=self.keys,
             secret=b"s" * 32,
             clock=self.clock,

@@ -190,6 +190,56 @@ def test_profiles_are_listed_and_checked(program: Program) -> None:
     assert [one["rule"] for one in checked.json["rules"] if one["standing"] == "todo"] == ["conditional"]
 
 
+@pytest.fixture
+def firm(tmp_path: Path) -> Iterator[Program]:
+    """A program whose ERPs hold the records of a small firm."""
+    run = Sandbox(tmp_path, scale="small")
+    try:
+        yield Program(tmp_path, legacy=run.urls["legacy"], cloud=run.urls["cloud"])
+    finally:
+        run.stop()
+
+
+def test_what_survives_another_product_is_proved(firm: Program) -> None:
+    """All that the legacy ERP holds survives the way through the cloud, by its profile and on its own records; the way
+    round something is lost, and named with its record. A plan that begins a mirror shows the same."""
+    there = firm.run("adapters", "prove", "--sample", "120", "--json")
+    assert there.code == 0, there.out
+    assert {one["entity"]: one["outcome"] for one in there.json["entities"]}["invoice"] == "exact"
+    read = {one["entity"]: one["read"] for one in there.json["samples"]}
+    assert read["time_entry"] == 120
+    assert not any(one["lost"] for one in there.json["samples"])
+
+    back = firm.run("adapters", "prove", "cloud", "legacy", "--entity", "customer", "--sample", "50")
+    assert back.code == 1
+    assert "text longer than 35 characters is cut" in back.out
+    lost = firm.run(
+        "adapters", "prove", "cloud", "legacy", "--entity", "customer", "--sample", "50", "--json"
+    )
+    assert {one["path"] for one in lost.json["samples"][0]["lost"]} >= {"language"}
+    real = firm.run("adapters", "prove", "sandbox_cloud", "tryton_6_0", "--entity", "payment", "--json")
+    assert (real.code, real.json["entities"][0]["outcome"]) == (1, "lost")
+    assert firm.run("adapters", "prove", "sandbox_cloud", "nowhere").code == 2
+    assert firm.run("adapters", "prove", "tryton_6_0", "cloud", "--sample", "1").code == 2
+
+    folder = firm.folder / "mirror"
+    firm.run("rules", "export", str(folder))
+    file = folder / "customer.toml"
+    file.write_text(file.read_text().replace('"legacy_only"', '"dual_write"'))
+    planned = firm.run("rules", "plan", TWINRUN_RULES=str(folder))
+    assert planned.code == 1
+    assert "What the mirror that begins would lose" in planned.out
+    assert "text longer than 120 characters is cut" in planned.out
+    told = firm.run("rules", "plan", "--json", TWINRUN_RULES=str(folder)).json["items"]
+    assert all(any(one["path"] == "name" for one in item["mapping"]) for item in told)
+
+
+def test_systems_that_do_not_answer_leave_a_sample_open(nowhere: Program) -> None:
+    """What could not be read is not proved."""
+    assert nowhere.run("adapters", "prove", "--entity", "payment").code == 0
+    assert nowhere.run("adapters", "prove", "--entity", "payment", "--sample", "5").code == 3
+
+
 def test_what_a_person_did_wrong_is_never_a_traceback(program: Program) -> None:
     """One line, exit code 2, and an unknown record is told as such."""
     unknown = program.run("journey", "cus_none", NO_COLOR="1")

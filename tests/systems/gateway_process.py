@@ -5,18 +5,25 @@ Serves the API with its loops, as ``serve`` does, and says ``READY http://…`` 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
+from collections.abc import Generator
 
 import uvicorn
 import uvloop
 
 from gateway.app import Gateway
+from gateway.cli.serve import stop_on_signal
 from gateway.settings import load
 
 
 class _Server(uvicorn.Server):
-    """Says READY when it listens."""
+    """Says READY when it listens, and leaves signals to ``main``."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -39,7 +46,9 @@ async def main() -> None:
             access_log=False,
             log_config=None,
         )
-        await _Server(config).serve()
+        server = _Server(config)
+        stop_on_signal(server, gateway)
+        await server.serve()
     finally:
         await gateway.stop()
 

@@ -72,6 +72,11 @@ class Process:
         return found
 
     @property
+    def id(self) -> int:
+        """The process's number."""
+        return self._popen.pid
+
+    @property
     def running(self) -> bool:
         return self._popen.poll() is None
 

@@ -1,7 +1,7 @@
 // What the server cannot do for a page: the dialog, the focus, keys, the reader's time zone, a lost connection.
 
 const panel = document.querySelector("[data-panel]");
-const matrix = document.getElementById("matrix");
+const matrix = document.querySelector("#matrix, [data-live-part]"); // the part of the page that stays live
 let opener = null; // the id of the cell that opened the panel; the cell itself may be replaced by a refresh
 
 // --- the panel ---

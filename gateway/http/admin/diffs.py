@@ -3,7 +3,6 @@ class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from gateway.clock import rfc3339
 from gateway.compare.observation import Diff
 from gateway.compare.verdict import Verdict
 from gateway.database import from_micros, to_micros
-from gateway.errors import FieldError, NotFoundHere, UnknownRegion
+from gateway.errors import NotFoundHere
 from gateway.http import addresses, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
@@ -45,7 +44,7 @@ class Diffs:
         limit = query.limit(asked)
         found = await self._diffs.page(
             entity=entity,
-            region=self._region(asked),
+            region=query.region(asked, self._slices.regions()),
             regions=exchange.caller.regions,
             verdict=verdict,
             field=query.token(asked, "field"),
@@ -72,25 +71,15 @@ class Diffs:
         asked = exchange.query(("entity", "region", "since"))
         found = await self._diffs.summary(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=self._region(asked),
+            region=query.region(asked, self._slices.regions()),
             regions=exchange.caller.regions,
             since=_micros(query.moment(asked, "since")),
         )
         items = [slice_ for slice_ in found if exchange.caller.sees(slice_.entity, slice_.region)]
         return ok({"items": items, "next_cursor": None})
 
-    def _region(self, asked: dict[str, str]) -> str | None:
-        region = asked.get("region")
-        known = self._slices.regions()
-        if region is not None and region not in known:
-            raise UnknownRegion(
-                f"{region[:40]!r} is not one of {', '.join(known)}",
-                errors=[FieldError(pointer="region", code="unknown_region", message="no rule knows it")],
-            )
-        return region
-
     def routes(self, regions: tuple[str, ...]) -> tuple[Route, ...]:
-        slice_ = _slice_filters(regions)
+        slice_ = parameters.slice_filters(regions)
         since = parameters.since("since", "Only what was found, or found again, at or after this moment.")
         diff: Schema = {"$ref": "#/components/schemas/Diff"}
         base = "/admin/v1/diffs"
@@ -183,16 +172,3 @@ def shown(diff: Diff) -> dict[str, Any]:
 
 def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else to_micros(moment)
-
-
-def _slice_filters(regions: Sequence[str]) -> tuple[Parameter, Parameter]:
-    schema: Schema = {"type": "string", "enum": list(regions)} if regions else {"type": "string"}
-    return (
-        Parameter(
-            name="entity",
-            where="query",
-            schema={"type": "string", "enum": list(BY_NAME)},
-            description="Only this entity.",
-        ),
-        Parameter(name="region", where="query", schema=schema, description="Only this region."),
-    )

@@ -15,10 +15,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.contract import Facts, Idempotency
 from adapters.errors import AdapterError
+from gateway.audit.tables import audit
 from gateway.canonical import BY_NAME
 from gateway.clock import SystemClock
 from gateway.compare import Comparer, Fence, tables
 from gateway.compare.difference import Document
+from gateway.compare.observation import Held
 from gateway.database import Database, metadata
 from gateway.ids import SystemIds
 from tests.systems.plugin import leave_out
@@ -30,6 +32,8 @@ TABLES = [
     tables.compare_counter,
     tables.field_counter,
     tables.stake_counter,
+    tables.waiver,
+    audit,
 ]
 SERVER = os.environ.get("TWINRUN_TEST_DATABASE", "postgresql://postgres@127.0.0.1:5432/postgres")
 
@@ -84,7 +88,7 @@ class FakeSides:
         self.held["legacy", record_id] = legacy
         self.held["cloud", record_id] = cloud
 
-    async def read(self, system: str, entity: str, record_id: str) -> Document:
+    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Document:
         self.reads.append((system, record_id))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -93,12 +97,12 @@ class FakeSides:
             waited = self.on_read(system, record_id)
             if waited is not None:
                 await waited
-            held = self.held[system, record_id]
-            if callable(held):
-                held = held()
-            if isinstance(held, Exception):
-                raise held
-            return held
+            found: Any = self.held[system, record_id]
+            if callable(found):
+                found = found()
+            if isinstance(found, Exception):
+                raise found
+            return found
         finally:
             self.at_once -= 1
 

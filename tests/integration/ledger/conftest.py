@@ -42,6 +42,7 @@ def settings(journal: str, rules: Path, sandbox: Sandbox) -> Settings:
         },
         lease_margin_s=1.0,
         quarantine_margin_s=0.5,
+        breaker_pause_s=0.5,
         rules_refresh_s=0.2,
         drain_limit_s=15.0,
         settle_s=0.2,

@@ -7,9 +7,12 @@ import time
 from datetime import datetime
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy import select
 
 from gateway.canonical import BY_NAME
+from gateway.ledger.tables import delivery, operation
 from gateway.routing.stage import Stage
 from tests.integration.ledger.world import (
     World,
@@ -62,12 +65,14 @@ async def test_the_mirror_refuses(world: World) -> None:
     parked = next(line for line in told["deliveries"] if line["role"] == "mirror")
     assert parked["state"] == "parked"
     assert parked["message"]
+    assert await _open_cases(world, answer) == [("parked_delivery", parked["id"])]
     replayed = await world.client.post(f"/admin/v1/deliveries/{parked['id']}/replay")
     assert replayed.status_code == 200, replayed.text
     await world.reaches(answer, "settled")
     assert await world.times(answer) == {"legacy": 1, "cloud": 1}
     twice = await world.client.post(f"/admin/v1/deliveries/{parked['id']}/replay")
     assert twice.status_code == 409
+    assert await _open_cases(world, answer) == []
     await world.check()
 
 
@@ -103,6 +108,7 @@ async def test_a_newer_state_overtakes_a_parked_one(world: World) -> None:
     await world.reaches(second, "settled")
     told = await world.reaches(first, "settled")
     assert {line["state"] for line in told["deliveries"] if line["role"] == "mirror"} == {"superseded"}
+    assert await _open_cases(world, first) == []
     await world.check()
 
 
@@ -430,8 +436,93 @@ async def test_a_number_that_the_mirror_has_given_to_another(world: World) -> No
     told = await world.reaches(second, "attention")
     parked = next(line for line in told["deliveries"] if line["role"] == "mirror")
     assert (parked["state"], parked["code"]) == ("parked", "collision")
+    assert await _open_cases(world, second) == [("collision", parked["id"])]
     assert (await world.times(second))["cloud"] == 0
     await world.check()
+
+
+async def test_a_write_is_refused_after_its_caller_was_told_that_it_is_accepted(world: World) -> None:
+    """An answer of 202 that ends in a refusal is a person's: nobody else would hear of it."""
+    record = await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    outage = world.sandbox.fault(AUTHORITY, "outage")
+    later = await world.patch("customers", record["id"], {"phone": "1"}, Prefer="respond-async")
+    assert later.status_code == 202
+    world.sandbox.fault(AUTHORITY, "error", status=400, count=1, on=["writes"])
+    world.sandbox.heal(AUTHORITY, outage)
+    told = await world.reaches(later, "rejected")
+    line = next(line for line in told["deliveries"] if line["role"] == "authority")
+    assert await _open_cases(world, later) == [("refused_after_acceptance", line["id"])]
+    world.sandbox.fault(AUTHORITY, "error", status=400, count=1, on=["writes"])
+    at_once = await world.patch("customers", record["id"], {"phone": "2"})
+    assert at_once.status_code == 422
+    found = await world.get("/admin/v1/cases?state=open")
+    assert [one["record"] for one in found.json()["items"]].count(record["id"]) == 1
+    await world.check()
+
+
+async def test_a_look_that_failed_has_not_shown_that_there_is_nothing(world: World) -> None:
+    """A write of a system that can only be searched is sent again after two looks that were answered, not after looks
+    that broke."""
+    record = await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    world.sandbox.fault(AUTHORITY, "error", status=504, count=1, on=["writes"])
+    blind = world.sandbox.fault(AUTHORITY, "error", status=500, on=["reads"])
+    answer = await world.patch("customers", record["id"], {"phone": "1"}, Prefer="respond-async")
+    told = await world.operation(answer)
+    line = next(one["id"] for one in told["deliveries"] if one["role"] == "authority")
+
+    async def looked_twice() -> bool:
+        return sum(one["hits"] for one in world.sandbox.faults(AUTHORITY) if one["id"] == blind) >= 2
+
+    await world.until(looked_twice, "two looks that failed")
+    database = world.gateway.database
+    found = await database.read(
+        lambda conn: conn.execute(
+            select(delivery.c.state, delivery.c.probes).where(delivery.c.id == line)
+        ).one()
+    )
+    assert tuple(found) == ("unknown", 0)
+    world.sandbox.heal(AUTHORITY, blind)
+    await world.reaches(answer, "settled")
+    assert (await world.times(answer))["legacy"] == 1
+    await world.check()
+
+
+async def test_a_reference_that_nobody_brings_becomes_a_person_s(world: World) -> None:
+    """A mirror waits for the records that a write refers to; after a day of that, a person has it."""
+    await world.stage("customer", Stage.LEGACY_ONLY)
+    owner = await world.made("customers", customer(number=fresh()))
+    answer = await world.create("projects", project(owner["id"]))
+    assert answer.status_code == 201
+    line = next(one for one in (await world.operation(answer))["deliveries"] if one["role"] == "mirror")
+
+    async def waits() -> bool:
+        told = (await world.operation(answer))["deliveries"]
+        return next(one["code"] for one in told if one["role"] == "mirror") == "reference_missing"
+
+    await world.until(waits, "the mirror waits for the customer")
+    assert await _open_cases(world, answer) == []
+    operation_id = (await world.operation(answer))["id"]
+    await world.gateway.database.transaction(
+        lambda conn: conn.execute(
+            operation.update()
+            .where(operation.c.id == operation_id)
+            .values(created_at=operation.c.created_at - 25 * 3600 * 1_000_000)
+        )
+    )
+    await world.reaches(answer, "attention")
+    assert await _open_cases(world, answer) == [("reference_missing", line["id"])]
+    await world.stage("customer", Stage.DUAL_WRITE)
+    await world.made("customers", customer(number=fresh()))
+
+
+async def _open_cases(world: World, answer: httpx.Response) -> list[tuple[str, str]]:
+    """Kind and delivery of the open cases about what this answer began."""
+    operation = (await world.operation(answer))["id"]
+    found = await world.client.get("/admin/v1/cases", params={"state": "open", "limit": 200})
+    assert found.status_code == 200, found.text
+    return [(one["kind"], one["delivery"]) for one in found.json()["items"] if one["operation"] == operation]
 
 
 async def _struck(world: World, system: str) -> bool:

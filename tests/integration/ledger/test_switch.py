@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import update
 
-from gateway.errors import RuleRefused, RuleVersionMoved
+from gateway.errors import RuleRefused, RuleVersionMoved, StoreUnavailable
 from gateway.ledger.tables import slice_
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
@@ -107,6 +107,51 @@ async def test_a_drain_that_does_not_end(settings: Settings, sandbox: Sandbox) -
         assert answer.headers["Twinrun-Answered-By"] == "cloud"
         await world.quiet()
         await world.check()
+
+
+async def test_what_parks_during_the_drain_stops_the_move(world: World) -> None:
+    """A mirror delivery that comes to wait for a person while the others drain is not drained: the authority stays,
+    what was held goes to it, and the move is refused by its gate."""
+    record = await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await world.stage("customer", Stage.SHADOW)
+    outage = world.sandbox.fault("cloud", "outage")
+    waiting = await world.patch("customers", record["id"], {"phone": "1"})
+    assert waiting.status_code == 200
+    move = asyncio.create_task(world.stage("customer", Stage.LIVE))
+    await world.until(lambda: _draining(world), "the fence")
+    held = await world.patch("customers", record["id"], {"phone": "2"}, Prefer="respond-async")
+    world.sandbox.fault("cloud", "error", status=400, count=1, on=["writes"])
+    world.sandbox.heal("cloud", outage)
+    with pytest.raises(RuleRefused) as refused:
+        await move
+    assert [error.code for error in refused.value.errors] == ["open_deliveries"]
+    there = (await world.get("/admin/v1/rules")).json()["items"]
+    (slice_now,) = (one for one in there if (one["entity"], one["region"]) == ("customer", REGION))
+    assert (slice_now["stage"], slice_now["authority"]) == ("shadow", "legacy")
+    assert (await world.reaches(held, "committed", "settled", "attention"))["authority"] == "legacy"
+
+
+async def test_a_lost_commit_leaves_no_fence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is away for the last commit of a move and there again: the slice stays, its fence is lifted at once,
+    and what was held is written."""
+    record = await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await world.stage("customer", Stage.SHADOW)
+
+    def away(*arguments: Any, **more: Any) -> None:
+        raise StoreUnavailable("away for a moment")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.gateway.switchover, "_audit", away)
+        with pytest.raises(StoreUnavailable):
+            await world.stage("customer", Stage.LIVE)
+    assert not await _draining(world)
+    answer = await world.patch("customers", record["id"], {"phone": "1"})
+    assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (200, "legacy")
+    await world.quiet()
+    await world.stage("customer", Stage.LIVE)
+    await world.check()
 
 
 async def test_two_moves_at_once(world: World) -> None:

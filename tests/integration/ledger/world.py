@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+from sqlalchemy import Connection
 
 from gateway.app import Gateway
+from gateway.ledger import invariants
 from gateway.routing.stage import Stage
 from tests.integration.ledger import history
 from tests.systems.sandbox import SYSTEMS, Sandbox
@@ -220,8 +222,15 @@ class World:
         faults = [
             *history.faults(lines, effects, may_be_open=may_be_open),
             *history.epoch_faults(lines, effects),
+            *await self.gateway.database.read(self._broken_laws),
         ]
         assert not faults, "\n".join(faults)
+
+    def _broken_laws(self, connection: Connection) -> list[str]:
+        """What the monitor of the journal would say of all that is in it."""
+        seen = invariants.extent(connection, records=1_000_000)
+        found = invariants.broken(connection, seen, now=self.gateway.database.now(connection))
+        return [f"{law}: {record}" for law, records in found.items() for record in records]
 
 
 def _headers(named: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-import struct
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from adapters.errors import AdapterError, Misconfigured, OutcomeUnknown, Unavail
 from adapters.outcome import of_transport
 from adapters.profile import Limits
 from adapters.transport import ANSWER_LIMIT, CARRIERS, Request, carrier
+from tests.systems.fault_proxy import reset
 
 pytestmark = pytest.mark.enable_socket
 
@@ -72,13 +72,6 @@ class RawServer:
 
 
 Behaviour = Callable[[RawServer, asyncio.StreamWriter], "asyncio.Future[bool] | object"]
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection with RST instead of FIN."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
 
 
 async def close(server: RawServer, writer: asyncio.StreamWriter) -> bool:

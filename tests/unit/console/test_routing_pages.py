@@ -10,6 +10,7 @@ import httpx
 import pytest
 from litestar.testing import TestClient
 
+from gateway.proof import Notice
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from tests.console.fakes import ENTITIES, FULL, REGIONS, UK_ONLY, FakeGateway
@@ -133,6 +134,49 @@ def test_the_panel_names_gates_and_dependencies_beforehand(client: Client, sign_
     text = client.get("/console/slices/payment/EMEA", headers=BY_SCRIPT).text
     assert "open deliveries: no deliveries of the slice that are not settled" in text
     assert "payment in EMEA would be live while invoice, which it refers to, is shadow" in text
+
+
+def test_the_panel_shows_what_the_mirror_would_lose(
+    client: Client, gateway: FakeGateway, sign_in: SignIn
+) -> None:
+    """Before a mirror begins its losses are named, what blocks apart from what is taken with the reason; a slice that
+    has its mirror shows none."""
+    sign_in()
+    gateway.switchover.notices = (
+        Notice(path="amount", words="is required and other 1 does not hold it", blocks=True, lost=True),
+        Notice(path="method", words="text longer than 5 characters is cut: “<b>” & more", lost=True),
+        Notice(path="reference", words="longer text is cut"),
+    )
+    text = client.get(f"/console/slices/payment/{REGIONS[0]}", headers=BY_SCRIPT).text
+    assert "What cloud would lose from dual write on" in text
+    assert '<p class="box box-bad"><code>amount</code> is required and other 1 does not hold it</p>' in text
+    assert "2 fields lose something, 1 of them a value that legacy holds" in text
+    assert "&lt;b&gt;" in text
+    assert "With the reason that you give you take these losses" in text
+    assert "would lose" not in client.get(SLICE, headers=BY_SCRIPT).text
+    gateway.switchover.notices = ()
+    assert (
+        "every field that is compared comes back"
+        in client.get(f"/console/slices/payment/{REGIONS[0]}", headers=BY_SCRIPT).text
+    )
+
+
+def test_a_mirror_that_cannot_hold_a_field_is_refused_and_may_be_overridden(
+    client: Client, gateway: FakeGateway, sign_in: SignIn, csrf: Csrf
+) -> None:
+    """The gate is named, and it takes an override with a reason of its own to go on."""
+    sign_in()
+    gateway.switchover.notices = (Notice(path="amount", words="is required", blocks=True, lost=True),)
+    where = f"/console/slices/payment/{REGIONS[0]}"
+    fields = {"csrf": csrf(), "stage": "dual_write", "reason": "begin", "expected_version": "1"}
+    answer = client.post(where, data=fields, headers=BY_SCRIPT)
+    assert answer.status_code == 422
+    assert "1 fields that the mirror cannot take" in answer.text
+    answer = client.post(
+        where, data={**fields, "override": "yes", "override_reason": "no payments yet"}, headers=BY_SCRIPT
+    )
+    assert answer.status_code == 200
+    assert "overrode mapping" in answer.text
 
 
 def test_a_change_goes_to_the_switchover_with_the_name_of_who_made_it(

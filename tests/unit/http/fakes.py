@@ -7,16 +7,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from litestar import Litestar
 
 from gateway.access import Caller
 from gateway.canonical import BY_NAME, Entity, record
-from gateway.clock import SystemClock
+from gateway.clock import SystemClock, rfc3339
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.database import Database
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
+from gateway.dispatch.dead_letters import Narrowed
+from gateway.dispatch.replay import Forecast
+from gateway.dispatch.replay_runs import Run
 from gateway.errors import (
+    CannotCancel,
     GatewayError,
+    NotFoundHere,
     OperationNotFound,
     RecordNotFound,
     StoreUnavailable,
@@ -28,6 +34,7 @@ from gateway.ids import SystemIds
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
+from tests.unit.http.fake_waivers import FakeWaivers
 
 REGIONS = ("DACH", "UK", "US")
 BODY_LIMIT = 4096
@@ -243,13 +250,94 @@ class FakeAdmin:
         return []
 
 
+class FakeCases:
+    """A queue in which nothing waits."""
+
+    async def page(self, narrowed: Any, **asked: Any) -> Sequence[Any]:
+        return []
+
+    async def one(self, case_id: str, **scope: Any) -> Any:
+        raise NotFoundHere(f"no case {case_id}")
+
+    async def resolve(self, decision: Any) -> Any:
+        return await self.one(decision.case_id)
+
+    async def assign(self, case_id: str, owner: str, **scope: Any) -> Any:
+        return await self.one(case_id)
+
+    async def comment(self, case_id: str, text: str, **scope: Any) -> Any:
+        return await self.one(case_id)
+
+
+class FakeReplays:
+    """Counts and runs as a test has planted them."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.runs: list[Run] = []
+
+    async def forecast(self, narrowed: Narrowed, **scope: Any) -> Forecast:
+        self.asked.append({"forecast": narrowed, **scope})
+        return Forecast(at=MOMENT, count=0, superseded=0, refused=0, causes=())
+
+    async def start(self, narrowed: Narrowed, *, actor: str, reason: str, **scope: Any) -> Run:
+        self.asked.append({"start": narrowed, "actor": actor, "reason": reason, **scope})
+        run = replay_run(len(self.runs) + 1, filter=narrowed, actor=actor, reason=reason)
+        self.runs.insert(0, run)
+        return run
+
+    async def get(self, run_id: str, **scope: Any) -> Run:
+        self.asked.append({"get": run_id, **scope})
+        for run in self.runs:
+            if run.id == run_id:
+                return run
+        raise NotFoundHere(f"no replay {run_id}")
+
+    async def list(self, *, after: str | None = None, limit: int = 50, **scope: Any) -> Sequence[Run]:
+        self.asked.append({"list": after, **scope})
+        return [run for run in self.runs if after is None or run.id < after][:limit]
+
+    async def cancel(self, run_id: str, *, actor: str, **scope: Any) -> Run:
+        self.asked.append({"cancel": run_id, "actor": actor, **scope})
+        run = await self.get(run_id)
+        if run.state == "done":
+            raise CannotCancel("the replay is done")
+        return msgspec.structs.replace(run, state="cancelled", ended_by=actor)
+
+
+def replay_run(number: int, **more: Any) -> Run:
+    told = rfc3339(MOMENT)
+    return Run(
+        **{
+            "id": f"rpl_{number}",
+            "state": "running",
+            "filter": Narrowed(),
+            "actor": "all",
+            "reason": "known now",
+            "total": 4,
+            "replayed": 0,
+            "superseded": 0,
+            "refused": 0,
+            "per_s": 25,
+            "created_at": told,
+            "updated_at": told,
+            "ended_at": None,
+            "ended_by": None,
+            **more,
+        }
+    )
+
+
 class World:
     """One application over fakes."""
 
-    def __init__(self, database: Database | None = None) -> None:
+    def __init__(self, database: Database | None = None, cases: Any = None) -> None:
+        self.cases = cases or FakeCases()
         self.store = FakeStore()
         self.slices = FakeSlices()
         self.admin = FakeAdmin()
+        self.replays = FakeReplays()
+        self.waivers = FakeWaivers()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -274,7 +362,10 @@ class World:
             switchover=self.slices,
             journey=self.admin,
             deliveries=self.admin,
+            replays=self.replays,
             diffs=self.admin,
+            waivers=self.waivers,
+            cases=self.cases,
             database=self.database,
             database_ready=self.database_ready,
             systems=frozenset({"legacy", "cloud"}),

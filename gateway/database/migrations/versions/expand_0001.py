@@ -52,6 +52,73 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_actor_at"), "audit", ["actor", "at"], unique=False)
     op.create_index(op.f("ix_audit_at"), "audit", ["at"], unique=False)
     op.create_table(
+        "case_",
+        sa.Column("id", sa.String(length=48), nullable=False),
+        sa.Column("dedupe_key", sa.String(length=80), nullable=False),
+        sa.Column("subject", sa.String(length=48), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("entity", sa.String(length=40), nullable=False),
+        sa.Column("region", sa.String(length=40), nullable=False),
+        sa.Column("record_id", sa.String(length=48), nullable=False),
+        sa.Column("operation_id", sa.String(length=48), nullable=False),
+        sa.Column("delivery_id", sa.String(length=48), nullable=True),
+        sa.Column("system", sa.String(length=20), nullable=True),
+        sa.Column("role", sa.String(length=10), nullable=True),
+        sa.Column("code", sa.String(length=80), nullable=True),
+        sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("amount", sa.Text(), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=True),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("closed_at", sa.BigInteger(), nullable=True),
+        sa.Column("closed_by", sa.String(length=200), nullable=True),
+        sa.Column("resolution", sa.String(length=40), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("accepted_until", sa.BigInteger(), nullable=True),
+        sa.Column("proposal", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_case_")),
+    )
+    op.create_index("ix_case_due", "case_", ["state", "due_at", "id"], unique=False)
+    op.create_index(
+        "ix_case_open_operation",
+        "case_",
+        ["operation_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'open'"),
+        sqlite_where=sa.text("state = 'open'"),
+    )
+    op.create_index(
+        "ix_case_open_subject",
+        "case_",
+        ["subject"],
+        unique=False,
+        postgresql_where=sa.text("state = 'open'"),
+        sqlite_where=sa.text("state = 'open'"),
+    )
+    op.create_index("ix_case_record", "case_", ["record_id"], unique=False)
+    op.create_index(
+        "uq_case_open",
+        "case_",
+        ["dedupe_key"],
+        unique=True,
+        postgresql_where=sa.text("state = 'open'"),
+        sqlite_where=sa.text("state = 'open'"),
+    )
+    op.create_table(
+        "case_event",
+        sa.Column("position", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("case_id", sa.String(length=48), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("event", sa.String(length=40), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_case_event")),
+    )
+    op.create_index("ix_case_event_case", "case_event", ["case_id", "position"], unique=False)
+    op.create_table(
         "compare_counter",
         sa.Column("day", sa.Text(), nullable=False),
         sa.Column("entity", sa.Text(), nullable=False),
@@ -158,6 +225,14 @@ def upgrade() -> None:
         sa.Column("resolved_by", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_diff")),
     )
+    op.create_index(
+        "ix_diff_resolved",
+        "diff",
+        ["resolved_at"],
+        unique=False,
+        sqlite_where=sa.text("resolved_at IS NOT NULL"),
+        postgresql_where=sa.text("resolved_at IS NOT NULL"),
+    )
     op.create_index("ix_diff_slice", "diff", ["entity", "region", "id"], unique=False)
     op.create_index(
         "uq_diff_open",
@@ -219,9 +294,25 @@ def upgrade() -> None:
         sa.Column("applied_seq", sa.Integer(), nullable=False),
         sa.Column("wake_at", sa.BigInteger(), nullable=True),
         sa.Column("quiet_until", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "rank",
+            sa.Integer(),
+            sa.Computed(
+                "CASE WHEN substr(record_id, 1, 4) IN ('con_', 'tim_', 'exp_', 'inv_', 'pay_') THEN 0 ELSE 1 END",
+                persisted=True,
+            ),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("record_id", "system", name=op.f("pk_lane")),
     )
-    op.create_index("ix_lane_due", "lane", ["system", "wake_at"], unique=False)
+    op.create_index(
+        "ix_lane_due",
+        "lane",
+        ["system", "rank", "wake_at"],
+        unique=False,
+        postgresql_where=sa.text("wake_at IS NOT NULL"),
+        sqlite_where=sa.text("wake_at IS NOT NULL"),
+    )
     op.create_table(
         "late_outcome",
         sa.Column("position", sa.Integer(), autoincrement=True, nullable=False),
@@ -366,6 +457,59 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(
             "day", "entity", "region", "field", "class", "verdict", "currency", name=op.f("pk_stake_counter")
         ),
+    )
+    op.create_table(
+        "replay_refusal",
+        sa.Column("run_id", sa.String(length=48), nullable=False),
+        sa.Column("delivery_id", sa.String(length=48), nullable=False),
+        sa.Column("operation_id", sa.String(length=48), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "delivery_id", name=op.f("pk_replay_refusal")),
+    )
+    op.create_table(
+        "replay_run",
+        sa.Column("id", sa.String(length=48), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("filter", sa.Text(), nullable=False),
+        sa.Column("regions", sa.Text(), nullable=True),
+        sa.Column("entities", sa.Text(), nullable=True),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("replayed", sa.Integer(), nullable=False),
+        sa.Column("superseded", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("per_s", sa.Integer(), nullable=False),
+        sa.Column("after", sa.String(length=48), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_by", sa.String(length=200), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay_run")),
+    )
+    op.create_index(op.f("ix_replay_run_state_next_at"), "replay_run", ["state", "next_at"], unique=False)
+    op.create_table(
+        "replica",
+        sa.Column("name", sa.String(length=48), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_replica")),
+    )
+    op.create_table(
+        "target_gate",
+        sa.Column("system", sa.String(length=20), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("system", name=op.f("pk_target_gate")),
+    )
+    op.create_table(
+        "target_rate",
+        sa.Column("system", sa.String(length=20), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("taken", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("system", name=op.f("pk_target_rate")),
     )
 
 

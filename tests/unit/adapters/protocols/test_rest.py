@@ -131,6 +131,8 @@ def test_xml_keeps_white_space_inside_text() -> None:
     """Line breaks in a note survive the round trip; namespaces, attributes and nil are understood."""
     made = xml_body.encode("R", {"T": "a\n b", "L": [{"x": "1"}, {"x": None}], "B": True})
     assert xml_body.decode(made) == ("R", {"T": "a\n b", "L": [{"x": "1"}, {"x": None}], "B": "true"})
+    # A carriage return is text like any other, though a reader of XML would make a line feed of it.
+    assert xml_body.decode(xml_body.encode("R", {"T": "a\r\nb\rc"})) == ("R", {"T": "a\r\nb\rc"})
     nil = (
         b'<n:R xmlns:n="urn:x" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
         b'<n:T xsi:nil="true"/><n:A k="v">t</n:A></n:R>'

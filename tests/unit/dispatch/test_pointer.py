@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.dispatch.command import Kind
-from gateway.dispatch.sender import pointer_of
+from gateway.dispatch.translate import pointer_of
 
 
 @pytest.mark.parametrize(

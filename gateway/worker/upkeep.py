@@ -1,0 +1,79 @@
+"""The loops by which the program looks after itself: figures in every process; in those that work, also the laws of
+the journal, the records of waivers that begin or end, and the deletion of what is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.cases import Cases, Kind
+from gateway.compare.waivers import Waivers
+from gateway.database import Database
+from gateway.dispatch.backlog import Backlog
+from gateway.ledger.slices import Slices
+from gateway.ledger.states import DELIVERY_OPEN
+from gateway.telemetry import Log, Metrics
+from gateway.worker import housekeeping, invariants
+from gateway.worker.deliver import watch
+from gateway.worker.housekeeping import Housekeeping
+from gateway.worker.invariants import Invariants
+
+FIGURES_S = 10.0
+#: How soon the records of a waiver that has begun or ended are looked at again.
+WAIVERS_S = 1.0
+
+
+class Upkeep:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        metrics: Metrics,
+        log: Log,
+        slices: Slices,
+        cases: Cases,
+        backlog: Backlog,
+        waivers: Waivers,
+        systems: Iterable[str],
+        resolved_diffs_days: int,
+    ) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._slices = slices
+        self._cases = cases
+        self._backlog = backlog
+        self._waivers = waivers
+        self._systems = tuple(systems)
+        self.invariants = Invariants(database=database, metrics=metrics, log=log)
+        self.housekeeping = Housekeeping(
+            database=database, metrics=metrics, resolved_diffs_days=resolved_diffs_days
+        )
+
+    def start(self, stop: asyncio.Event, *, worker: bool) -> list[asyncio.Task[Any]]:
+        """The loops of this process; they end when ``stop`` is set."""
+        loops = [(self.figures, "figures", FIGURES_S)]
+        if worker:
+            loops.append((self._waivers.run_once, "waivers", WAIVERS_S))
+            loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
+            loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
+        return [
+            asyncio.create_task(watch(once, stop, self._log, what, every_s), name=what)
+            for once, what, every_s in loops
+        ]
+
+    async def figures(self) -> int:
+        """Brings those figures up to date that are counted and not observed."""
+        metrics = self._metrics
+        metrics.rules_age.set(self._slices.age_s())
+        waiting = await self._cases.open_by_kind()
+        for kind in Kind:
+            metrics.cases_open.labels(kind.value).set(waiting.get(kind, 0))
+        backlog = await self._backlog.of_systems()
+        for system in {*self._systems, *backlog}:
+            one = backlog.get(system, {"open": {}, "oldest_age_s": 0.0})
+            for state in DELIVERY_OPEN:
+                # A state in which nothing is any more falls to 0 instead of standing where it was.
+                metrics.deliveries_open.labels(system, state.value).set(one["open"].get(state.value, 0))
+            metrics.delivery_oldest_s.labels(system).set(one["oldest_age_s"])
+        return 1

@@ -1,0 +1,122 @@
+"""The README's figures are the record's, and no row hides where it comes from."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.benchmarks.table import Bound, Report
+from tests.figures.__main__ import README, counted, load
+from tests.figures.origin import Origin, origin
+from tests.figures.record import LAWS, NUMBERS, Misread, Record, Run, taken
+from tests.figures.render import NOT_PROMISED, NOT_RUN, PROOFS, section, written
+
+MADE = Origin(
+    commit="0123456789ab", date="2026-11-26T12:00:00+00:00", machine="2 cores, load 1.0", seeds="5 to 9"
+)
+
+
+def _run(proof: str) -> Run:
+    if proof == "benchmarks":
+        missed = Report(name="B4", title="writes", bounds=(Bound(unit="/s", value=100, gate=250, aim=600),))
+        return Run(origin=MADE, numbers={}, reports=(missed,))
+    names = NUMBERS.get(proof, ("tests", "passed"))
+    return Run(origin=MADE, numbers={name: float(place) for place, name in enumerate(names, 2)})
+
+
+def _row(proof: str, record: Record) -> str:
+    (row,) = [line for line in section(record).splitlines() if line.startswith(f"| {PROOFS[proof][0]} |")]
+    return row
+
+
+def test_the_section_is_what_the_record_says() -> None:
+    """Nobody typed a figure: the README is unchanged when its section is made anew."""
+    text = README.read_text("utf-8")
+    assert written(text, load()) == text, "python -m tests.figures writes it anew"
+
+
+def test_the_record_has_only_known_proofs_with_their_whole_origin() -> None:
+    """Each run says commit, date, machine and seeds, and its proof is one that the README shows."""
+    runs = load().runs
+    assert set(runs) <= set(PROOFS)
+    assert [
+        (proof, field)
+        for proof, run in runs.items()
+        for field, value in msgspec.structs.asdict(run.origin).items()
+        if not value
+    ] == []
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+def test_a_row_says_where_it_comes_from(proof: str) -> None:
+    """Date, commit, seeds and machine stand in the row of each proof that was run."""
+    row = _row(proof, Record().with_run(proof, _run(proof)))
+    assert all(part in row for part in (MADE.date[:10], MADE.commit, MADE.seeds, MADE.machine))
+    assert NOT_RUN not in row
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+def test_what_was_not_run_says_so(proof: str) -> None:
+    """A proof without a run has no number in its row."""
+    assert _row(proof, Record()).endswith(f"| {NOT_RUN} | – |")
+
+
+@pytest.mark.parametrize("proof", [proof for proof, names in NUMBERS.items() if set(LAWS) <= set(names)])
+def test_a_broken_law_is_shown(proof: str) -> None:
+    """Writes lost or doubled, and every other breach, stand in the row as the run counted them."""
+    run = _run(proof)
+    other = "other" if proof == "simulation" else "other_breaches"
+    bad = {**run.numbers, **dict.fromkeys(LAWS, 41.0), other: 43.0}
+    row = _row(proof, Record().with_run(proof, msgspec.structs.replace(run, numbers=bad)))
+    assert all(f"41 {law}" in row for law in LAWS)
+    assert "43 other" in row
+
+
+def test_a_missed_gate_is_shown() -> None:
+    """A benchmark below its gate does not look like one that reached it."""
+    assert "100/s (gate missed)" in _row("benchmarks", Record().with_run("benchmarks", _run("benchmarks")))
+
+
+def test_what_is_not_promised_stands_beside_the_figures() -> None:
+    """Whoever reads the table reads its limits."""
+    assert NOT_PROMISED in section(Record())
+
+
+@pytest.mark.parametrize("lacking", [*NUMBERS["kill"], "commit", "date", "machine", "seed", "campaigns"])
+def test_a_file_that_lacks_something_is_refused(lacking: str) -> None:
+    """A number or an origin that is not in a proof's file is never filled in."""
+    told = dict.fromkeys(NUMBERS["kill"], 1) | {
+        "commit": "ab", "date": "2026-11-26", "machine": "m", "seed": 7, "campaigns": 3,
+    }  # fmt: skip
+    assert taken("kill", msgspec.json.encode(told)).origin.seeds == "7 to 9"
+    del told[lacking]
+    with pytest.raises(Misread, match=lacking):
+        taken("kill", msgspec.json.encode(told))
+
+
+def test_benchmarks_without_a_figure_are_refused() -> None:
+    """A run in which everything broke off is not an empty row."""
+    with pytest.raises(Misread, match="none"):
+        taken("benchmarks", msgspec.json.encode({"origin": MADE, "reports": []}))
+
+
+def test_a_run_survives_the_record() -> None:
+    """What is written is what is read."""
+    record = Record()
+    for proof in PROOFS:
+        record = record.with_run(proof, _run(proof))
+    assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
+
+
+def test_only_a_passed_test_counts() -> None:
+    """Failed, broken and skipped tests are tests that have not passed."""
+    ends = ("", "<failure/>", "<error/>", "<skipped/>", "")
+    cases = "".join(f"<testcase>{end}</testcase>" for end in ends)
+    assert counted(f"<testsuites><testsuite>{cases}</testsuite></testsuites>") == {"tests": 5, "passed": 2}
+
+
+def test_an_origin_is_of_this_checkout() -> None:
+    """Commit and moment are read, not told."""
+    found = origin("none")
+    assert len(found.commit.rstrip("+")) == 12
+    assert found.date.endswith("+00:00")

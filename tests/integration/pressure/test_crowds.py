@@ -1,0 +1,106 @@
+"""More callers than a system bears, and a system that hangs: who is let in is served, who is not is told at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from gateway.settings import Settings
+from tests.integration.ledger.world import customer, resource
+from tests.integration.pressure.conftest import opened, settings_of
+from tests.systems.sandbox import Sandbox
+
+AUTHORITY, MIRROR = "legacy", "cloud"
+
+
+async def test_too_many_callers_are_told_at_once_and_nothing_accepted_is_lost(
+    settings: Settings, erps: Sandbox
+) -> None:
+    """Beyond those in flight and those queued: 503 with Retry-After without waiting, and nothing of it is kept. Every
+    other write is in both systems once."""
+    limited = msgspec.structs.replace(settings, callers_in_flight=4, callers_queued=6)
+    async with opened(limited, erps) as world:
+        await world.made("customers", customer())
+        erps.fault(AUTHORITY, "latency", ms=400, on=["writes"])
+        refusals: list[float] = []
+
+        async def one() -> tuple[int, str | None]:
+            began = time.monotonic()
+            answer = await world.create("customers", customer())
+            if answer.status_code == 503:
+                refusals.append(time.monotonic() - began)
+                assert int(answer.headers["Retry-After"]) >= 1
+                assert answer.json()["retryable"] is True
+            return answer.status_code, answer.headers.get("Twinrun-Operation")
+
+        ended = await asyncio.gather(*(one() for _ in range(40)))
+        codes = [code for code, _ in ended]
+        assert set(codes) == {201, 503}
+        assert codes.count(201) == 10
+        # The time to answer forty at once on a shared machine; one that waits for a place takes 400 ms and more.
+        assert sorted(refusals)[len(refusals) // 2] < 0.3
+        await world.quiet()
+        assert len(world.effects(AUTHORITY, entity="customer")) == 11
+        await world.check()
+
+
+async def test_nobody_waits_in_vain(settings: Settings, erps: Sandbox) -> None:
+    """Whose place would not come free in the time that he waits is refused before the first of those who got one is
+    answered; the others are all served."""
+    limited = msgspec.structs.replace(settings, callers_in_flight=2, callers_queued=100)
+    async with opened(limited, erps) as world:
+        erps.fault(AUTHORITY, "latency", ms=1500, on=["writes"])
+        await asyncio.gather(*(world.made("customers", customer()) for _ in range(2)))
+        ended: list[int] = []
+
+        async def one() -> None:
+            answer = await world.create("customers", customer(), Prefer="wait=4")
+            ended.append(answer.status_code)
+            if answer.status_code == 503:
+                assert int(answer.headers["Retry-After"]) >= 4
+
+        await asyncio.gather(*(one() for _ in range(30)))
+        served = ended.count(201)
+        assert 2 < served < 10
+        assert ended == [503] * (30 - served) + [201] * served
+        await world.quiet()
+        assert len(world.effects(AUTHORITY, entity="customer")) == 2 + served
+        await world.check()
+
+
+async def test_a_hanging_system_takes_only_its_own_callers(journal: str, rules: Path, erps: Sandbox) -> None:
+    """One system hangs, and a hundred callers with it: a hundred writes of slices that the other one answers for are
+    answered before one of those is, and before one call to the hanging system has ended."""
+    file = rules / "resource.toml"
+    file.write_text(file.read_text("utf-8").replace('"dual_write"', '"live"'), encoding="utf-8")
+    settings = settings_of(journal, rules, erps)
+    patient = {
+        name: msgspec.structs.replace(system, timeout_s=30.0) for name, system in settings.systems.items()
+    }
+    async with opened(msgspec.structs.replace(settings, systems=patient), erps) as world:
+        await world.made("resources", resource())
+        await world.quiet()
+        erps.fault(AUTHORITY, "hang", s=15, on=["writes"])
+        hanging = [
+            asyncio.create_task(world.create("customers", customer(), Prefer="wait=25")) for _ in range(100)
+        ]
+
+        async def begun() -> bool:
+            return world.requests(AUTHORITY, "customer.create") > 20
+
+        await world.until(begun, "callers hang", 10)
+        answers = await asyncio.gather(*(world.create("resources", resource()) for _ in range(100)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert not any(caller.done() for caller in hanging)
+        states = {
+            line.state
+            for line in await world.lines()
+            if line.system == AUTHORITY and line.record.startswith("cus_")
+        }
+        assert states <= {"ready", "sending"}, "no call to it has ended"
+        erps.heal()
+        answers = await asyncio.gather(*hanging)
+        assert {answer.status_code for answer in answers} <= {201, 202, 503}

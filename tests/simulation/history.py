@@ -1,0 +1,247 @@
+"""What one history leaves behind, from three observers: the callers, the systems, the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from gateway.canonical import BY_NAME
+from tests.simulation.erp import Call, Effect, Product
+
+
+class Said(msgspec.Struct, kw_only=True):
+    """One thing that a caller did or was told. ``invoke`` begins a try; ``ok``, ``fail`` or ``info`` (not known)
+    ends it."""
+
+    place: int
+    t: float
+    kind: str  #: invoke, ok, fail, info
+    request: int  #: one wish of a caller, whatever the number of tries
+    attempt: int
+    action: str  #: create, update, transition, read
+    entity: str
+    key: str | None = None
+    record: str | None = None
+    code: int | None = None
+    problem: str | None = None
+    operation: str | None = None
+    version: int | None = None
+    body: str | None = None
+    #: effects in both systems together when this was said
+    effects: int = 0
+
+
+class Op(msgspec.Struct, kw_only=True):
+    id: str
+    record: str
+    entity: str
+    seq: int
+    kind: str
+    state: str
+    epoch: int
+    authority: str
+    mirror: str | None
+    marker: str
+    change: dict[str, Any]
+    request: str | None = None  #: "request.attempt" of the caller that it came from
+    version: int | None = None
+
+
+class Line(msgspec.Struct, kw_only=True):
+    """One delivery."""
+
+    id: str
+    operation: str
+    record: str
+    entity: str
+    system: str
+    role: str
+    seq: int
+    epoch: int
+    state: str
+    attempt: int = 1
+    maybe_sent: int = 0
+    code: str | None = None
+    source: str | None = None
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """One record of the journal."""
+
+    id: str
+    entity: str
+    version: int
+    seq: int
+    open_writes: int
+    image: dict[str, Any] | None = None
+
+
+class Try(msgspec.Struct, kw_only=True):
+    """One attempt of a delivery."""
+
+    delivery: str
+    number: int
+    outcome: str | None = None
+
+
+class History(msgspec.Struct, kw_only=True):
+    products: dict[str, Product]
+    said: list[Said] = []
+    effects: list[Effect] = []
+    calls: list[Call] = []
+    operations: dict[str, Op] = {}
+    lines: list[Line] = []
+    records: dict[str, Kept] = {}
+    tries: list[Try] = []
+    links: dict[tuple[str, str], str] = {}  #: (record, system) -> native id
+    numbers: dict[tuple[str, str], str] = {}  #: (entity, number) -> the record that it is reserved for
+    lanes: dict[tuple[str, str], int] = {}  #: (record, system) -> applied seq
+    holds: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}  #: system -> entity -> native id -> fields
+    own_faults: list[str] = []  #: what the program itself logged as a fault of its own
+    elapsed_s: float = 0.0
+    #: clients that may repeat without a key make requests of their own each time
+    quiet: bool = True  #: the end was reached because nothing was open any more
+
+
+def journal(raw: sqlite3.Connection, history: History) -> None:
+    """Reads the journal into ``history``, past everything that the gateway itself would say about it."""
+
+    def rows(statement: str) -> list[dict[str, Any]]:
+        cursor = raw.execute(statement)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    decode = msgspec.json.decode
+    history.operations = {
+        row["id"]: Op(
+            id=row["id"],
+            record=row["record_id"],
+            entity=row["entity"],
+            seq=row["seq"],
+            kind=row["kind"],
+            state=row["state"],
+            epoch=row["epoch"],
+            authority=row["authority"],
+            mirror=row["mirror"],
+            marker=row["marker"],
+            change=decode(row["change"]),
+            request=decode(row["trace"]).get("X-Request-Id"),
+            version=row["version"],
+        )
+        for row in rows("SELECT * FROM operation ORDER BY created_at, id")
+    }
+    history.lines = [
+        Line(
+            id=row["id"],
+            operation=row["operation_id"],
+            record=row["record_id"],
+            entity=row["entity"],
+            system=row["system"],
+            role=row["role"],
+            seq=row["seq"],
+            epoch=row["epoch"],
+            state=row["state"],
+            attempt=row["attempt"],
+            maybe_sent=row["maybe_sent"],
+            code=row["code"],
+            source=row["source"],
+        )
+        for row in rows("SELECT * FROM delivery ORDER BY record_id, system, seq")
+    ]
+    history.records = {
+        row["id"]: Kept(
+            id=row["id"],
+            entity=row["entity"],
+            version=row["version"],
+            seq=row["seq"],
+            open_writes=row["open_writes"],
+            image=None if row["image"] is None else decode(row["image"]),
+        )
+        for row in rows("SELECT * FROM record ORDER BY id")
+    }
+    history.tries = [
+        Try(delivery=row["delivery_id"], number=row["number"], outcome=row["outcome"])
+        for row in rows("SELECT * FROM attempt ORDER BY delivery_id, number")
+    ]
+    history.links = {
+        (row["record_id"], row["system"]): row["native_id"] for row in rows("SELECT * FROM crosswalk")
+    }
+    history.numbers = {
+        (row["entity"], row["value"]): row["record_id"] for row in rows("SELECT * FROM natural_key")
+    }
+    history.lanes = {
+        (row["record_id"], row["system"]): row["applied_seq"] for row in rows("SELECT * FROM lane")
+    }
+
+
+_ENDED = ("settled", "rejected", "cancelled", "attention", "unresolved")
+_OPEN = ("ready", "blocked", "sending", "unknown")
+
+
+def open_operations(history: History) -> list[Op]:
+    """Operations that are neither over nor in a person's hands, nor wait behind something that is: in the same lane,
+    at the authority, or for a record that they refer to and that a system does not hold."""
+    waits = waiting_for_a_person(history)
+    lines: dict[str, list[Line]] = {}
+    for line in history.lines:
+        lines.setdefault(line.operation, []).append(line)
+    found: list[Op] = []
+    for op in history.operations.values():
+        if op.state in _ENDED:
+            continue
+        mine = [line for line in lines.get(op.id, ()) if line.state in _OPEN]
+        if not any(line.id in waits for line in mine):
+            found.append(op)
+    return found
+
+
+def waiting_for_a_person(history: History) -> set[str]:
+    """Deliveries that only a person's act can get going."""
+    lanes: dict[tuple[str, str], list[Line]] = {}
+    authority: dict[str, Line] = {}
+    for line in history.lines:
+        lanes.setdefault((line.record, line.system), []).append(line)
+        if line.role == "authority":
+            authority[line.operation] = line
+    owner = {
+        op.record: op.change["customer_id"]
+        for op in history.operations.values()
+        if op.kind == "create" and "customer_id" in op.change
+    }
+    waits = {line.id for line in history.lines if line.state == "parked"}
+    changed = True
+    while changed:
+        changed = False
+        for line in history.lines:
+            if line.id in waits or line.state not in ("ready", "blocked"):
+                continue
+            lane = lanes[line.record, line.system]
+            latest = line.role == "mirror" and BY_NAME[line.entity].lane_mode == "latest"
+            behind = any(
+                # What may have been sent already is not overtaken, not even where only the newest counts.
+                one.seq < line.seq and one.id in waits and (not latest or one.maybe_sent > 0)
+                for one in lane
+            )
+            at_authority = (
+                line.role == "mirror"
+                and line.state == "blocked"
+                and line.operation in authority
+                and authority[line.operation].id in waits
+            )
+            needed = owner.get(line.record)
+            missing = (
+                needed is not None
+                and line.state == "ready"
+                and (needed, line.system) not in history.links
+                and not any(
+                    one.state in _OPEN and one.id not in waits
+                    for system in ("legacy", "cloud")
+                    for one in lanes.get((needed, system), ())
+                )
+            )
+            if behind or at_authority or missing:
+                waits.add(line.id)
+                changed = True
+    return waits
