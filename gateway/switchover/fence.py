@@ -32,7 +32,8 @@ from gateway.routing.plan import PLANS, Plan
 #: How often a drain looks whether it is done.
 LOOK_S = 0.1
 
-_MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
+#: Of a delivery that goes on by itself; a parked one needs a person.
+MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 
 
 class Fence:
@@ -228,7 +229,7 @@ def _moving(connection: Connection, fenced: Slice) -> int:
             .where(
                 delivery.c.entity == fenced.entity,
                 delivery.c.region == fenced.region,
-                among(delivery.c.state, _MOVING),
+                among(delivery.c.state, MOVING),
                 delivery.c.epoch < fenced.epoch,
             )
         ).scalar_one()

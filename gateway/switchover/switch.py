@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.crash import crash_point
 from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
-from gateway.database import Database
+from gateway.database import Database, among
 from gateway.dispatch.claim import MICROS
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
@@ -36,7 +36,7 @@ from gateway.proof import Notice, Proofs
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
-from gateway.switchover.fence import Fence, expect
+from gateway.switchover.fence import MOVING, Fence, expect
 from gateway.telemetry import Log
 
 #: Records that one move tries to find in the system that takes over; more are a backfill's work.
@@ -127,7 +127,13 @@ class Switchover:
         overridden = tuple(one.code for one in failures)
         if "open_deliveries" in gates:
             changed = await self._fenced(
-                current, values, actor=actor, reason=reason, overridden=overridden, taken=taken
+                current,
+                values,
+                again=[gate for gate in gates if gate not in overridden],
+                actor=actor,
+                reason=reason,
+                overridden=overridden,
+                taken=taken,
             )
         else:
             changed = await self._database.transaction(
@@ -202,11 +208,12 @@ class Switchover:
         return failures
 
     async def _complete_crosswalk(self, current: Slice, system: str) -> int:
-        """Looks the slice's unlinked records up in the system that takes over; returns how many it does not hold."""
+        """Looks the slice's unlinked records up in the system that takes over; returns how many it does not hold and
+        is not being told of: what is under way, the move itself waits for, and counts again."""
         adapter = self._adapters.get(system)
         if adapter is None or not adapter.supports(current.entity):
             return 1
-        missing = await self._database.read(lambda conn: _unlinked(conn, current, system))
+        missing = await self._database.read(lambda conn: _unlinked(conn, current, system, under_way=False))
         places = asyncio.Semaphore(MATCHES_AT_ONCE)
 
         async def one(record_id: str, match_key: str | None, legal_entity: str | None) -> bool:
@@ -292,11 +299,13 @@ class Switchover:
         before: Slice,
         values: Mapping[str, Any],
         *,
+        again: Sequence[str],
         actor: str,
         reason: str,
         overridden: tuple[str, ...],
         taken: tuple[str, ...],
     ) -> Slice:
+        """``again``: gates that have to hold after the drain too."""
         fenced = await self._database.transaction(lambda conn: self._fence.put(conn, before))
         crash_point("CP17")
 
@@ -306,10 +315,19 @@ class Switchover:
             there = slices.read(connection, [key])[key]
             if not there.draining or there.epoch != fenced.epoch:
                 raise RuleVersionMoved("the fence of this move was lifted meanwhile", version=there.version)
-            stuck = 0 if "open_deliveries" in overridden else _stuck(connection, before)
+            stuck = _stuck(connection, before) if "open_deliveries" in again else 0
             if stuck:
                 # It came to wait for a person while the others drained; nobody has been asked about it.
-                raise _open_deliveries(f"{stuck} deliveries wait for a person since the move began")
+                raise _given_up(
+                    "open_deliveries", f"{stuck} deliveries wait for a person since the move began"
+                )
+            unlinked = len(_unlinked(connection, before, values["authority"])) if "crosswalk" in again else 0
+            if unlinked:
+                # Its create was under way when the gates were looked at, and ended without one.
+                raise _given_up(
+                    "crosswalk",
+                    f"{unlinked} records of the slice without an id in the system that takes over",
+                )
             now = self._database.now(connection)
             changed = slices.change(
                 connection,
@@ -328,8 +346,9 @@ class Switchover:
         try:
             left = await self._fence.drain(fenced)
             if left:
-                raise _open_deliveries(
-                    f"{left} deliveries were still under way after {self._drain_limit_s:g} s"
+                raise _given_up(
+                    "open_deliveries",
+                    f"{left} deliveries were still under way after {self._drain_limit_s:g} s",
                 )
             return await self._database.transaction(commit)
         except BaseException:
@@ -346,11 +365,11 @@ class Switchover:
         self._told()
 
 
-def _open_deliveries(message: str) -> RuleRefused:
+def _given_up(gate: str, message: str) -> RuleRefused:
     return RuleRefused(
         f"{message}; the slice stays as it was",
-        errors=[FieldError(pointer="/stage", code="open_deliveries", message=message)],
-        gates=["open_deliveries"],
+        errors=[FieldError(pointer="/stage", code=gate, message=message)],
+        gates=[gate],
     )
 
 
@@ -369,11 +388,14 @@ def _stuck(connection: Connection, one: Slice) -> int:
     )
 
 
-def _unlinked(connection: Connection, one: Slice, system: str) -> list[tuple[str, str | None, str | None]]:
+def _unlinked(
+    connection: Connection, one: Slice, system: str, *, under_way: bool = True
+) -> list[tuple[str, str | None, str | None]]:
+    """Records without an id in the system; ``under_way``: also those that a delivery on its way will give one."""
     there = select(crosswalk.c.record_id).where(
         crosswalk.c.record_id == record.c.id, crosswalk.c.system == system
     )
-    rows = connection.execute(
+    wanted = (
         select(record.c.id, record.c.match_key, record.c.legal_entity)
         .where(
             record.c.entity == one.entity,
@@ -383,4 +405,11 @@ def _unlinked(connection: Connection, one: Slice, system: str) -> list[tuple[str
         )
         .limit(MATCHED_BY_A_MOVE + 1)
     )
-    return [(row.id, row.match_key, row.legal_entity) for row in rows]
+    if not under_way:
+        coming = select(delivery.c.id).where(
+            delivery.c.record_id == record.c.id,
+            delivery.c.system == system,
+            among(delivery.c.state, MOVING),
+        )
+        wanted = wanted.where(~coming.exists())
+    return [(row.id, row.match_key, row.legal_entity) for row in connection.execute(wanted)]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from gateway.errors import RuleRefused, RuleVersionMoved, StoreUnavailable
-from gateway.ledger.tables import slice_
+from gateway.ledger.tables import delivery, slice_
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
 from tests.integration.ledger.conftest import opened
@@ -42,15 +42,16 @@ async def test_there_and_back_under_traffic(world: World) -> None:
                 answer = await world.patch("customers", record["id"], body, key=fresh(), Prefer="wait=25")
             answers.append(answer)
 
-    clients = [asyncio.create_task(client(number)) for number in range(8)]
     stages = [Stage.LIVE, Stage.SHADOW, Stage.LIVE, Stage.RAMP_DOWN, Stage.LIVE, Stage.SHADOW]
-    for stage in stages:
-        before = len(answers)
-        await world.until(lambda before=before: _more(answers, before + 10), "traffic")
-        changed = await world.stage("customer", stage)
-        assert (changed.stage, changed.draining) == (stage, False)
-    stop.set()
-    await asyncio.gather(*clients)
+    async with asyncio.TaskGroup() as clients:
+        for number in range(8):
+            clients.create_task(client(number))
+        for stage in stages:
+            before = len(answers)
+            await world.until(lambda before=before: _more(answers, before + 10), "traffic")
+            changed = await world.stage("customer", stage)
+            assert (changed.stage, changed.draining) == (stage, False)
+        stop.set()
     assert {answer.status_code for answer in answers} <= {200, 201}, {
         answer.text for answer in answers if answer.status_code >= 202
     }
@@ -130,6 +131,41 @@ async def test_what_parks_during_the_drain_stops_the_move(world: World) -> None:
     (slice_now,) = (one for one in there if (one["entity"], one["region"]) == ("customer", REGION))
     assert (slice_now["stage"], slice_now["authority"]) == ("shadow", "legacy")
     assert (await world.reaches(held, "committed", "settled", "attention"))["authority"] == "legacy"
+
+
+async def test_creates_on_their_way_are_drained_with_the_rest(world: World) -> None:
+    """A record whose create is on its way to the system that takes over does not stop a move: the drain brings it its
+    id. One whose create ends without an id during the drain stops it, by the gate of the crosswalk."""
+    await world.stage("customer", Stage.SHADOW)
+    outage = world.sandbox.fault("cloud", "outage")
+    coming = await world.made("customers", customer(number=fresh()))
+    move = asyncio.create_task(world.stage("customer", Stage.LIVE))
+    await world.until(lambda: _draining(world), "the fence")
+    world.sandbox.heal("cloud", outage)
+    assert (await move).authority == "cloud"
+    answer = await world.patch("customers", coming["id"], {"phone": "1"})
+    assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (200, "cloud")
+    await world.quiet()
+    await world.check()
+
+    await world.stage("customer", Stage.SHADOW)
+    outage = world.sandbox.fault("cloud", "outage")
+    gone = await world.create("customers", customer(number=fresh()))
+    assert gone.status_code == 201
+    move = asyncio.create_task(world.stage("customer", Stage.LIVE))
+    await world.until(lambda: _draining(world), "the fence")
+    await world.gateway.database.transaction(
+        lambda conn: conn.execute(
+            update(delivery)
+            .where(delivery.c.operation_id == gone.headers["Twinrun-Operation"], delivery.c.system == "cloud")
+            .values(state="skipped", wake_at=None)
+        )
+    )
+    world.sandbox.heal("cloud", outage)
+    with pytest.raises(RuleRefused) as refused:
+        await move
+    assert [error.code for error in refused.value.errors] == ["crosswalk"]
+    assert not await _draining(world)
 
 
 async def test_a_lost_commit_leaves_no_fence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
