@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import among
-from gateway.database.rows import put_rows
+from gateway.database.rows import put_rows, rows_by_keys
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,13 +22,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OF_RECORDS = select(crosswalk).where(among(crosswalk.c.record_id, "ids"))
-_OF_NATIVES = select(
-    crosswalk.c.system, crosswalk.c.entity, crosswalk.c.native_id, crosswalk.c.record_id
-).where(
-    among(crosswalk.c.system, "systems"),
-    among(crosswalk.c.entity, "entities"),
-    among(crosswalk.c.native_id, "ids"),
-)
+_NATIVE = ("system", "entity", "native_id")
 
 
 def links_of(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str], Link]:
@@ -46,16 +40,9 @@ def linked(
     wanted = set(natives)
     if not wanted:
         return {}
-    rows = connection.execute(
-        _OF_NATIVES,
-        {
-            "systems": sorted({system for system, _, _ in wanted}),
-            "entities": sorted({entity for _, entity, _ in wanted}),
-            "ids": sorted({native_id for _, _, native_id in wanted}),
-        },
-    )
-    found = {(row.system, row.entity, row.native_id): row.record_id for row in rows}
-    return {key: record_id for key, record_id in found.items() if key in wanted}
+    keys = [dict(zip(_NATIVE, key, strict=True)) for key in sorted(wanted)]
+    rows = rows_by_keys(connection, crosswalk, keys, (*_NATIVE, "record_id"))
+    return {(row.system, row.entity, row.native_id): row.record_id for row in rows}
 
 
 def link(
