@@ -54,7 +54,7 @@ from gateway.proof import Proofs
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
-from gateway.switchover import Switchover
+from gateway.switchover import Gates, Switchover
 from gateway.systems import open_systems, timeout_s
 from gateway.telemetry import Log, Metrics
 from gateway.wake import Alone, Wake, Word
@@ -241,9 +241,14 @@ class Gateway:
         self.switchover = Switchover(
             database=database,
             slices=self.slices,
-            adapters=adapters,
-            records=self.records,
-            proofs=self.proofs,
+            gates=Gates(
+                database=database,
+                slices=self.slices,
+                adapters=adapters,
+                records=self.records,
+                proofs=self.proofs,
+                log=self.log,
+            ),
             clock=self.clock,
             ids=self.ids,
             log=self.log,

@@ -7,6 +7,7 @@ up and the held writes go to the old authority. A process that dies in between l
 process lifts a fence that is older than its limit, in favour of the old authority.
 """
 
+from gateway.switchover.gates import Gates
 from gateway.switchover.switch import Switchover
 
-__all__ = ["Switchover"]
+__all__ = ["Gates", "Switchover"]

@@ -6,19 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
-from adapters.contract import Adapter
-from adapters.errors import AdapterError
 from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.crash import crash_point
-from gateway.crosswalk.store import Link
-from gateway.crosswalk.tables import crosswalk
-from gateway.database import Database, among
+from gateway.database import Database
 from gateway.dispatch.claim import MICROS
-from gateway.dispatch.prepare import find_match
-from gateway.dispatch.records import Records
 from gateway.errors import (
     FieldError,
     Malformed,
@@ -30,18 +24,14 @@ from gateway.errors import (
 from gateway.ids import Ids
 from gateway.ledger import slices
 from gateway.ledger.slices import Slice, Slices
-from gateway.ledger.states import DeliveryState
-from gateway.ledger.tables import delivery, record, slice_
-from gateway.proof import Notice, Proofs
+from gateway.ledger.tables import slice_
+from gateway.proof import Notice
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
-from gateway.switchover.fence import MOVING, Fence, expect
+from gateway.switchover.fence import Fence, expect
+from gateway.switchover.gates import Gates, stuck, unlinked
 from gateway.telemetry import Log
-
-#: Records that one move tries to find in the system that takes over; more are a backfill's work.
-MATCHED_BY_A_MOVE = 5_000
-MATCHES_AT_ONCE = 16
 
 
 class Switchover:
@@ -52,9 +42,7 @@ class Switchover:
         *,
         database: Database,
         slices: Slices,
-        adapters: Mapping[str, Adapter],
-        records: Records,
-        proofs: Proofs,
+        gates: Gates,
         clock: Clock,
         ids: Ids,
         log: Log,
@@ -63,9 +51,7 @@ class Switchover:
     ) -> None:
         self._database = database
         self._slices = slices
-        self._adapters = adapters
-        self._records = records
-        self._proofs = proofs
+        self._gates = gates
         self._log = log
         self._drain_limit_s = drain_limit_s
         self._told = told
@@ -113,10 +99,10 @@ class Switchover:
         taken: tuple[str, ...] = ()
         gates = () if current.stage is stage else transition.gates(current.stage, stage)
         if current.stage is not stage:
-            known = await self.mapping(entity, current.stage, stage) if "mapping" in gates else None
+            known = await self._gates.mapping(entity, current.stage, stage) if "mapping" in gates else None
             # Whoever moves the slice has been shown them, and takes them with the reason given.
             taken = tuple(f"{one.path}: {one.words}" for one in known or ())
-            failures = await self._failures(current, stage, gates, known)
+            failures = await self._gates.failures(current, stage, gates, known)
             if failures and not override:
                 raise RuleRefused(
                     f"{entity} in {region} cannot go from {current.stage} to {stage}: {failures[0].message}",
@@ -146,6 +132,10 @@ class Switchover:
         self._told()
         return changed
 
+    async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
+        """What the mirror that begins with this move loses of the entity; None: no mirror begins, or nobody can say."""
+        return await self._gates.mapping(entity, current, wanted)
+
     async def lift_stale_fences(self) -> int:
         """Ends fences whose process is gone, in favour of the authority that was. Returns how many."""
         known = await self._database.read(slices.read)
@@ -171,74 +161,6 @@ class Switchover:
                 self._log.warning("stale fence lifted", entity=one.entity, region=one.region)
                 lifted += 1
         return lifted
-
-    # --- gates -----------------------------------------------------------------------------------------------
-
-    async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
-        """What the mirror that begins with this move loses of the entity; None: no mirror begins, or nobody can say."""
-        if "mapping" not in transition.gates(current, wanted):
-            return None
-        authority = PLANS[current].authority
-        return await self._proofs.notices(entity, authority.value, authority.other.value)
-
-    async def _failures(
-        self, current: Slice, wanted: Stage, gates: tuple[str, ...], known: Sequence[Notice] | None
-    ) -> list[FieldError]:
-        facts: dict[str, int | None] = {}
-        if "mapping" in gates:
-            facts["mapping"] = None if known is None else sum(one.blocks for one in known)
-        if "open_deliveries" in gates:
-            facts["open_deliveries"] = await self._database.read(lambda conn: _stuck(conn, current))
-        if "crosswalk" in gates:
-            facts["crosswalk"] = await self._complete_crosswalk(current, PLANS[wanted].authority.value)
-        blocking = "; ".join(f"{one.path} {one.words}" for one in known or () if one.blocks)
-        failures = [
-            FieldError(
-                pointer="/stage",
-                code=one.gate,
-                message=f"{one.message}: {blocking}" if one.gate == "mapping" and blocking else one.message,
-            )
-            for one in transition.judge(current.stage, wanted, facts)
-        ]
-        stages = {(one.entity, one.region): one.stage for one in await self._slices.all()}
-        failures.extend(
-            FieldError(pointer="/stage", code="dependency", message=one.message)
-            for one in transition.new_violations(stages, current.entity, current.region, wanted)
-        )
-        return failures
-
-    async def _complete_crosswalk(self, current: Slice, system: str) -> int:
-        """Looks the slice's unlinked records up in the system that takes over; returns how many it does not hold and
-        is not being told of: what is under way, the move itself waits for, and counts again."""
-        adapter = self._adapters.get(system)
-        if adapter is None or not adapter.supports(current.entity):
-            return 1
-        missing = await self._database.read(lambda conn: _unlinked(conn, current, system, under_way=False))
-        places = asyncio.Semaphore(MATCHES_AT_ONCE)
-
-        async def one(record_id: str, match_key: str | None, legal_entity: str | None) -> bool:
-            async with places:
-                try:
-                    found = await find_match(adapter, current.entity, record_id, match_key, legal_entity)
-                except AdapterError as failed:
-                    self._log.warning("not matched", record=record_id, system=system, reason=failed.message)
-                    return False
-            if found is None:
-                return False
-            return await self._records.keep_link(
-                Link(
-                    record_id=record_id,
-                    system=system,
-                    entity=current.entity,
-                    native_id=found.native_id,
-                    native_version=found.native_version,
-                )
-            )
-
-        if len(missing) > MATCHED_BY_A_MOVE:
-            return len(missing)
-        found = await asyncio.gather(*(one(*row) for row in missing))
-        return found.count(False)
 
     # --- a move that keeps the authority ---------------------------------------------------------------------
 
@@ -315,18 +237,18 @@ class Switchover:
             there = slices.read(connection, [key])[key]
             if not there.draining or there.epoch != fenced.epoch:
                 raise RuleVersionMoved("the fence of this move was lifted meanwhile", version=there.version)
-            stuck = _stuck(connection, before) if "open_deliveries" in again else 0
-            if stuck:
+            parked = stuck(connection, before) if "open_deliveries" in again else 0
+            if parked:
                 # It came to wait for a person while the others drained; nobody has been asked about it.
                 raise _given_up(
-                    "open_deliveries", f"{stuck} deliveries wait for a person since the move began"
+                    "open_deliveries", f"{parked} deliveries wait for a person since the move began"
                 )
-            unlinked = len(_unlinked(connection, before, values["authority"])) if "crosswalk" in again else 0
-            if unlinked:
+            without = len(unlinked(connection, before, values["authority"])) if "crosswalk" in again else 0
+            if without:
                 # Its create was under way when the gates were looked at, and ended without one.
                 raise _given_up(
                     "crosswalk",
-                    f"{unlinked} records of the slice without an id in the system that takes over",
+                    f"{without} records of the slice without an id in the system that takes over",
                 )
             now = self._database.now(connection)
             changed = slices.change(
@@ -371,45 +293,3 @@ def _given_up(gate: str, message: str) -> RuleRefused:
         errors=[FieldError(pointer="/stage", code=gate, message=message)],
         gates=[gate],
     )
-
-
-def _stuck(connection: Connection, one: Slice) -> int:
-    """Deliveries that no waiting will end: a person has to."""
-    return int(
-        connection.execute(
-            select(func.count())
-            .select_from(delivery)
-            .where(
-                delivery.c.entity == one.entity,
-                delivery.c.region == one.region,
-                delivery.c.state == DeliveryState.PARKED.value,
-            )
-        ).scalar_one()
-    )
-
-
-def _unlinked(
-    connection: Connection, one: Slice, system: str, *, under_way: bool = True
-) -> list[tuple[str, str | None, str | None]]:
-    """Records without an id in the system; ``under_way``: also those that a delivery on its way will give one."""
-    there = select(crosswalk.c.record_id).where(
-        crosswalk.c.record_id == record.c.id, crosswalk.c.system == system
-    )
-    wanted = (
-        select(record.c.id, record.c.match_key, record.c.legal_entity)
-        .where(
-            record.c.entity == one.entity,
-            record.c.region == one.region,
-            record.c.version > 0,
-            ~there.exists(),
-        )
-        .limit(MATCHED_BY_A_MOVE + 1)
-    )
-    if not under_way:
-        coming = select(delivery.c.id).where(
-            delivery.c.record_id == record.c.id,
-            delivery.c.system == system,
-            among(delivery.c.state, MOVING),
-        )
-        wanted = wanted.where(~coming.exists())
-    return [(row.id, row.match_key, row.legal_entity) for row in connection.execute(wanted)]
