@@ -253,6 +253,7 @@ class Gateway:
             ids=self.ids,
             log=self.log,
             drain_limit_s=settings.drain_limit_s,
+            two_person=settings.two_person,
             told=self._rules_changed,
         )
 
@@ -277,8 +278,8 @@ class Gateway:
                 ),
                 asyncio.create_task(compare_loop.run(self.comparer, stop), name="compare"),
                 asyncio.create_task(
-                    deliver_loops.watch(self.switchover.lift_stale_fences, stop, log, "fences", 5.0),
-                    name="fences",
+                    deliver_loops.watch(self.switchover.moves.run_once, stop, log, "switches", 1.0),
+                    name="switches",
                 ),
             ]
         else:
@@ -303,6 +304,7 @@ class Gateway:
         gone = self.clock.monotonic() - (self.stopping_since or 0.0)
         await self.deliverer.finish(max(0.0, FINISH_S - gone))
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.switchover.moves.stop()
         await self.comparer.stop()
         await self.queues.stop()
         await self.pressure.stop()
@@ -336,6 +338,7 @@ class Gateway:
             operations=self.operations,
             slices=self.slices,
             switchover=self.switchover,
+            switches=self.switchover.switches,
             journey=self.journey,
             deliveries=self.deliveries,
             replays=self.replays,

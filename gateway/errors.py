@@ -212,6 +212,18 @@ class RuleRefused(GatewayError):
     """A gate or a dependency forbids this change of stage."""
 
 
+class SecondPersonNeeded(GatewayError):
+    """Another person has to decide this."""
+
+
+class EvidenceChanged(GatewayError):
+    """The evidence is not what it was; look at it again before you approve."""
+
+
+class SwitchOver(GatewayError):
+    """This switch is past the point at which that can be done."""
+
+
 class SettingWrong(GatewayError):
     """A setting is wrong, and the program does not start with it."""
 

@@ -17,6 +17,7 @@ AUDIT = "aud_"
 REPLAY = "rpl_"
 CASE = "cas_"
 WAIVER = "wai_"
+SWITCH = "swi_"
 
 
 class Ids(Protocol):

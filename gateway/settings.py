@@ -110,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_limit_s: Seconds = (
         20.0  #: how long a move of authority waits for open deliveries before it gives up
     )
+    two_person: bool = False  #: a move of authority has to be requested by one person and approved by another
     log_level: str = "INFO"  #: of the lines on standard error, one JSON object each
 
     @property

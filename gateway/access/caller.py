@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.errors import Forbidden
 
-#: What a key may be allowed: the business side and the operations side, each to look and to change.
-SCOPES: tuple[str, ...] = ("read", "write", "admin:read", "admin:write")
+#: What a key may be allowed: the business side and the operations side, each to look and to change; and to approve what
+#: somebody else has asked for.
+SCOPES: tuple[str, ...] = ("read", "write", "admin:read", "admin:write", "admin:approve")
+
+#: What people do, as sets of scopes. An operator asks and an approver agrees; nobody agrees to what they asked for.
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "viewer": ("admin:read", "read"),
+    "operator": ("admin:read", "admin:write", "read"),
+    "approver": ("admin:approve", "admin:read", "read"),
+    "admin": ("admin:approve", "admin:read", "admin:write", "read", "write"),
+}
+
+
+def implied(scopes: frozenset[str], role: str | None) -> frozenset[str]:
+    """What a key may do. Without a role, whoever may change things may also approve what another has asked for."""
+    if role is None and "admin:write" in scopes:
+        return scopes | {"admin:approve"}
+    return scopes
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from gateway.access.caller import SCOPES, Caller
+from gateway.access.caller import ROLES, SCOPES, Caller, implied
 from gateway.access.tables import api_key
 from gateway.audit import record
 from gateway.clock import Clock, rfc3339
@@ -49,6 +49,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     entities: tuple[str, ...] | None
     created_at: str
     created_by: str
+    role: str | None = None
     revoked_at: str | None = None
     last_used_at: str | None = None
 
@@ -85,14 +86,16 @@ class Keys:
         self,
         name: str,
         *,
-        scopes: Iterable[str],
+        scopes: Iterable[str] | None = None,
+        role: str | None = None,
         regions: Iterable[str] | None = None,
         entities: Iterable[str] | None = None,
         actor: str,
     ) -> tuple[str, KeyRow]:
-        """Makes a key. The first of the pair is the key itself, which is shown now and never again."""
-        wanted = tuple(sorted(set(scopes)))
-        _check(name, wanted)
+        """Makes a key, with ``scopes`` or with a ``role``. The first of the pair is the key itself, which is shown now
+        and never again. Raises Malformed."""
+        wanted = tuple(sorted(set(ROLES.get(role or "", ()) if scopes is None else scopes)))
+        _check(name, wanted, role=role, both=scopes is not None)
         prefix = PREFIX + "".join(secrets.choice(READABLE) for _ in range(8))
         secret = f"{prefix}_{secrets.token_urlsafe(32)}"
         now = to_micros(self._clock.now())
@@ -105,6 +108,7 @@ class Keys:
             entities=None if entities is None else tuple(sorted(set(entities))),
             created_at=rfc3339(from_micros(now)),
             created_by=actor,
+            role=role,
         )
 
         def unit(connection: Connection) -> None:
@@ -115,6 +119,7 @@ class Keys:
                     prefix=prefix,
                     digest=_digest(secret),
                     scopes=_json(row.scopes),
+                    role=role,
                     regions=None if row.regions is None else _json(row.regions),
                     entities=None if row.entities is None else _json(row.entities),
                     created_at=now,
@@ -127,8 +132,8 @@ class Keys:
                 actor=actor,
                 action="key.create",
                 subject=row.id,
-                detail={"name": name, "prefix": prefix, "scopes": row.scopes, "regions": row.regions,
-                        "entities": row.entities},
+                detail={"name": name, "prefix": prefix, "scopes": row.scopes, "role": role,
+                        "regions": row.regions, "entities": row.entities},
             )  # fmt: skip
 
         await self._database.transaction(unit)
@@ -151,6 +156,7 @@ class Keys:
                 created_by=row.created_by,
                 revoked_at=None if row.revoked_at is None else rfc3339(from_micros(row.revoked_at)),
                 last_used_at=None if row.last_used_at is None else rfc3339(from_micros(row.last_used_at)),
+                role=row.role,
             )
             for row in rows
         )
@@ -239,7 +245,7 @@ class Keys:
             callers[row.digest] = Caller(
                 name=row.name,
                 key_id=row.id,
-                scopes=frozenset(_tuple(row.scopes) or ()),
+                scopes=implied(frozenset(_tuple(row.scopes) or ()), row.role),
                 regions=None if regions is None else frozenset(regions),
                 entities=None if entities is None else frozenset(entities),
             )
@@ -268,12 +274,15 @@ class Keys:
             self._used.pop(str(kept["key"]), None)
 
 
-def _check(name: str, scopes: tuple[str, ...]) -> None:
+def _check(name: str, scopes: tuple[str, ...], *, role: str | None, both: bool) -> None:
     errors: list[FieldError] = []
     if not 1 <= len(name) <= 100 or not name.isprintable():
         errors.append(FieldError(pointer="/name", code="length", message="1 to 100 printable characters"))
     unknown = [scope for scope in scopes if scope not in SCOPES]
-    if unknown or not scopes:
+    if role is not None and (both or role not in ROLES):
+        message = "a key has scopes or a role" if both else f"{role}; allowed are {', '.join(ROLES)}"
+        errors.append(FieldError(pointer="/role", code="unknown", message=message))
+    elif unknown or not scopes:
         found = ", ".join(unknown) or "none"
         errors.append(
             FieldError(pointer="/scopes", code="unknown", message=f"{found}; allowed are {', '.join(SCOPES)}")

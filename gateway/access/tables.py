@@ -12,6 +12,7 @@ api_key = Table(
     Column("prefix", String(12), nullable=False),  # twk_ and eight characters: what a list may show
     Column("digest", String(64), nullable=False),  # SHA-256 of the whole key, in hex
     Column("scopes", Json, nullable=False),
+    Column("role", String(20)),  # NULL: made by scopes alone
     Column("regions", Json),  # NULL: every region
     Column("entities", Json),  # NULL: every entity
     Column("created_at", Instant, nullable=False),

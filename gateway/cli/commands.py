@@ -45,6 +45,15 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "resolve": ("gateway.cli.cases:resolve", "Decide a case."),
         },
     ),
+    "switch": (
+        "Moves of authority, asked for by one person and approved by another; without a verb, the list.",
+        {
+            "request": ("gateway.cli.switch:request", "Ask for a move of authority, or for the way back."),
+            "approve": ("gateway.cli.switch:approve", "Approve what somebody else has asked for."),
+            "abort": ("gateway.cli.switch:abort", "End a switch that is not committed."),
+            "status": ("gateway.cli.switch:status", "One switch with its evidence, or the newest ones."),
+        },
+    ),
     "waivers": (
         "Differences that are accepted for a time; without a verb, the list.",
         {
@@ -64,7 +73,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 }
 
 #: noun -> the verb that it stands for when none is named
-LISTED = {"cases": "list", "waivers": "list"}
+LISTED = {"cases": "list", "waivers": "list", "switch": "status"}
 
 #: name -> (where the function is, what it does)
 VERBS: dict[str, tuple[str, str]] = {

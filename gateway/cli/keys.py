@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gateway.access.caller import SCOPES
+from gateway.access.caller import ROLES, SCOPES
 from gateway.access.keys import KeyRow
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
@@ -22,6 +22,7 @@ def create(
     /,
     *,
     scopes: Listed = None,
+    role: str | None = None,
     regions: Listed = None,
     entities: Listed = None,
     json: Json = False,
@@ -33,13 +34,16 @@ def create(
     name:
         Who will use it, as audit and history show it.
     scopes:
-        read, write, admin:read, admin:write; by commas or repeated. Default: read and write.
+        read, write, admin:read, admin:write, admin:approve; by commas or repeated. Default: read and write.
+    role:
+        viewer, operator, approver or admin, instead of scopes. An operator asks for a switch of authority, an
+        approver agrees. A key with the scope admin:write may do both, though never agree to what it asked for.
     regions:
         Only these regions. Default: all.
     entities:
         Only these entities. Default: all.
     """
-    wanted = _split(scopes) or ("read", "write")
+    wanted = _split(scopes) or (None if role else ("read", "write"))
     only_entities = _split(entities)
 
     async def work(gateway: Gateway) -> tuple[str, KeyRow]:
@@ -47,10 +51,11 @@ def create(
         known = gateway.slices.regions()
         _known("--regions", only_regions, known)
         return await gateway.keys.create(
-            name, scopes=wanted, regions=only_regions, entities=only_entities, actor=actor()
+            name, scopes=wanted, role=role, regions=only_regions, entities=only_entities, actor=actor()
         )
 
     _known("--scopes", wanted, SCOPES)
+    _known("--role", None if role is None else (role,), tuple(ROLES))
     _known("--entities", only_entities, tuple(BY_NAME))
     secret, row = with_gateway(work)
     if json:
@@ -70,10 +75,10 @@ def list_(*, json: Json = False) -> None:
         say("There is no API key yet: twinrun keys create NAME --scopes read,write")
         return
     put_table(
-        ("id", "name", "prefix", "scopes", "regions", "entities", "created", "last used", "revoked"),
+        ("id", "name", "prefix", "role", "scopes", "regions", "entities", "created", "last used", "revoked"),
         [
             (
-                row.id, row.name, row.prefix, ", ".join(row.scopes), _all(row.regions), _all(row.entities),
+                row.id, row.name, row.prefix, row.role, ", ".join(row.scopes), _all(row.regions), _all(row.entities),
                 row.created_at[:19], row.last_used_at and row.last_used_at[:19],
                 row.revoked_at and row.revoked_at[:19],
             )

@@ -22,7 +22,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OF_RECORDS = select(crosswalk).where(among(crosswalk.c.record_id, "ids"))
-_NATIVE = ("system", "entity", "native_id")
+_NATIVE: tuple[str, ...] = ("system", "entity", "native_id")
 
 
 def links_of(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str], Link]:
@@ -40,7 +40,7 @@ def linked(
     wanted = set(natives)
     if not wanted:
         return {}
-    keys = [dict(zip(_NATIVE, key, strict=True)) for key in sorted(wanted)]
+    keys: list[dict[str, str]] = [dict(zip(_NATIVE, key, strict=True)) for key in sorted(wanted)]
     rows = rows_by_keys(connection, crosswalk, keys, (*_NATIVE, "record_id"))
     return {(row.system, row.entity, row.native_id): row.record_id for row in rows}
 

@@ -24,6 +24,7 @@ from gateway.http.admin.diffs import Diffs
 from gateway.http.admin.records import Records
 from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
+from gateway.http.admin.switches import Switches
 from gateway.http.admin.waivers import Waivers
 from gateway.http.exchange import Exchange
 from gateway.http.facade import Facade
@@ -40,6 +41,7 @@ from gateway.http.ports import (
     ReadsPort,
     ReplaysPort,
     SlicesPort,
+    SwitchesPort,
     SwitchoverPort,
     WaiversPort,
 )
@@ -77,6 +79,7 @@ def build(
     operations: OperationsPort,
     slices: SlicesPort,
     switchover: SwitchoverPort,
+    switches: SwitchesPort,
     journey: JourneyPort,
     deliveries: DeliveriesPort,
     replays: ReplaysPort,
@@ -109,6 +112,7 @@ def build(
     )
     followed = Followed(operations)
     rules = Rules(slices=slices, switchover=switchover, cursors=cursors)
+    moved = Switches(switches=switches, slices=slices, cursors=cursors)
     found = Diffs(diffs=diffs, slices=slices, cursors=cursors)
     accepted = Waivers(waivers=waivers, slices=slices, cursors=cursors)
     waiting = Cases(cases=cases, slices=slices, cursors=cursors)
@@ -129,6 +133,7 @@ def build(
             *entities.routes(facade, components(regions), regions),
             *followed.routes(),
             *rules.routes(regions),
+            *moved.routes(regions),
             *found.routes(regions),
             *accepted.routes(regions),
             *sent.routes(),

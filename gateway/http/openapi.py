@@ -25,12 +25,14 @@ _SCOPE_WORDS = {
     "write": "create, change and move records",
     "admin:read": "see rules, diffs, deliveries, cases, journeys and the audit",
     "admin:write": "change rules, replay deliveries and decide cases",
+    "admin:approve": "approve what another person has asked for",
 }
 
 _TAGS = {
     "operations": "What became of a write.",
     "rules": "Which system answers for which slice, (entity, region).",
     "diffs": "Where the two systems part.",
+    "switches": "Moves of authority, requested, approved and followed.",
     "waivers": "Differences that are accepted for a time.",
     "cases": "What waits for a person.",
     "deliveries": "Writes on their way to one system.",

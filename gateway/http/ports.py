@@ -18,6 +18,8 @@ from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage
+from gateway.switchover import Switch
+from gateway.switchover.switches import Wish as SwitchWish
 
 
 class ExecutorPort(Protocol):
@@ -80,6 +82,48 @@ class SwitchoverPort(Protocol):
         compare_sample: int | None = None,
         storable: bool | None = None,
     ) -> Slice: ...
+
+
+class SwitchesPort(Protocol):
+    """Moves of authority. A switch outside ``regions`` and ``entities`` is not there."""
+
+    async def request(self, wish: SwitchWish, *, actor: str) -> Switch: ...
+
+    async def approve(
+        self,
+        id_: str,
+        *,
+        evidence_hash: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Switch: ...
+
+    async def abort(
+        self,
+        id_: str,
+        *,
+        reason: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Switch: ...
+
+    async def one(
+        self, id_: str, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
+    ) -> Switch: ...
+
+    async def page(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        state: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Switch]: ...
 
 
 class JourneyPort(Protocol):

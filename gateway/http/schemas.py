@@ -15,6 +15,7 @@ from gateway.dispatch.command import Kind
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import RuleChange
+from gateway.http.admin.switches import Abortion, Approval, SwitchTold, SwitchWish
 from gateway.http.admin.waivers import WaiverTold, WaiverWish
 from gateway.http.problems import PROBLEMS, TYPE
 from gateway.ledger.slices import Slice, SliceChange
@@ -158,6 +159,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(CaseLine, CaseInFull, Assignment, Comment, Resolving),
         *(ReplayWish, ReplayForecast, ReplayTold),
         *(WaiverWish, WaiverTold),
+        *(SwitchWish, SwitchTold, Approval, Abortion),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))
@@ -177,13 +179,18 @@ def components(regions: tuple[str, ...]) -> Json:
                 "enum": list(regions),
                 "description": "a region that a routing rule knows",
             }
-    wish: Json = found["WaiverWish"]["properties"]
-    for name, known in (("entity", BY_NAME), ("region", regions)):
-        if known:
-            described = wish[name]["description"]
-            wish[name] = {"description": described, "type": "string", "enum": list(known)}
+    for named in ("WaiverWish", "SwitchWish"):
+        wish: Json = found[named]["properties"]
+        for name, known in (("entity", BY_NAME), ("region", regions)):
+            if known:
+                described = wish[name]["description"]
+                wish[name] = {"description": described, "type": "string", "enum": list(known)}
     for name in ("expires_at", "created_at"):
         found["WaiverTold"]["properties"][name] = _MOMENT
+    for name in ("requested_at", "expires_at"):
+        found["SwitchTold"]["properties"][name] = _MOMENT
+    for name in ("approved_at", "fenced_at", "drain_until", "ended_at"):
+        found["SwitchTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     narrowing: Json = found["ReplayWish"]["properties"]
     for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", regions)):
         if known:

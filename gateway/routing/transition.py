@@ -86,6 +86,11 @@ def moves_authority(current: Stage, wanted: Stage) -> bool:
     return PLANS[current].authority is not PLANS[wanted].authority
 
 
+def is_fenced(current: Stage, wanted: Stage) -> bool:
+    """Whether the move has to wait until open deliveries have ended, with writes held meanwhile."""
+    return current is not wanted and "open_deliveries" in gates(current, wanted)
+
+
 def gates(current: Stage, wanted: Stage) -> tuple[str, ...]:
     """The gates of the move; of a leap, those of every step that it leaves out."""
     named: dict[str, None] = {}

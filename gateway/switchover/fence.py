@@ -6,13 +6,10 @@ way they are released, to whichever system is then the authority.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from gateway.clock import Clock
-from gateway.crash import crash_point
 from gateway.database import Database, among
 from gateway.dispatch.claim import LATEST
 from gateway.errors import FieldError, RuleRefused, RuleVersionMoved
@@ -29,30 +26,14 @@ from gateway.ledger.states import (
 from gateway.ledger.tables import delivery, operation
 from gateway.routing.plan import PLANS, Plan
 
-#: How often a drain looks whether it is done.
-LOOK_S = 0.1
-
 #: Of a delivery that goes on by itself; a parked one needs a person.
 MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 
 
 class Fence:
-    """``told`` is called while a drain goes on, so that this process sends what is left without waiting."""
-
-    def __init__(
-        self,
-        *,
-        database: Database,
-        clock: Clock,
-        ids: Ids,
-        drain_limit_s: float,
-        told: Callable[[], None],
-    ) -> None:
+    def __init__(self, *, database: Database, ids: Ids) -> None:
         self._database = database
-        self._clock = clock
         self._ids = ids
-        self._drain_limit_s = drain_limit_s
-        self._told = told
 
     def put(self, connection: Connection, before: Slice) -> Slice:
         key = (before.entity, before.region)
@@ -75,17 +56,6 @@ class Fence:
             reason="",
             numbered=False,
         )
-
-    async def drain(self, fenced: Slice) -> int:
-        """Waits until nothing of the old epoch is under way. Returns what is left when the limit is reached."""
-        until = self._clock.monotonic() + self._drain_limit_s
-        while True:
-            self._told()
-            left = await self._database.read(lambda conn: _moving(conn, fenced))
-            crash_point("CP18")
-            if left == 0 or self._clock.monotonic() >= until:
-                return left
-            await self._clock.sleep(LOOK_S)
 
     def lift(self, connection: Connection, fenced: Slice) -> None:
         """Gives the move up: the held writes go to the authority that was, under an epoch of their own."""
@@ -221,16 +191,17 @@ def expect(there: Slice, version: int) -> None:
         )
 
 
-def _moving(connection: Connection, fenced: Slice) -> int:
+def moving(connection: Connection, key: tuple[str, str], epoch: int) -> int:
+    """Deliveries of the slice that go on by themselves, accepted before ``epoch``."""
     return int(
         connection.execute(
             select(func.count())
             .select_from(delivery)
             .where(
-                delivery.c.entity == fenced.entity,
-                delivery.c.region == fenced.region,
+                delivery.c.entity == key[0],
+                delivery.c.region == key[1],
                 among(delivery.c.state, MOVING),
-                delivery.c.epoch < fenced.epoch,
+                delivery.c.epoch < epoch,
             )
         ).scalar_one()
     )

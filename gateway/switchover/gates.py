@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from sqlalchemy import Connection, func, select
 
 from adapters.contract import Adapter
@@ -18,7 +19,7 @@ from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, among
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
-from gateway.errors import FieldError
+from gateway.errors import FieldError, RuleRefused
 from gateway.ledger.slices import Slice, Slices
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery, record
@@ -32,6 +33,18 @@ from gateway.telemetry import Log
 #: Records that one move tries to find in the system that takes over; more are a backfill's work.
 MATCHED_BY_A_MOVE = 5_000
 MATCHES_AT_ONCE = 16
+
+
+class Weighed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gates say of a move. ``failures`` stand against it; ``taken`` is what the mirror that begins loses, in
+    words, which whoever moves the slice has been shown and takes with the reason given."""
+
+    failures: list[FieldError]
+    known: tuple[Notice, ...] | None
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        return tuple(f"{one.path}: {one.words}" for one in self.known or ())
 
 
 class Gates:
@@ -59,10 +72,23 @@ class Gates:
         authority = PLANS[current].authority
         return await self._proofs.notices(entity, authority.value, authority.other.value)
 
-    async def failures(
+    async def weigh(self, current: Slice, wanted: Stage, *, override: bool) -> Weighed:
+        """Measures every gate of the move. Raises RuleRefused with each that fails, unless they are overridden."""
+        gates = transition.gates(current.stage, wanted)
+        known = await self.mapping(current.entity, current.stage, wanted) if "mapping" in gates else None
+        failures = await self._failures(current, wanted, gates, known)
+        if failures and not override:
+            raise RuleRefused(
+                f"{current.entity} in {current.region} cannot go from {current.stage} to {wanted}: "
+                f"{failures[0].message}",
+                errors=failures,
+                gates=[one.code for one in failures],
+            )
+        return Weighed(failures=failures, known=known)
+
+    async def _failures(
         self, current: Slice, wanted: Stage, gates: tuple[str, ...], known: Sequence[Notice] | None
     ) -> list[FieldError]:
-        """What stands against the move. ``known``: what ``mapping`` has said of it."""
         facts: dict[str, int | None] = {}
         if "mapping" in gates:
             facts["mapping"] = None if known is None else sum(one.blocks for one in known)

@@ -11,7 +11,7 @@ from typing import Any
 import gateway.app
 import gateway.dispatch.queues
 import gateway.ledger.pressure
-import gateway.switchover.fence
+import gateway.switchover.moves
 from adapters.contract import Adapter
 from adapters.door import Door
 from adapters.profile import Limits, load
@@ -41,7 +41,7 @@ _PACE: tuple[tuple[Any, str, Any], ...] = (
     (gateway.ledger.pressure, "ALIVE_S", 24.0),
     (gateway.ledger.pressure, "HEALTH_EVERY_S", 30.0),
     (gateway.dispatch.queues, "COUNT_S", 10.0),
-    (gateway.switchover.fence, "LOOK_S", 0.5),  # a drain looks less often too: its loop is the same
+    (gateway.switchover.moves, "LOOK_S", 0.5),  # a drain looks less often too: its loop is the same
     (gateway.app, "load_rules", _load_rules),
 )
 
@@ -211,7 +211,7 @@ class Replica(Gateway):
         return await self.resolver.run_once()
 
     async def _fences(self) -> int:
-        await self.switchover.lift_stale_fences()
+        await self.switchover.moves.run_once()
         return 0
 
     async def _round(

@@ -14,6 +14,7 @@ from gateway.errors import RuleRefused, RuleVersionMoved, StoreUnavailable
 from gateway.ledger.tables import delivery, slice_
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
+from gateway.switchover import moves
 from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import REGION, World, customer, fresh
 from tests.systems.sandbox import Sandbox
@@ -179,7 +180,7 @@ async def test_a_lost_commit_leaves_no_fence(world: World, monkeypatch: pytest.M
         raise StoreUnavailable("away for a moment")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.gateway.switchover, "_audit", away)
+        patch.setattr(moves, "audit_rule", away)
         with pytest.raises(StoreUnavailable):
             await world.stage("customer", Stage.LIVE)
     assert not await _draining(world)

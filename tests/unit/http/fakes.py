@@ -34,13 +34,14 @@ from gateway.ids import SystemIds
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
+from tests.unit.http.fake_switches import FakeSwitches
 from tests.unit.http.fake_waivers import FakeWaivers
 
 REGIONS = ("DACH", "UK", "US")
 BODY_LIMIT = 4096
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-ALL_SCOPES = frozenset({"read", "write", "admin:read", "admin:write"})
+ALL_SCOPES = frozenset({"read", "write", "admin:read", "admin:write", "admin:approve"})
 CALLERS = {
     "all": Caller(name="all", key_id="key_1", scopes=ALL_SCOPES),
     "reader": Caller(name="reader", key_id="key_2", scopes=frozenset({"read"})),
@@ -338,6 +339,7 @@ class World:
         self.admin = FakeAdmin()
         self.replays = FakeReplays()
         self.waivers = FakeWaivers()
+        self.switches = FakeSwitches()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -360,6 +362,7 @@ class World:
             operations=self.store,
             slices=self.slices,
             switchover=self.slices,
+            switches=self.switches,
             journey=self.admin,
             deliveries=self.admin,
             replays=self.replays,

@@ -1,0 +1,276 @@
+"""``twinrun switch``: moves of authority, asked for by one person and approved by another."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gateway.app import Gateway
+from gateway.canonical import BY_NAME
+from gateway.cli.codes import DIFFER
+from gateway.cli.given import one_of
+from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.cli.session import actor, with_gateway
+from gateway.database import from_micros
+from gateway.errors import Malformed
+from gateway.http.admin.switches import told
+from gateway.routing.stage import Stage
+from gateway.switchover import Switch
+from gateway.switchover.states import SwitchState
+from gateway.switchover.switches import Wish
+
+#: How often a switch is looked at while somebody waits for its end.
+LOOK_S = 0.3
+MOST = 1_000
+
+KeyFile = Annotated[Path | None, Parameter(name="--key-file")]
+
+
+def request(
+    entity: str,
+    region: str,
+    stage: str,
+    /,
+    *,
+    reason: str,
+    override: bool = False,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Ask for a move of authority, or for the way back. Another person has to approve its evidence.
+
+    Parameters
+    ----------
+    entity:
+        The entity.
+    region:
+        The region.
+    stage:
+        Where the slice is to go.
+    reason:
+        Why; it is kept in the history.
+    override:
+        Ask although a gate fails; the evidence names each.
+    key_file:
+        A file with your API key. Default: you are who is logged in at this terminal.
+    """
+    secret = _secret(key_file)
+    one_of("ENTITY", entity, tuple(BY_NAME))
+    one_of("STAGE", stage, tuple(Stage))
+
+    async def work(gateway: Gateway) -> Switch:
+        one_of("REGION", region, gateway.slices.regions())
+        rule = gateway.slices.cached(entity, region)
+        wish = Wish(
+            entity=entity,
+            region=region,
+            stage=Stage(stage),
+            reason=reason,
+            expected_version=rule.version,
+            override=override,
+        )
+        return await gateway.switchover.switches.request(
+            wish, actor=await _who(gateway, secret, "admin:write")
+        )
+
+    made = with_gateway(work)
+    if json:
+        put_json(told(made))
+        return
+    _print_evidence(made)
+    say(f"{made.id} waits for another person, until {_at(made.expires_at)}:")
+    say(f"  twinrun switch approve {made.id} --evidence {made.evidence_hash} --key-file FILE")
+
+
+def approve(
+    switch: str, /, *, evidence: str, wait: bool = True, key_file: KeyFile = None, json: Json = False
+) -> None:
+    """Approve what somebody else has asked for, and see it through. Exit code 1 when it was aborted.
+
+    Parameters
+    ----------
+    switch:
+        Its id, swi_….
+    evidence:
+        The hash of the evidence that you have looked at.
+    wait:
+        Stay until it has ended; without, the serving processes carry it on.
+    key_file:
+        A file with your API key. Default: you are who is logged in at this terminal.
+    """
+    secret = _secret(key_file)
+
+    async def work(gateway: Gateway) -> Switch:
+        switches = gateway.switchover.switches
+        now = await switches.approve(
+            switch, evidence_hash=evidence, actor=await _who(gateway, secret, "admin:approve")
+        )
+        state = None
+        while wait and now.ended_at is None:
+            if now.state is not state and not json:
+                state = now.state
+                say(_line(now))
+            await asyncio.sleep(LOOK_S)
+            now = await switches.one(switch)
+        return now
+
+    _end(with_gateway(work), json=json)
+
+
+def abort(switch: str, /, *, reason: str, key_file: KeyFile = None, json: Json = False) -> None:
+    """End a switch that is not committed; the slice stays as it was.
+
+    Parameters
+    ----------
+    switch:
+        Its id, swi_….
+    reason:
+        Why.
+    key_file:
+        A file with your API key. Default: you are who is logged in at this terminal.
+    """
+    secret = _secret(key_file)
+
+    async def work(gateway: Gateway) -> Switch:
+        who = await _who(gateway, secret, "admin:write")
+        return await gateway.switchover.switches.abort(switch, reason=reason, actor=who)
+
+    found = with_gateway(work)
+    if json:
+        put_json(told(found))
+    else:
+        say(_line(found))
+
+
+def status(
+    switch: str | None = None,
+    /,
+    *,
+    entity: str | None = None,
+    region: str | None = None,
+    state: str | None = None,
+    limit: int = 20,
+    json: Json = False,
+) -> None:
+    """One switch with its evidence, or the newest ones.
+
+    Parameters
+    ----------
+    switch:
+        Its id, swi_…; left out, the newest ones are listed.
+    entity:
+        Only of this entity.
+    region:
+        Only in this region.
+    state:
+        requested, approved, fencing, draining, committed or aborted.
+    limit:
+        How many are listed.
+    """
+    one_of("--entity", entity, tuple(BY_NAME))
+    one_of("--state", state, tuple(SwitchState))
+    if not 1 <= limit <= MOST:
+        raise Malformed(f"--limit {limit}; allowed is 1 to {MOST}")
+    if switch is not None:
+        found = with_gateway(lambda gateway: gateway.switchover.switches.one(switch))
+        if json:
+            put_json(told(found))
+        else:
+            _print_evidence(found)
+            say(_line(found))
+        return
+
+    async def work(gateway: Gateway) -> list[Switch]:
+        one_of("--region", region, gateway.slices.regions())
+        return list(
+            await gateway.switchover.switches.page(entity=entity, region=region, state=state, limit=limit)
+        )
+
+    listed = with_gateway(work)
+    if json:
+        put_json({"items": [told(one) for one in listed], "next_cursor": None})
+    elif listed:
+        put_table(
+            ("switch", "slice", "from", "to", "state", "requested by", "approved by", "at", "reason"),
+            [
+                (
+                    one.id,
+                    f"{one.entity}/{one.region}",
+                    one.from_stage,
+                    one.to_stage,
+                    one.state,
+                    one.requested_by,
+                    one.approved_by,
+                    _at(one.requested_at),
+                    one.reason,
+                )
+                for one in listed
+            ],
+        )
+    else:
+        say("No switch fits.")
+
+
+def _secret(key_file: Path | None) -> str | None:
+    try:
+        return None if key_file is None else key_file.read_text().strip()
+    except OSError as unreadable:
+        raise Malformed(f"--key-file {key_file}: {unreadable.strerror}") from unreadable
+
+
+async def _who(gateway: Gateway, secret: str | None, scope: str) -> str:
+    """The name behind the key, which has to carry ``scope``; without a key, the person at the terminal."""
+    if secret is None:
+        return actor()
+    await gateway.keys.start()
+    try:
+        caller = await gateway.keys.authenticate(f"Bearer {secret}")
+    finally:
+        await gateway.keys.stop()
+    caller.require(scope)
+    return caller.name
+
+
+def _end(found: Switch, *, json: bool) -> None:
+    if json:
+        put_json(told(found))
+    else:
+        say(_line(found))
+    if found.state is SwitchState.ABORTED:
+        raise SystemExit(DIFFER)
+
+
+def _line(one: Switch) -> str:
+    words = f"{one.id}: {one.entity} in {one.region}, {one.from_stage} to {one.to_stage}: {one.state}"
+    if one.problem is not None:
+        return f"{words}: {one.problem.message}"
+    if one.state is SwitchState.DRAINING and one.remaining:
+        return f"{words}, {one.remaining} deliveries under way"
+    return words
+
+
+def _print_evidence(one: Switch) -> None:
+    seen = one.evidence
+    put_table(
+        ("gate", "holds", "what stands against it"),
+        [
+            (gate["gate"], "yes" if gate["passed"] else "NO", gate["message"] or "")
+            for gate in seen.get("gates", ())
+        ],
+    )
+    records = seen["differences"]["records"]
+    parts = [f"{count} records {verdict}" for verdict, count in sorted(records.items())]
+    parts += [f"{count} deliveries {state}" for state, count in sorted(seen["deliveries"].items())]
+    parts += [f"{count} cases of {kind}" for kind, count in seen["cases"]["open"].items()]
+    parts += [f"{currency} {amount} in cases" for currency, amount in seen["cases"]["amount"].items()]
+    parts += [f"waiver {waiver['id']} of {waiver['field'] or 'the record'}" for waiver in seen["waivers"]]
+    parts += [f"mapping: {words}" for words in seen["mapping"]]
+    say("; ".join(parts) or "Nothing else stands open.")
+    say(f"Evidence {one.evidence_hash}")
+
+
+def _at(micros: int) -> str:
+    return from_micros(micros).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,56 @@
+"""What may become of a switch. A table, and a function that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class SwitchState(StrEnum):
+    REQUESTED = "requested"  #: waits for another person
+    APPROVED = "approved"  #: may begin
+    FENCING = "fencing"  #: waits for the slice's lock
+    DRAINING = "draining"  #: writes are held; open deliveries of the old epoch are ending
+    COMMITTED = "committed"
+    ABORTED = "aborted"  #: the slice stays as it was
+
+
+class SwitchEvent(StrEnum):
+    APPROVED = "approved"
+    BEGUN = "begun"
+    FENCED = "fenced"
+    DRAINED = "drained"
+    GIVEN_UP = "given_up"
+
+
+class IllegalSwitch(Exception):
+    """This state does not know this event. The program is wrong, not the caller."""
+
+
+_S, _E = SwitchState, SwitchEvent
+
+# fmt: off
+SWITCH_MOVES: Mapping[tuple[SwitchState, SwitchEvent], SwitchState] = {
+    (_S.REQUESTED, _E.APPROVED): _S.APPROVED,
+    (_S.APPROVED,  _E.BEGUN):    _S.FENCING,
+    (_S.FENCING,   _E.BEGUN):    _S.FENCING,    # taken up again by another process
+    (_S.FENCING,   _E.FENCED):   _S.DRAINING,
+    (_S.DRAINING,  _E.DRAINED):  _S.COMMITTED,
+    (_S.REQUESTED, _E.GIVEN_UP): _S.ABORTED,
+    (_S.APPROVED,  _E.GIVEN_UP): _S.ABORTED,
+    (_S.FENCING,   _E.GIVEN_UP): _S.ABORTED,
+    (_S.DRAINING,  _E.GIVEN_UP): _S.ABORTED,
+}
+# fmt: on
+
+#: Somebody carries these, or is to.
+UNDER_WAY = frozenset({_S.APPROVED, _S.FENCING, _S.DRAINING})
+ENDED = frozenset({_S.COMMITTED, _S.ABORTED})
+
+
+def switch_after(state: SwitchState, event: SwitchEvent) -> SwitchState:
+    """The state that ``event`` leads to. Raises IllegalSwitch for a pair that the table does not have."""
+    try:
+        return SWITCH_MOVES[state, event]
+    except KeyError:
+        raise IllegalSwitch(f"switch {state} does not know {event}") from None

@@ -1,0 +1,171 @@
+"""Reads and writes switches. Struct in, Struct out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from gateway.database import among
+from gateway.routing.plan import PLANS
+from gateway.routing.stage import Stage
+from gateway.switchover.states import UNDER_WAY, SwitchEvent, SwitchState, switch_after
+from gateway.switchover.tables import switch
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a switch was aborted. ``code``: a gate, or ``expired``, ``aborted``, ``rule_moved``, ``store``."""
+
+    code: str
+    message: str
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """One move of authority. Moments are microseconds UTC on the database's clock."""
+
+    id: str
+    entity: str
+    region: str
+    kind: str
+    from_stage: Stage
+    to_stage: Stage
+    state: SwitchState
+    rule: dict[str, Any]
+    rule_version: int
+    reason: str
+    overridden: tuple[str, ...]
+    accepted: tuple[str, ...]
+    evidence: dict[str, Any]
+    evidence_hash: str
+    two_person: bool
+    requested_by: str
+    requested_at: int
+    expires_at: int
+    looked_at: int
+    approved_by: str | None = None
+    approved_at: int | None = None
+    epoch: int | None = None
+    fenced_at: int | None = None
+    drain_until: int | None = None
+    remaining: int | None = None
+    ended_at: int | None = None
+    ended_by: str | None = None
+    problem: Problem | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.entity, self.region
+
+    @property
+    def next_authority(self) -> str:
+        return PLANS[self.to_stage].authority.value
+
+
+_JSON = ("rule", "overridden", "accepted", "evidence", "problem")
+
+
+def add(connection: Connection, one: Switch) -> None:
+    """Writes a new one. The slice's lock is held, and it has no open switch."""
+    connection.execute(insert(switch), [_row(one)])
+
+
+def change(
+    connection: Connection, one: Switch, event: SwitchEvent | None, values: Mapping[str, Any]
+) -> Switch:
+    """``one`` after ``event`` and with these values, written. The caller has read it under its lock."""
+    state = one.state if event is None else switch_after(one.state, event)
+    after = msgspec.structs.replace(one, state=state, **values)
+    row = _row(after)
+    del row["id"]
+    connection.execute(update(switch).where(switch.c.id == one.id).values(**row))
+    return after
+
+
+def one(connection: Connection, id_: str, *, lock: bool = False) -> Switch | None:
+    """The switch; ``lock``: nobody else changes it until the transaction ends."""
+    wanted = select(switch).where(switch.c.id == id_)
+    row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
+    return None if row is None else _switch(row)
+
+
+def open_of(connection: Connection, key: tuple[str, str]) -> Switch | None:
+    """The switch of the slice that has not ended."""
+    row = connection.execute(
+        select(switch).where(
+            switch.c.entity == key[0], switch.c.region == key[1], switch.c.ended_at.is_(None)
+        )
+    ).one_or_none()
+    return None if row is None else _switch(row)
+
+
+def abandoned(connection: Connection, *, before: int) -> tuple[str, ...]:
+    """Those under way that nobody has been at since ``before``."""
+    rows = connection.execute(
+        select(switch.c.id).where(
+            switch.c.ended_at.is_(None),
+            among(switch.c.state, [state.value for state in UNDER_WAY]),
+            switch.c.looked_at < before,
+        )
+    )
+    return tuple(rows.scalars())
+
+
+def expired(connection: Connection, *, now: int) -> tuple[str, ...]:
+    """Requests whose time to be approved is over."""
+    rows = connection.execute(
+        select(switch.c.id).where(
+            switch.c.ended_at.is_(None),
+            switch.c.state == SwitchState.REQUESTED.value,
+            switch.c.expires_at <= now,
+        )
+    )
+    return tuple(rows.scalars())
+
+
+def page(
+    connection: Connection,
+    *,
+    entity: str | None = None,
+    region: str | None = None,
+    state: str | None = None,
+    regions: frozenset[str] | None = None,
+    entities: frozenset[str] | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> Sequence[Switch]:
+    """The newest first; ``after`` is the id that the last page ended with."""
+    wanted = select(switch).order_by(switch.c.id.desc()).limit(limit)
+    if entity is not None:
+        wanted = wanted.where(switch.c.entity == entity)
+    if region is not None:
+        wanted = wanted.where(switch.c.region == region)
+    if state is not None:
+        wanted = wanted.where(switch.c.state == state)
+    if regions is not None:
+        wanted = wanted.where(among(switch.c.region, sorted(regions)))
+    if entities is not None:
+        wanted = wanted.where(among(switch.c.entity, sorted(entities)))
+    if after is not None:
+        wanted = wanted.where(switch.c.id < after)
+    return [_switch(row) for row in connection.execute(wanted)]
+
+
+def _row(one: Switch) -> dict[str, Any]:
+    row = msgspec.structs.asdict(one)
+    for name in _JSON:
+        row[name] = None if row[name] is None else msgspec.json.encode(row[name]).decode()
+    row["from_stage"], row["to_stage"], row["state"] = (
+        one.from_stage.value,
+        one.to_stage.value,
+        one.state.value,
+    )
+    return row
+
+
+def _switch(row: Any) -> Switch:
+    fields = {name: getattr(row, name) for name in Switch.__struct_fields__}
+    for name in _JSON:
+        fields[name] = None if fields[name] is None else msgspec.json.decode(fields[name])
+    return msgspec.convert(fields, Switch, strict=False)
