@@ -139,7 +139,7 @@ class Moves:
             if there.state is SwitchState.DRAINING:
                 await self._drain(there)
                 there = await self._step(id_, self._commit)
-                crash_point("CP20")
+                rule_on_disk()
         except GatewayError as refused:
             return await self._give_up(id_, refused)
         finally:
@@ -315,6 +315,11 @@ class Moves:
         if not task.cancelled() and (raised := task.exception()) is not None:
             # Whoever waits for it is told as well; where nobody waits this is the only word.
             self._log.warning("a switch was not carried through", switch=id_, reason=str(raised))
+
+
+def rule_on_disk() -> None:
+    """A changed rule is on disk, and nobody has been told."""
+    crash_point("CP20")
 
 
 def given_up(gate: str, message: str) -> RuleRefused:

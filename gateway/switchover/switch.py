@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from gateway.audit import record as audited
 from gateway.clock import Clock
-from gateway.crash import crash_point
 from gateway.database import Database
 from gateway.errors import FieldError, Malformed, RuleRefused, RuleVersionMoved, UnknownRegion
 from gateway.ids import Ids
@@ -23,7 +22,7 @@ from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.fence import Fence, expect
 from gateway.switchover.gates import Gates
-from gateway.switchover.moves import Moves
+from gateway.switchover.moves import Moves, rule_on_disk
 from gateway.switchover.states import SwitchState
 from gateway.switchover.store import Switch
 from gateway.switchover.switches import Switches, Wish
@@ -131,7 +130,7 @@ class Switchover:
                 taken=taken,
             )
         )
-        crash_point("CP20")
+        rule_on_disk()
         await self._slices.refresh()
         self._told()
         return changed
