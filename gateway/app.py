@@ -242,12 +242,7 @@ class Gateway:
             database=database,
             slices=self.slices,
             gates=Gates(
-                database=database,
-                slices=self.slices,
-                adapters=adapters,
-                records=self.records,
-                proofs=self.proofs,
-                log=self.log,
+                database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs, log=self.log
             ),
             clock=self.clock,
             ids=self.ids,

@@ -46,18 +46,14 @@ class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     base_url: str  #: the address that the profile's paths are relative to
     auth: dict[str, Any] = {}  #: ``kind`` (none, basic, bearer, session) and what that kind needs
     options: dict[str, Any] = {}  #: what the profile asks for by name (a database, a company …)
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = (
-        None  #: seconds per call; None: the profile's
-    )
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = None  #: seconds per call; None: the profile's
     concurrency: Positive | None = None  #: calls in flight at once, of all processes; None: the profile's
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one process is told. The remark beside a key is its row in the README."""
 
-    host: str = (
-        "127.0.0.1"  #: the address that ``serve`` listens on; loopback until somebody decides otherwise
-    )
+    host: str = "127.0.0.1"  #: the address that ``serve`` listens on; loopback until somebody decides otherwise
     port: Port = 8080  #: TCP; 0 takes any free one
     database: str = "sqlite:///twinrun.db"  #: or postgresql://user@host/name
     redis: str | None = None  #: redis://…; wakes other replicas at once, never holds the truth
@@ -70,46 +66,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     body_limit: Positive = 1_048_576  #: bytes of one request body
     wait_default_s: Seconds = 5.0  #: how long a write is waited for before a 202, without ``Prefer: wait``
-    wait_max_s: Annotated[float, msgspec.Meta(ge=0, le=25)] = (
-        25.0  #: the longest ``Prefer: wait`` that is honoured
-    )
-    rules_refresh_s: Annotated[float, msgspec.Meta(gt=0, le=2)] = (
-        0.4  #: reads see a changed rule within this time
-    )
+    wait_max_s: Annotated[float, msgspec.Meta(ge=0, le=25)] = 25.0  #: the longest ``Prefer: wait`` that is honoured
+    rules_refresh_s: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.4  #: reads see a changed rule within this time
     callers_in_flight: Positive = 64  #: callers of one system that a process waits for at once
-    callers_queued: Positive = (
-        128  #: callers that wait for such a place; beyond it 503 at once, and nothing is kept
-    )
+    callers_queued: Positive = 128  #: callers that wait for such a place; beyond it 503 at once, and nothing is kept
     stored_writes: Positive = 100_000  #: writes of one slice that may wait for their authority; beyond it 503
     stored_writes_of_record: Positive = 50  #: of one record; a longer row is a fault of its writer
-    stored_hours: Positive = (
-        72  #: hours that the oldest of them may have waited, which is over a long weekend
-    )
-    lease_margin_s: Seconds = (
-        15.0  #: added to a system's timeout; a delivery not heard of by then is *unknown*
-    )
-    quarantine_margin_s: Seconds = (
-        30.0  #: added to the time in which an ERP may still apply what we gave up on
-    )
+    stored_hours: Positive = 72  #: hours that the oldest of them may have waited, which is over a long weekend
+    lease_margin_s: Seconds = 15.0  #: added to a system's timeout; a delivery not heard of by then is *unknown*
+    quarantine_margin_s: Seconds = 30.0  #: added to the time in which an ERP may still apply what we gave up on
     mirror_concurrency: Positive = 48  #: deliveries that one worker process has in flight to each system
     replay_per_s: Positive = 25  #: dead letters of one bulk replay that are sent again in a second
-    breaker_pause_s: Seconds = (
-        30.0  #: nothing is sent to a system that fails calls and answers its health probe
-    )
+    breaker_pause_s: Seconds = 30.0  #: nothing is sent to a system that fails calls and answers its health probe
     compare_concurrency: Positive = 16  #: comparisons that one process runs at once
-    compare_queue: Positive = (
-        2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
-    )
-    resolved_diffs_days: Positive = (
-        30  #: days that a resolved difference is kept: its samples may be about persons
-    )
+    compare_queue: Positive = 2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
+    resolved_diffs_days: Positive = 30  #: days that a resolved difference is kept: its samples may be about persons
     settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared
-    recheck_s: Seconds = (
-        3.0  #: after this time a difference is looked at once more: gone means late, not wrong
-    )
-    drain_limit_s: Seconds = (
-        20.0  #: how long a move of authority waits for open deliveries before it gives up
-    )
+    recheck_s: Seconds = 3.0  #: after this time a difference is looked at once more: gone means late, not wrong
+    drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries before it gives up
     two_person: bool = False  #: a move of authority has to be requested by one person and approved by another
     log_level: str = "INFO"  #: of the lines on standard error, one JSON object each
 
@@ -146,9 +120,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
             f"$.database is {settings.database.split('@')[-1]!r}; allowed are sqlite:///file and postgresql://…"
         )
     if settings.redis is not None and not settings.redis.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingWrong(
-            f"$.redis is {settings.redis.split('@')[-1]!r}; allowed are redis://…, rediss://…, unix://…"
-        )
+        raise SettingWrong(f"$.redis is {settings.redis.split('@')[-1]!r}; allowed are redis://…, rediss://…, unix://…")
     return settings
 
 
@@ -156,9 +128,7 @@ def _put(tree: dict[str, Any], name: str, parts: list[str], value: str) -> None:
     for part in parts[:-1]:
         nested: Any = tree.setdefault(part, {})
         if not isinstance(nested, dict):
-            raise SettingWrong(
-                f"{name} sets a key inside {part!r}, which is a single value in the settings file"
-            )
+            raise SettingWrong(f"{name} sets a key inside {part!r}, which is a single value in the settings file")
         tree = cast("dict[str, Any]", nested)
     tree[parts[-1]] = value
 
@@ -173,9 +143,7 @@ def _read_files(tree: dict[str, Any], where: str) -> dict[str, Any]:
             try:
                 out[key.removesuffix("_file")] = Path(value).read_text(encoding="utf-8").rstrip("\r\n")
             except OSError as wrong:
-                raise SettingWrong(
-                    f"{where}.{key} names {value}, which cannot be read: {wrong.strerror}"
-                ) from wrong
+                raise SettingWrong(f"{where}.{key} names {value}, which cannot be read: {wrong.strerror}") from wrong
         else:
             out[key] = value
     return out

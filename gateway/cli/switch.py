@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -113,7 +112,7 @@ def approve(
             if now.state is not state and not json:
                 state = now.state
                 say(_line(now))
-            await asyncio.sleep(LOOK_S)
+            await gateway.clock.sleep(LOOK_S)
             now = await switches.one(switch)
         return now
 

@@ -50,8 +50,8 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
 class Gates:
     def __init__(
         self,
-        *,
         database: Database,
+        *,
         slices: Slices,
         adapters: Mapping[str, Adapter],
         records: Records,

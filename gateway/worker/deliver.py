@@ -36,9 +36,7 @@ async def resolve(resolver: Resolver, stop: asyncio.Event, log: Log) -> None:
     await _loop(once, stop, log, "unknown outcomes")
 
 
-async def watch(
-    once: Callable[[], Awaitable[int]], stop: asyncio.Event, log: Log, what: str, every_s: float
-) -> None:
+async def watch(once: Callable[[], Awaitable[int]], stop: asyncio.Event, log: Log, what: str, every_s: float) -> None:
     """Runs ``once`` every ``every_s`` seconds until ``stop`` is set."""
 
     async def quietly() -> int:

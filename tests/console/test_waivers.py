@@ -26,12 +26,7 @@ def test_a_difference_is_accepted_and_ended(page: Page, enter: Enter, gateway: F
     page.wait_for_url("**/console/waivers?done=waived")
     expect(page.get_by_role("status")).to_contain_text("Accepted")
     made = gateway.waivers.kept[0]
-    assert (made.field, made.kind, made.owner, made.created_by) == (
-        "tax_id",
-        "missing",
-        "tax team",
-        "Ada Migration",
-    )
+    assert (made.field, made.kind, made.owner, made.created_by) == ("tax_id", "missing", "tax team", "Ada Migration")
     assert made.pair is not None
     assert (made.pair.authority, made.pair.other) == ("NO998877665MVA", None)
     row = page.get_by_role("row").filter(has_text="The cloud has no field for it")

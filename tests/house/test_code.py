@@ -16,24 +16,12 @@ from tests.house.tree import ROOT, program, shown
 PORTS = {"gateway/clock.py", "gateway/ids.py"}
 #: file -> what it may use all the same, and why.
 EXEMPT: dict[str, tuple[set[str], str]] = {
-    "gateway/http/serve.py": (
-        {"time.perf_counter"},
-        "measures what a request took, for a histogram; decides nothing",
-    ),
-    "gateway/access/keys.py": (
-        {"secrets.choice", "secrets.token_urlsafe"},
-        "keys are secrets; a test never needs one",
-    ),
+    "gateway/http/serve.py": ({"time.perf_counter"}, "measures what a request took, for a histogram; decides nothing"),
+    "gateway/access/keys.py": ({"secrets.choice", "secrets.token_urlsafe"}, "keys are secrets; a test never needs one"),
     "gateway/access/instance.py": ({"secrets.token_bytes"}, "the signing secret of a new journal"),
     "gateway/console/session.py": ({"secrets.token_urlsafe"}, "the session's nonce is a secret"),
-    "gateway/database/group.py": (
-        {"asyncio.sleep"},
-        "gives up its turn once (0 s), so that a batch can fill",
-    ),
-    "gateway/proof/pair.py": (
-        {"asyncio.sleep"},
-        "gives up its turn (0 s) between fields, so that callers are served",
-    ),
+    "gateway/database/group.py": ({"asyncio.sleep"}, "gives up its turn once (0 s), so that a batch can fill"),
+    "gateway/proof/pair.py": ({"asyncio.sleep"}, "gives up its turn (0 s) between fields, so that callers are served"),
 }
 #: The demo is a client: it meets the program from outside, in real time, and makes its own traffic.
 CLIENT = "gateway/cli/demo/"
@@ -105,9 +93,7 @@ def test_time_and_chance_come_through_their_ports() -> None:
         if rest:
             wrong[name] = rest
     assert wrong == {}
-    idle = {
-        name for name, (allowed, _) in EXEMPT.items() if not allowed <= used((ROOT / name).read_text("utf-8"))
-    }
+    idle = {name for name, (allowed, _) in EXEMPT.items() if not allowed <= used((ROOT / name).read_text("utf-8"))}
     assert idle == set(), "these exceptions are no longer needed"
 
 
@@ -136,18 +122,10 @@ def swallowed(path: Path, source: str) -> Iterator[str]:
     ("source", "count"),
     [
         pytest.param("try:\n    f()\nexcept OSError:\n    pass\n", 1, id="silent"),
-        pytest.param(
-            "try:\n    f()\nexcept OSError:  # noqa: BLE001\n    pass\n", 1, id="a noqa is no reason"
-        ),
-        pytest.param(
-            "try:\n    f()\nexcept OSError:\n    # The file may be gone.\n    pass\n", 0, id="reason"
-        ),
-        pytest.param(
-            "try:\n    f()\nexcept OSError:  # noqa: BLE001 - told below\n    pass\n", 0, id="reason beside"
-        ),
-        pytest.param(
-            "for x in y:\n    try:\n        f()\n    except OSError:\n        continue\n", 1, id="continue"
-        ),
+        pytest.param("try:\n    f()\nexcept OSError:  # noqa: BLE001\n    pass\n", 1, id="a noqa is no reason"),
+        pytest.param("try:\n    f()\nexcept OSError:\n    # The file may be gone.\n    pass\n", 0, id="reason"),
+        pytest.param("try:\n    f()\nexcept OSError:  # noqa: BLE001 - told below\n    pass\n", 0, id="reason beside"),
+        pytest.param("for x in y:\n    try:\n        f()\n    except OSError:\n        continue\n", 1, id="continue"),
         pytest.param("try:\n    f()\nexcept OSError:\n    g()\n", 0, id="handled"),
     ],
 )

@@ -17,9 +17,7 @@ from tests.house.tree import ROOT
 DOCKER = ROOT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {
-    name: service for name, service in SERVICES.items() if service["image"] == COMPOSE["x-twinrun"]["image"]
-}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == COMPOSE["x-twinrun"]["image"]}
 RECIPE = (DOCKER / "Dockerfile").read_text("utf-8")
 ENVIRONMENT = dict(re.findall(r"(TWINRUN_\w+)=(\S+)", RECIPE))
 
@@ -42,10 +40,7 @@ def test_commands_are_the_program_s(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_settings_are_the_program_s(name: str) -> None:
     """The variables of a service and of the image are settings that the program accepts, and mean what they should."""
-    given = {
-        key: re.sub(r"\$\{(\w+):\?[^}]*\}", "secret", value)
-        for key, value in OURS[name]["environment"].items()
-    }
+    given = {key: re.sub(r"\$\{(\w+):\?[^}]*\}", "secret", value) for key, value in OURS[name]["environment"].items()}
     settings = load({**ENVIRONMENT, **given}, folder=DOCKER)
     assert settings.database == "postgresql://twinrun:secret@postgres:5432/twinrun"
     assert settings.redis == "redis://redis:6379/0"

@@ -22,9 +22,7 @@ from tests.house.tree import ROOT, program, tracked
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 BASE = [Requirement(line) for line in PROJECT["dependencies"]]
-EXTRAS = {
-    name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()
-}
+EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
 #: Needed at run time without an import of ours: SQLAlchemy finds the driver by the database's address.
 FOUND_BY_NAME = {"asyncpg"}
 
@@ -73,9 +71,7 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     """No test, no database, no cache and no settings of the machine that built it."""
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"gateway", "adapters", "routing_rules"}
-    stray = re.compile(
-        r"__pycache__|\.py[co]$|\.db|twinrun\.toml|\.(ruff|pytest|import_linter)_cache|\.orig$|~$"
-    )
+    stray = re.compile(r"__pycache__|\.py[co]$|\.db|twinrun\.toml|\.(ruff|pytest|import_linter)_cache|\.orig$|~$")
     assert [name for name in wheel.namelist() if stray.search(name)] == []
 
 

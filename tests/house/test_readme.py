@@ -114,8 +114,7 @@ def test_environment_variables_it_names_are_read() -> None:
         name
         for name in re.findall(r"TWINRUN_[A-Z_]+", TEXT)
         if name not in NOT_SETTINGS
-        and name.removeprefix("TWINRUN_").removesuffix("_FILE").split("__")[0].lower()
-        not in tables.remarks("Settings")
+        and name.removeprefix("TWINRUN_").removesuffix("_FILE").split("__")[0].lower() not in tables.remarks("Settings")
     ]
     assert wrong == []
     assert load({"TWINRUN_PORT": "9000"}, folder=Path(os.devnull).parent).port == 9000
@@ -141,17 +140,13 @@ def test_the_walk_by_hand_ends_in_a_visible_mismatch(tmp_path: Path) -> None:
     assert last.strip() == ""
     with running(tmp_path) as service:
         cloud = service.environment["TWINRUN_SYSTEMS__CLOUD__BASE_URL"]
-        script = before.replace("http://127.0.0.1:8102", cloud).replace(
-            "http://127.0.0.1:8080", service.address
-        )
+        script = before.replace("http://127.0.0.1:8102", cloud).replace("http://127.0.0.1:8080", service.address)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TWINRUN_")},
             **service.environment,
             "PYTHONPATH": str(ROOT),
         }
-        program = (
-            f'twinrun() {{ "{sys.executable}" -m gateway.cli "$@"; }}\ncurl() {{ command curl -fsS "$@"; }}\n'
-        )
+        program = f'twinrun() {{ "{sys.executable}" -m gateway.cli "$@"; }}\ncurl() {{ command curl -fsS "$@"; }}\n'
 
         def shell(text: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(

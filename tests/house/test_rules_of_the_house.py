@@ -53,17 +53,14 @@ def test_every_room_has_its_place_in_the_chain_of_imports() -> None:
 
     layers = next(
         contract["layers"]
-        for contract in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
-            "contracts"
-        ]
+        for contract in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
         if contract["type"] == "layers"
     )
     listed = {name.strip() for layer in layers for name in layer.split("|")}
     there = {
         f"gateway.{path.stem}"
         for path in (ROOT / "gateway").iterdir()
-        if (path.is_dir() and (path / "__init__.py").exists())
-        or (path.suffix == ".py" and path.stem != "__init__")
+        if (path.is_dir() and (path / "__init__.py").exists()) or (path.suffix == ".py" and path.stem != "__init__")
     }
     assert there == listed
 
@@ -97,8 +94,7 @@ def test_no_file_carries_a_package_index() -> None:
     wrong = [
         shown(path)
         for path in tracked()
-        if path.suffix
-        in {".py", ".toml", ".lock", ".txt", ".json", ".yaml", ".yml", ".md", ".sh", ".cfg", ""}
+        if path.suffix in {".py", ".toml", ".lock", ".txt", ".json", ".yaml", ".yml", ".md", ".sh", ".cfg", ""}
         and "vendor" not in path.parts
         and path != Path(__file__)
         and INDEX.search(path.read_text("utf-8", "replace"))

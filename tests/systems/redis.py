@@ -45,9 +45,7 @@ class Redis:
         until = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(
-                    f"redis-server did not start; its log ends:\n{self._log.read_text()[-2000:]}"
-                )
+                raise RuntimeError(f"redis-server did not start; its log ends:\n{self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
         """SIGKILL: every connection breaks."""

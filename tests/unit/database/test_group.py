@@ -23,9 +23,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def _kept(database: Database) -> list[int]:
-    return await database.read(
-        lambda conn: list(conn.execute(text("SELECT n FROM kept ORDER BY n")).scalars())
-    )
+    return await database.read(lambda conn: list(conn.execute(text("SELECT n FROM kept ORDER BY n")).scalars()))
 
 
 async def test_items_that_wait_share_one_step(database: Database) -> None:

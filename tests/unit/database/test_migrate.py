@@ -45,7 +45,5 @@ def test_a_journal_that_is_up_to_date_needs_no_alembic(tmp_path: Path) -> None:
         f"upgrade({f'sqlite:///{path}'!r})\n"
         "print([name for name in ('alembic', 'sqlalchemy.orm') if name in sys.modules])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "[]\n"
