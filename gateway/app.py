@@ -355,6 +355,7 @@ class Gateway:
                     diffs=self.diffs,
                     waivers=self.waivers,
                     switchover=self.switchover,
+                    switches=self.switchover.switches,
                     journey=self.journey,
                     cases=self.cases,
                     flow=self.flow,

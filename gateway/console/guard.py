@@ -11,6 +11,7 @@ from litestar import Request, Response
 from litestar.datastructures import Cookie
 
 from gateway.access import Caller, KeyRow
+from gateway.access.caller import implied
 from gateway.clock import Clock
 from gateway.console.session import LONGEST_S, Session, Sessions
 from gateway.errors import Forbidden, GatewayError
@@ -153,7 +154,7 @@ class Guard:
         return Caller(
             name=row.name,
             key_id=row.id,
-            scopes=frozenset(row.scopes),
+            scopes=implied(frozenset(row.scopes), row.role),
             regions=None if row.regions is None else frozenset(row.regions),
             entities=None if row.entities is None else frozenset(row.entities),
         )

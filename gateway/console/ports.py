@@ -19,6 +19,8 @@ from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
 from gateway.routing.stage import Stage
+from gateway.switchover import Switch
+from gateway.switchover.switches import Wish as SwitchWish
 
 
 class SlicesPort(Protocol):
@@ -45,6 +47,48 @@ class SwitchoverPort(Protocol):
     async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
         """What the mirror that begins with this move loses; None: no mirror begins, or nobody can say."""
         ...
+
+
+class SwitchesPort(Protocol):
+    """Moves of authority. A switch outside ``regions`` and ``entities`` is not there."""
+
+    async def request(self, wish: SwitchWish, *, actor: str) -> Switch: ...
+
+    async def approve(
+        self,
+        id_: str,
+        *,
+        evidence_hash: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Switch: ...
+
+    async def abort(
+        self,
+        id_: str,
+        *,
+        reason: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Switch: ...
+
+    async def one(
+        self, id_: str, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
+    ) -> Switch: ...
+
+    async def page(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        state: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Switch]: ...
 
 
 class BacklogPort(Protocol):

@@ -22,6 +22,7 @@ from gateway.console.ports import (
     JourneyPort,
     ReplaysPort,
     SlicesPort,
+    SwitchesPort,
     SwitchoverPort,
     WaiversPort,
 )
@@ -29,6 +30,7 @@ from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
 from gateway.console.sign_in import SignInPages
+from gateway.console.switch_pages import SwitchPages
 from gateway.console.view import packaged_view
 from gateway.console.waiver_pages import WaiverPages
 from gateway.errors import GatewayError
@@ -41,6 +43,7 @@ def console_router(
     diffs: DiffsPort,
     waivers: WaiversPort,
     switchover: SwitchoverPort,
+    switches: SwitchesPort,
     journey: JourneyPort,
     cases: CasesPort,
     flow: FlowPort,
@@ -78,6 +81,9 @@ def console_router(
             slices=slices,
             clock=clock,
             entities=entities,
+        ),
+        SwitchPages(
+            guard=guard, respond=respond, switches=switches, slices=slices, clock=clock, entities=entities
         ),
         CasePages(
             guard=guard,

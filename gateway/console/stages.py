@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage, System
-from gateway.routing.transition import GATES, gates, moves_authority, new_violations
+from gateway.routing.transition import GATES, gates, is_fenced, moves_authority, new_violations
 
 Role = Literal["authority", "compared", "mirror", "off"]
 
@@ -39,6 +39,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     forward: bool
     leap: bool  #: leaves out a stage, so it needs an override
     moves_authority: bool
+    fenced: bool  #: waits until open deliveries have ended
     gates: tuple[tuple[str, str], ...]  #: name, and what must be none
     breaks: tuple[str, ...]  #: the dependencies that it would break, as things stand
 
@@ -60,6 +61,7 @@ def choices(stages: Mapping[tuple[str, str], Stage], entity: str, region: str) -
             forward=row.stage.position > now.position,
             leap=abs(row.stage.position - now.position) > 1,
             moves_authority=moves_authority(now, row.stage),
+            fenced=is_fenced(now, row.stage),
             gates=tuple((gate, GATES[gate]) for gate in gates(now, row.stage)),
             breaks=tuple(broken.message for broken in new_violations(stages, entity, region, row.stage)),
         )

@@ -13,6 +13,7 @@ from litestar import Litestar, get
 from litestar.response import Response
 
 from gateway.access import Caller, KeyRow
+from gateway.access.caller import implied
 from gateway.compare import Diff, DifferenceClass, FieldSummary, Sample, SliceSummary, Stake, Verdict, Why
 from gateway.console import console_router, docs_router
 from gateway.database import to_micros
@@ -32,6 +33,7 @@ from gateway.proof import Notice
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
+from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
@@ -88,7 +90,8 @@ class FakeKeys:
         if row is None or row.revoked_at is not None:
             raise Unauthenticated("this API key is not known, or was revoked")
         regions = None if row.regions is None else frozenset(row.regions)
-        return Caller(name=row.name, key_id=row.id, scopes=frozenset(row.scopes), regions=regions)
+        scopes = implied(frozenset(row.scopes), row.role)
+        return Caller(name=row.name, key_id=row.id, scopes=scopes, regions=regions)
 
     async def list(self) -> tuple[KeyRow, ...]:
         return tuple(self.rows.values())
@@ -684,6 +687,7 @@ class FakeGateway:
         self.backlog = FakeBacklog()
         self.diffs = FakeDiffs()
         self.waivers = FakeWaivers()
+        self.switches = FakeSwitches()
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -696,6 +700,7 @@ class FakeGateway:
             diffs=self.diffs,
             waivers=self.waivers,
             switchover=self.switchover,
+            switches=self.switches,
             journey=FakeJourney(),
             cases=FakeCases(),
             flow=FakeFlow(),

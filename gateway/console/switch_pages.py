@@ -1,0 +1,331 @@
+"""Switches: asked for, looked at with their evidence, approved by another person, watched and aborted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from gateway.access import Caller
+from gateway.clock import Clock, rfc3339
+from gateway.console import spreadsheet
+from gateway.console.guard import AnyRequest, Guard, Person
+from gateway.console.narrowing import Narrowing
+from gateway.console.ports import SlicesPort, SwitchesPort
+from gateway.console.refusal import told
+from gateway.console.respond import Respond
+from gateway.console.stages import BY_STAGE
+from gateway.console.view import HEADERS
+from gateway.database import from_micros
+from gateway.errors import FieldError, Forbidden, GatewayError, Invalid
+from gateway.ledger.slices import Slice
+from gateway.routing.stage import Stage
+from gateway.routing.transition import is_fenced
+from gateway.switchover import Switch
+from gateway.switchover.states import SwitchState
+from gateway.switchover.switches import Wish
+
+PAGE = 50
+LONGEST_REASON = 1000
+APPROVE = "admin:approve"
+#: The way of a switch as the page draws it.
+WAY = (
+    SwitchState.REQUESTED,
+    SwitchState.APPROVED,
+    SwitchState.FENCING,
+    SwitchState.DRAINING,
+    SwitchState.COMMITTED,
+)
+COLUMNS = (
+    "switch", "kind", "state", "entity", "region", "from_stage", "to_stage", "reason", "requested_by", "requested_at",
+    "approved_by", "approved_at", "ended_at", "ended_by", "problem", "evidence_hash",
+)  # fmt: skip
+
+
+class Filter(Narrowing, frozen=True, kw_only=True, omit_defaults=True):
+    PATH = "/console/switches"
+
+    entity: str = ""
+    region: str = ""
+    state: str = ""
+
+
+class Typed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has put into the form, so that a refusal loses none of it. ``move`` is entity/region/stage."""
+
+    move: str = ""
+    reason: str = ""
+    override: bool = False
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A fenced move that a slice could make now."""
+
+    slice: Slice
+    stage: Stage
+
+    @property
+    def value(self) -> str:
+        return f"{self.slice.entity}/{self.slice.region}/{self.stage.value}"
+
+    @property
+    def back(self) -> bool:
+        return self.stage.position < self.slice.stage.position
+
+
+class SwitchPages:
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        respond: Respond,
+        switches: SwitchesPort,
+        slices: SlicesPort,
+        clock: Clock,
+        entities: Sequence[str],
+    ) -> None:
+        self._guard = guard
+        self._respond = respond
+        self._switches = switches
+        self._slices = slices
+        self._clock = clock
+        self._entities = tuple(entities)
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        @get("/switches", include_in_schema=False)
+        async def page(request: AnyRequest) -> Response[str]:
+            return await self._list(request, await self._guard.enter(request))
+
+        @get("/switches.csv", include_in_schema=False)
+        async def table(request: AnyRequest) -> Response[str]:
+            person = await self._guard.enter(request)
+            stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
+            lines = [spreadsheet.line(COLUMNS)]
+            after: str | None = None
+            while True:
+                found = await self._page(person.caller, _filter(request), after, 200)
+                lines.extend(spreadsheet.line(_row(one)) for one in found)
+                if len(found) < 200:
+                    break
+                after = found[-1].id
+            return Response(
+                "".join(lines),
+                media_type="text/csv",
+                headers={**HEADERS, "Content-Disposition": f'attachment; filename="switches-{stamp}.csv"'},
+            )
+
+        @get("/switches/new", include_in_schema=False)
+        async def ask(request: AnyRequest) -> Response[str]:
+            person = await self._guard.enter(request)
+            query = request.query_params
+            slice_ = f"{query.get('entity', '')}/{query.get('region', '')}/"
+            return await self._form(request, person, Typed(move=slice_))
+
+        @post("/switches/new", include_in_schema=False, status_code=200)
+        async def submit(request: AnyRequest) -> Response[Any]:
+            person, form = await self._guard.submitted(request)
+            typed = Typed(
+                move=form.get("move", ""),
+                reason=form.get("reason", ""),
+                override=form.get("override") == "yes",
+            )
+            try:
+                made = await self._switches.request(
+                    await self._wish(person.caller, typed), actor=person.caller.name
+                )
+            except GatewayError as refused:
+                return await self._form(request, person, typed, refused)
+            return Redirect(f"/console/switches/{made.id}", status_code=303)
+
+        @get("/switches/{switch_id:str}", include_in_schema=False)
+        async def one(request: AnyRequest, switch_id: FromPath[str]) -> Response[str]:
+            return await self._one(request, await self._guard.enter(request), switch_id, "switch.html")
+
+        @get("/switches/{switch_id:str}/now", include_in_schema=False)
+        async def now(request: AnyRequest, switch_id: FromPath[str]) -> Response[str]:
+            person = await self._guard.enter(request, by_person=False)
+            return await self._one(request, person, switch_id, "switch_now.html")
+
+        @post("/switches/{switch_id:str}/approve", include_in_schema=False, status_code=200)
+        async def approve(request: AnyRequest, switch_id: FromPath[str]) -> Response[Any]:
+            person, form = await self._guard.submitted(request, change=False)
+            caller = person.caller
+            if APPROVE not in caller.scopes:
+                raise Forbidden(f"the key {caller.name!r} may not approve: it lacks the scope {APPROVE}")
+            try:
+                await self._switches.approve(
+                    switch_id,
+                    evidence_hash=form.get("evidence_hash", ""),
+                    actor=caller.name,
+                    regions=caller.regions,
+                    entities=caller.entities,
+                )
+            except GatewayError as refused:
+                return await self._one(request, person, switch_id, "switch.html", refused)
+            return Redirect(f"/console/switches/{switch_id}", status_code=303)
+
+        @post("/switches/{switch_id:str}/abort", include_in_schema=False, status_code=200)
+        async def abort(request: AnyRequest, switch_id: FromPath[str]) -> Response[Any]:
+            person, form = await self._guard.submitted(request)
+            caller = person.caller
+            try:
+                await self._switches.abort(
+                    switch_id,
+                    reason=_reason(form.get("reason", "")),
+                    actor=caller.name,
+                    regions=caller.regions,
+                    entities=caller.entities,
+                )
+            except GatewayError as refused:
+                return await self._one(request, person, switch_id, "switch.html", refused)
+            return Redirect(f"/console/switches/{switch_id}", status_code=303)
+
+        return [page, table, ask, submit, one, now, approve, abort]
+
+    # --- pages -------------------------------------------------------------------------------------------------
+
+    async def _list(self, request: AnyRequest, person: Person) -> Response[str]:
+        narrowed = _filter(request)
+        found = await self._page(person.caller, narrowed, request.query_params.get("after"), PAGE + 1)
+        slices = [one for one in await self._slices.all() if person.caller.sees(one.entity, one.region)]
+        present = {one.entity for one in slices}
+        shown = found[:PAGE]
+        return self._respond.page(
+            request,
+            person,
+            "switches.html",
+            f=narrowed,
+            found=shown,
+            more=shown[-1].id if len(found) > PAGE else None,
+            states=[state.value for state in SwitchState],
+            rows=BY_STAGE,
+            entities=[entity for entity in self._entities if entity in present],
+            regions=sorted({one.region for one in slices}),
+            may_change=person.may_change,
+        )
+
+    async def _form(
+        self, request: AnyRequest, person: Person, typed: Typed, refused: GatewayError | None = None
+    ) -> Response[str]:
+        said = None if refused is None else told(refused)
+        offers = await self._offers(person.caller)
+        picked = next((one for one in offers if one.value == typed.move), None)
+        near = [one for one in offers if one.value.startswith(typed.move)] if typed.move.strip("/") else []
+        if picked is None and near:
+            # From a slice's panel: the way on is offered before the way back.
+            picked = min(near, key=lambda one: one.back)
+        return self._respond.page(
+            request,
+            person,
+            "switch_ask.html",
+            status=200 if said is None else said.status,
+            offers=offers,
+            picked=picked,
+            rows=BY_STAGE,
+            typed=typed,
+            refused=said,
+            may_change=person.may_change,
+            csrf=person.csrf,
+        )
+
+    async def _one(
+        self,
+        request: AnyRequest,
+        person: Person,
+        switch_id: str,
+        template: str,
+        refused: GatewayError | None = None,
+    ) -> Response[str]:
+        caller = person.caller
+        found = await self._switches.one(switch_id, regions=caller.regions, entities=caller.entities)
+        said = None if refused is None else told(refused)
+        return self._respond.page(
+            request,
+            person,
+            template,
+            status=200 if said is None else said.status,
+            # What may be done with it has changed with its state: the whole page is shown anew.
+            headers={"HX-Refresh": "true"}
+            if request.query_params.get("was", found.state) != found.state
+            else {},
+            s=found,
+            rows=BY_STAGE,
+            way=WAY,
+            reached=WAY.index(found.state) if found.state in WAY else -1,
+            refused=said,
+            own=found.requested_by == caller.name,
+            may_approve=APPROVE in caller.scopes,
+            may_change=person.may_change,
+            csrf=person.csrf,
+            at=self._clock.now(),
+        )
+
+    # --- what they ask -----------------------------------------------------------------------------------------
+
+    async def _offers(self, caller: Caller) -> list[Offer]:
+        order = {name: place for place, name in enumerate(self._entities)}
+        slices = [one for one in await self._slices.all() if caller.sees(one.entity, one.region)]
+        slices.sort(key=lambda one: (order.get(one.entity, len(order)), one.region))
+        return [
+            Offer(slice=one, stage=stage)
+            for one in slices
+            for stage in Stage
+            if abs(stage.position - one.stage.position) == 1 and is_fenced(one.stage, stage)
+        ]
+
+    async def _wish(self, caller: Caller, typed: Typed) -> Wish:
+        picked = next((one for one in await self._offers(caller) if one.value == typed.move), None)
+        if picked is None:
+            message = "pick the slice and where it is to go"
+            raise Invalid(message, errors=[FieldError(pointer="/move", code="move", message=message)])
+        return Wish(
+            entity=picked.slice.entity,
+            region=picked.slice.region,
+            stage=picked.stage,
+            reason=_reason(typed.reason),
+            expected_version=picked.slice.version,
+            override=typed.override,
+        )
+
+    async def _page(
+        self, caller: Caller, narrowed: Filter, after: str | None, limit: int
+    ) -> Sequence[Switch]:
+        return await self._switches.page(
+            entity=narrowed.entity or None,
+            region=narrowed.region or None,
+            state=narrowed.state or None,
+            regions=caller.regions,
+            entities=caller.entities,
+            after=after,
+            limit=limit,
+        )
+
+
+def _filter(request: AnyRequest) -> Filter:
+    return Filter(**Filter.given(request.query_params))
+
+
+def _reason(text: str) -> str:
+    """In one line. Raises Invalid when it says nothing or too much."""
+    reason = " ".join(text.split())
+    if not 1 <= len(reason) <= LONGEST_REASON:
+        message = f"say why, in 1 to {LONGEST_REASON} characters"
+        raise Invalid(message, errors=[FieldError(pointer="/reason", code="reason", message=message)])
+    return reason
+
+
+def _row(one: Switch) -> tuple[str, ...]:
+    return (
+        one.id, one.kind, one.state.value, one.entity, one.region, one.from_stage.value, one.to_stage.value, one.reason,
+        one.requested_by, _moment(one.requested_at), one.approved_by or "", _moment(one.approved_at),
+        _moment(one.ended_at), one.ended_by or "", "" if one.problem is None else one.problem.message, one.evidence_hash,
+    )  # fmt: skip
+
+
+def _moment(at: int | None) -> str:
+    return "" if at is None else rfc3339(from_micros(at))
