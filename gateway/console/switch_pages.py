@@ -323,7 +323,8 @@ def _row(one: Switch) -> tuple[str, ...]:
     return (
         one.id, one.kind, one.state.value, one.entity, one.region, one.from_stage.value, one.to_stage.value, one.reason,
         one.requested_by, _moment(one.requested_at), one.approved_by or "", _moment(one.approved_at),
-        _moment(one.ended_at), one.ended_by or "", "" if one.problem is None else one.problem.message, one.evidence_hash,
+        _moment(one.ended_at), one.ended_by or "", "" if one.problem is None else one.problem.message,
+        one.evidence_hash,
     )  # fmt: skip
 
 
