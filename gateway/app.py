@@ -51,6 +51,7 @@ from gateway.ledger import slices as slice_store
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
+from gateway.readiness import Readiness
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
@@ -197,15 +198,10 @@ class Gateway:
             clock=self.clock,
             ids=self.ids,
         )
+        first_entity = {code: region.default_legal_entity for code, region in self.ruleset.regions.items()}
         self.executor = Executor(
             database=database,
-            intake=Intake(
-                database=database,
-                lease_s=lease_s,
-                default_legal_entity={
-                    code: region.default_legal_entity for code, region in self.ruleset.regions.items()
-                },
-            ),
+            intake=Intake(database=database, lease_s=lease_s, default_legal_entity=first_entity),
             deliverer=self.deliverer,
             waiting=waiting,
             records=self.records,
@@ -238,6 +234,7 @@ class Gateway:
             systems=adapters,
             resolved_diffs_days=settings.resolved_diffs_days,
         )
+        self.readiness = Readiness(database=database, backlog=self.backlog)
         self.switchover = Switchover(
             database=database,
             slices=self.slices,
@@ -334,6 +331,7 @@ class Gateway:
             slices=self.slices,
             switchover=self.switchover,
             switches=self.switchover.switches,
+            readiness=self.readiness,
             journey=self.journey,
             deliveries=self.deliveries,
             replays=self.replays,

@@ -94,6 +94,10 @@ class MediaTypeUnsupported(GatewayError):
     """The body must be JSON."""
 
 
+class NotAcceptable(GatewayError):
+    """Nothing of what the Accept header names can be given here."""
+
+
 class TooManyRequests(GatewayError):
     """The quota of this API key is used up for now."""
 

@@ -89,6 +89,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "Check settings, database, systems and rules, with a remedy for each.",
     ),
     "diffs": ("gateway.cli.diffs:diffs", "What comparing the two systems has found."),
+    "readiness": ("gateway.cli.readiness:readiness", "Whether the slices may go on, and can go back."),
     "replay": ("gateway.cli.replay:replay", "Count dead letters by cause, and send them again."),
     "journey": ("gateway.cli.journey:journey", "One record's whole way, from the request to both systems."),
 }

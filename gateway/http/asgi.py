@@ -21,6 +21,7 @@ from gateway.http.admin.audit import Audit
 from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
+from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.records import Records
 from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
@@ -38,6 +39,7 @@ from gateway.http.ports import (
     ExecutorPort,
     JourneyPort,
     OperationsPort,
+    ReadinessPort,
     ReadsPort,
     ReplaysPort,
     SlicesPort,
@@ -80,6 +82,7 @@ def build(
     slices: SlicesPort,
     switchover: SwitchoverPort,
     switches: SwitchesPort,
+    readiness: ReadinessPort,
     journey: JourneyPort,
     deliveries: DeliveriesPort,
     replays: ReplaysPort,
@@ -113,6 +116,7 @@ def build(
     followed = Followed(operations)
     rules = Rules(slices=slices, switchover=switchover, cursors=cursors)
     moved = Switches(switches=switches, slices=slices, cursors=cursors)
+    ready = Readiness(readiness=readiness, slices=slices)
     found = Diffs(diffs=diffs, slices=slices, cursors=cursors)
     accepted = Waivers(waivers=waivers, slices=slices, cursors=cursors)
     waiting = Cases(cases=cases, slices=slices, cursors=cursors)
@@ -134,6 +138,7 @@ def build(
             *followed.routes(),
             *rules.routes(regions),
             *moved.routes(regions),
+            *ready.routes(regions),
             *found.routes(regions),
             *accepted.routes(regions),
             *sent.routes(),

@@ -32,6 +32,7 @@ _TAGS = {
     "operations": "What became of a write.",
     "rules": "Which system answers for which slice, (entity, region).",
     "diffs": "Where the two systems part.",
+    "readiness": "Whether a slice may go on, and whether it can go back.",
     "switches": "Moves of authority, requested, approved and followed.",
     "waivers": "Differences that are accepted for a time.",
     "cases": "What waits for a person.",
@@ -143,7 +144,7 @@ def _given(gives: Gives) -> Json:
         content: Json = {"schema": gives.schema}
         if gives.example is not None:
             content["example"] = gives.example
-        found["content"] = {gives.media: content}
+        found["content"] = {gives.media: content, **{media: {"schema": {"type": "string"}} for media in gives.also}}
     if gives.links:
         found["links"] = {
             name: {"operationId": name, "parameters": parameters} for name, parameters in gives.links.items()

@@ -17,6 +17,7 @@ from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
+from gateway.readiness import Report
 from gateway.routing.stage import Stage
 from gateway.switchover import Switch
 from gateway.switchover.switches import Wish as SwitchWish
@@ -82,6 +83,28 @@ class SwitchoverPort(Protocol):
         compare_sample: int | None = None,
         storable: bool | None = None,
     ) -> Slice: ...
+
+
+class ReadinessPort(Protocol):
+    """A slice outside ``regions`` and ``entities`` is not there."""
+
+    async def all(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Report]: ...
+
+    async def one(
+        self,
+        entity: str,
+        region: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Report: ...
 
 
 class SwitchesPort(Protocol):

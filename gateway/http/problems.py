@@ -49,6 +49,7 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.RouteNotFound,         "route-not-found",        404),
         (errors.NotFoundHere,          "not-found",              404),
         (errors.MethodNotAllowed,      "method-not-allowed",     405),
+        (errors.NotAcceptable,         "not-acceptable",         406),
         (errors.TwinRunning,           "twin-running",           409),
         (errors.NaturalKeyTaken,       "natural-key-taken",      409),
         (errors.IllegalTransition,     "illegal-transition",     409),

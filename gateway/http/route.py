@@ -42,6 +42,7 @@ class Gives(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     schema: Schema | None = None
     media: str = "application/json"
+    also: tuple[str, ...] = ()  #: other kinds of media that ``Accept`` may ask for
     headers: tuple[str, ...] = ()  #: names from the table of answer headers
     example: Any = None
     links: dict[

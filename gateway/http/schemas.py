@@ -13,6 +13,7 @@ from gateway.canonical import BY_NAME, ENTITIES, schemas
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
+from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import RuleChange
 from gateway.http.admin.switches import Abortion, Approval, SwitchTold, SwitchWish
@@ -160,6 +161,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(ReplayWish, ReplayForecast, ReplayTold),
         *(WaiverWish, WaiverTold),
         *(SwitchWish, SwitchTold, Approval, Abortion),
+        *(ReadinessTold,),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))

@@ -34,6 +34,7 @@ from gateway.ids import SystemIds
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
+from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_switches import FakeSwitches
 from tests.unit.http.fake_waivers import FakeWaivers
 
@@ -340,6 +341,7 @@ class World:
         self.replays = FakeReplays()
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
+        self.readiness = FakeReadiness()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -363,6 +365,7 @@ class World:
             slices=self.slices,
             switchover=self.slices,
             switches=self.switches,
+            readiness=self.readiness,
             journey=self.admin,
             deliveries=self.admin,
             replays=self.replays,

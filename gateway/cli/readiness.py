@@ -1,0 +1,102 @@
+"""``twinrun readiness``: whether the slices may go on. Exit code 0 pass, 1 fail, 3 too little evidence."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from gateway.app import Gateway
+from gateway.canonical import BY_NAME
+from gateway.cli.codes import DIFFER, PASS, UNSURE
+from gateway.cli.given import one_of
+from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.cli.session import with_gateway
+from gateway.http.admin.readiness import ReadinessTold
+from gateway.readiness import Outcome, Report, sheet
+from gateway.readiness.gates import together
+
+FORMS = ("csv", "html", "pdf")
+_ENDS = {Outcome.PASS: PASS, Outcome.FAIL: DIFFER, Outcome.INCONCLUSIVE: UNSURE}
+
+
+def readiness(
+    *,
+    entity: str | None = None,
+    region: str | None = None,
+    as_: Annotated[str | None, Parameter(name="--as")] = None,
+    json: Json = False,
+) -> None:
+    """Each slice with its verdict and what stands against it; of a single slice every gate.
+
+    Exit code 0 when every slice passes, 1 when one fails, 3 when there is too little evidence.
+
+    Parameters
+    ----------
+    entity:
+        Only of this entity.
+    region:
+        Only in this region.
+    as_:
+        csv, html or pdf on standard output, instead of tables.
+    """
+    one_of("--entity", entity, tuple(BY_NAME))
+    one_of("--as", as_, FORMS)
+
+    async def work(gateway: Gateway) -> list[Report]:
+        one_of("--region", region, gateway.slices.regions())
+        return list(await gateway.readiness.all(entity=entity, region=region))
+
+    found = with_gateway(work)
+    verdict = together([one.verdict for one in found])
+    if json:
+        put_json(msgspec.to_builtins(ReadinessTold(verdict=verdict, items=tuple(found))))
+    elif as_ is not None:
+        _write(found, as_)
+    elif len(found) == 1:
+        _print_one(found[0])
+    else:
+        _print(found)
+    raise SystemExit(_ENDS[verdict])
+
+
+def _write(found: list[Report], form: str) -> None:
+    if form == "pdf":
+        sys.stdout.buffer.write(sheet.printed(found))
+    else:
+        sys.stdout.write(sheet.table(found) if form == "csv" else sheet.page(found))
+    sys.stdout.flush()
+
+
+def _print(found: list[Report]) -> None:
+    put_table(
+        ("slice", "stage", "next", "verdict", "fails", "inconclusive", "way back"),
+        [
+            (
+                f"{one.entity}/{one.region}",
+                one.stage,
+                one.next,
+                one.verdict,
+                ", ".join(gate.name for gate in one.gates if gate.verdict is Outcome.FAIL),
+                ", ".join(gate.name for gate in one.gates if gate.verdict is Outcome.INCONCLUSIVE),
+                one.way_back.verdict,
+            )
+            for one in found
+        ],
+    )
+
+
+def _print_one(one: Report) -> None:
+    say(f"{one.entity} in {one.region}, at {one.stage}, next {one.next or 'none'}: {one.verdict}")
+    put_table(
+        ("gate", "verdict", "measure", "threshold", "sample", "details"),
+        [
+            (gate.title, gate.verdict, gate.measure, gate.threshold, gate.sample, "; ".join(gate.details))
+            for gate in one.gates
+        ],
+        right=("sample",),
+    )
+    say(f"Way back: {one.way_back.words}. Not measured: {', '.join(one.not_measured)}.")
+    say(f"Evidence {one.evidence_hash}")

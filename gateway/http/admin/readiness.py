@@ -1,0 +1,133 @@
+"""Readiness: every slice, or one, as JSON, CSV, a page or a PDF, whichever is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from litestar.datastructures.headers import Accept
+
+from gateway import errors
+from gateway.canonical import BY_NAME
+from gateway.errors import NotAcceptable
+from gateway.http import parameters, query
+from gateway.http.exchange import Exchange
+from gateway.http.ports import ReadinessPort, SlicesPort
+from gateway.http.reply import Reply, ok
+from gateway.http.route import Gives, Route, Schema
+from gateway.readiness import Outcome, Report, sheet
+from gateway.readiness.gates import together
+
+BASE = "/admin/v1/readiness"
+JSON = "application/json"
+#: The page carries its own style and nothing else.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+#: Kind of media -> what makes it of the reports, and how a browser is to keep it.
+_MADE: Mapping[str, tuple[Callable[[Sequence[Report]], bytes], str | None]] = {
+    "text/html": (lambda reports: sheet.page(reports).encode(), None),
+    "text/csv": (lambda reports: sheet.table(reports).encode(), "readiness.csv"),
+    "application/pdf": (sheet.printed, "readiness.pdf"),
+}
+MEDIA = (JSON, *_MADE)
+
+
+class ReadinessTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Every slice. ``verdict``: fail if one fails, else inconclusive if one is, else pass."""
+
+    verdict: Outcome
+    items: tuple[Report, ...]
+
+
+class Readiness:
+    """The handlers of the readiness."""
+
+    def __init__(self, *, readiness: ReadinessPort, slices: SlicesPort) -> None:
+        self._readiness = readiness
+        self._slices = slices
+
+    async def all(self, exchange: Exchange) -> Reply:
+        asked = exchange.query(("entity", "region"))
+        media = _media(exchange)
+        found = await self._readiness.all(
+            entity=query.choice(asked, "entity", BY_NAME),
+            region=query.region(asked, self._slices.regions()),
+            regions=exchange.caller.regions,
+            entities=exchange.caller.entities,
+        )
+        whole = ReadinessTold(verdict=together([one.verdict for one in found]), items=tuple(found))
+        return _reply(media, whole, found)
+
+    async def one(self, exchange: Exchange) -> Reply:
+        exchange.query()
+        media = _media(exchange)
+        caller = exchange.caller
+        found = await self._readiness.one(
+            exchange.path["entity"], exchange.path["region"], regions=caller.regions, entities=caller.entities
+        )
+        return _reply(media, found, [found])
+
+    def routes(self, regions: Sequence[str]) -> tuple[Route, ...]:
+        entity_path = parameters.path(
+            "entity", {"type": "string", "enum": list(BY_NAME)}, "The name of the entity.", "customer"
+        )
+        region_schema: Schema = {"type": "string", "enum": list(regions)} if regions else {"type": "string"}
+        region_path = parameters.path(
+            "region", region_schema, "The code of the region.", regions[0] if regions else None
+        )
+        description = (
+            "Each gate with what was measured, what it may be and how much evidence there was. Too little evidence is "
+            "never a pass. `Accept` chooses between JSON, text/html, text/csv and application/pdf."
+        )
+        return (
+            Route(
+                method="GET",
+                path=BASE,
+                name="list_readiness",
+                tag="readiness",
+                summary="Whether the slices may go on",
+                description=description,
+                scope="admin:read",
+                handle=self.all,
+                parameters=(*parameters.slice_filters(regions), *parameters.TRACE),
+                gives=_gives({"$ref": "#/components/schemas/ReadinessTold"}, "Every slice"),
+                refuses=(errors.UnknownRegion, errors.NotAcceptable),
+            ),
+            Route(
+                method="GET",
+                path=BASE + "/{entity}/{region}",
+                name="get_readiness",
+                tag="readiness",
+                summary="Whether one slice may go on, and can go back",
+                description=description,
+                scope="admin:read",
+                handle=self.one,
+                parameters=(entity_path, region_path, *parameters.TRACE),
+                gives=_gives({"$ref": "#/components/schemas/Report"}, "The slice"),
+                refuses=(errors.NotFoundHere, errors.NotAcceptable),
+            ),
+        )
+
+
+def _gives(schema: Schema, description: str) -> tuple[Gives, ...]:
+    return (Gives(status=200, description=description, schema=schema, also=tuple(_MADE)),)
+
+
+def _media(exchange: Exchange) -> str:
+    """What the caller would rather have. Raises NotAcceptable."""
+    accept = exchange.listed("accept")
+    best = Accept(accept).best_match(list(MEDIA)) if accept else JSON
+    if best is None:
+        raise NotAcceptable(f"this is given as {', '.join(MEDIA)}")
+    return best
+
+
+def _reply(media: str, told: Any, reports: Sequence[Report]) -> Reply:
+    if media == JSON:
+        return ok(told).header("vary", "accept")
+    make, name = _MADE[media]
+    charset = "; charset=utf-8" if media.startswith("text/") else ""
+    reply = Reply(200, make(reports), media=f"{media}{charset}".encode()).header("vary", "accept")
+    if name is not None:
+        reply.header("content-disposition", f'attachment; filename="{name}"')
+    return reply.header("content-security-policy", _POLICY)

@@ -1,0 +1,305 @@
+"""The gates of a slice: what is measured, what it may be, and what comes of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+#: Days of comparisons that are looked at.
+WINDOW_DAYS = 7
+#: Fewer comparisons than this say nothing.
+LEAST_COMPARES = 100
+#: Records whose sides part and stay so, of those compared; for money it is none.
+MOST_MISMATCHED = 0.001
+MOST_UNVERIFIABLE = 0.001
+#: From acceptance to applied by the mirror, in seconds, for 99 of 100.
+MOST_LAG_S = 60.0
+#: Calls of each system that its error rate and latency are read from, at least.
+LEAST_CALLS = 30
+#: The next authority may fail this much more often, and answer this much slower, than today's.
+MORE_ERRORS = 0.01
+SLOWER = 2.0
+#: A rehearsal of the way back counts for this many days.
+REHEARSED_DAYS = 30
+#: A waiver that ends sooner than this brings its differences back too soon to build on.
+WAIVED_DAYS = 7
+RECONCILED_H = 24
+
+
+class Outcome(StrEnum):
+    PASS = "pass"  # noqa: S105 - a verdict
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate. ``sample`` is how much evidence there was of the ``least`` that it needs."""
+
+    name: str
+    title: str
+    verdict: Outcome
+    measure: str
+    threshold: str
+    sample: int | None = None
+    least: int | None = None
+    window: str | None = None
+    details: tuple[str, ...] = ()
+
+
+class Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """Writes to one system lately. ``p95_s`` is seconds; None where there was none."""
+
+    count: int = 0
+    failed: int = 0
+    p95_s: float | None = None
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of record, such as currency EUR: how many there are, and of how many both sides were compared."""
+
+    field: str
+    value: str
+    records: int
+    compared: int
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of one slice. None: nobody could."""
+
+    paired: bool  #: both systems are kept
+    compares: int = 0
+    mismatched: int = 0  #: records whose sides part and stay so
+    money_mismatched: int = 0  #: of these, records in which money parts
+    unverifiable: int = 0
+    unlinked: int | None = None  #: records without an id in the system that is not the authority
+    lag_p99_s: float | None = None
+    open: int = 0
+    parked: int = 0
+    unknown: int = 0
+    cases: int = 0
+    case_money: Mapping[str, Decimal] = {}
+    today: Calls = Calls()
+    next: Calls = Calls()
+    variants: Sequence[Variant] = ()
+    records: int = 0  #: that the variants were read from
+    dependencies: Sequence[str] = ()
+    waivers: int = 0
+    waivers_ending: Sequence[str] = ()
+    rehearsed: str | None = None  #: when the way back was last gone
+    may_rehearse: bool = True  #: authority can move there and back from here
+    reconciled_age_h: float | None = None
+    unexplained: int | None = None
+
+
+def judge(facts: Facts) -> tuple[Gate, ...]:
+    """Every gate, in the order in which a person reads them."""
+    return (
+        _compares(facts),
+        _mismatches(facts),
+        _money(facts),
+        _unverifiable(facts),
+        _coverage(facts),
+        _reconciled(facts),
+        _crosswalk(facts),
+        _lag(facts),
+        _deliveries(facts),
+        _cases(facts),
+        _next_authority(facts),
+        _dependencies(facts),
+        _waivers(facts),
+        _rehearsed(facts),
+    )
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """Fail if one fails; else inconclusive if one is, or if there is none; else pass."""
+    if Outcome.FAIL in outcomes:
+        return Outcome.FAIL
+    return Outcome.PASS if outcomes and set(outcomes) == {Outcome.PASS} else Outcome.INCONCLUSIVE
+
+
+def _holds(held: bool, *, enough: bool = True) -> Outcome:
+    if not held:
+        return Outcome.FAIL
+    return Outcome.PASS if enough else Outcome.INCONCLUSIVE
+
+
+def _window(facts: Facts) -> dict[str, object]:
+    return {"sample": facts.compares, "least": LEAST_COMPARES, "window": f"{WINDOW_DAYS} days"}
+
+
+def _compares(facts: Facts) -> Gate:
+    enough = facts.compares >= LEAST_COMPARES
+    return Gate(
+        name="compares",
+        title="Comparisons made",
+        verdict=Outcome.PASS if enough else Outcome.INCONCLUSIVE,
+        measure=f"{facts.compares:,}",
+        threshold=f"≥ {LEAST_COMPARES:,}",
+        **_window(facts),  # type: ignore[arg-type]
+    )
+
+
+def _mismatches(facts: Facts) -> Gate:
+    return _share("mismatches", "Records that part and stay so", facts.mismatched, MOST_MISMATCHED, facts)
+
+
+def _unverifiable(facts: Facts) -> Gate:
+    return _share(
+        "unverifiable", "Records of which nobody can say", facts.unverifiable, MOST_UNVERIFIABLE, facts
+    )
+
+
+def _share(name: str, title: str, count: int, most: float, facts: Facts) -> Gate:
+    share = count / facts.compares if facts.compares else (1.0 if count else 0.0)
+    return Gate(
+        name=name,
+        title=title,
+        verdict=_holds(share <= most, enough=facts.compares >= LEAST_COMPARES),
+        measure=f"{count:,} ({share:.3%})",
+        threshold=f"≤ {most:.1%} of the comparisons",
+        **_window(facts),  # type: ignore[arg-type]
+    )
+
+
+def _money(facts: Facts) -> Gate:
+    return Gate(
+        name="money",
+        title="Records in which money parts",
+        verdict=_holds(facts.money_mismatched == 0, enough=facts.compares >= LEAST_COMPARES),
+        measure=f"{facts.money_mismatched:,}",
+        threshold="0",
+        **_window(facts),  # type: ignore[arg-type]
+    )
+
+
+def _coverage(facts: Facts) -> Gate:
+    never = [one for one in facts.variants if one.compared == 0]
+    return Gate(
+        name="coverage",
+        title="Kinds of records that were compared",
+        verdict=Outcome.PASS if facts.variants and not never else Outcome.INCONCLUSIVE,
+        measure=f"{len(facts.variants) - len(never)} of {len(facts.variants)}",
+        threshold="each kind that was seen, at least once",
+        sample=facts.records,
+        details=tuple(f"never compared: {one.field} {one.value}, {one.records:,} records" for one in never),
+    )
+
+
+def _reconciled(facts: Facts) -> Gate:
+    age = facts.reconciled_age_h
+    fresh = age is not None and age <= RECONCILED_H
+    verdict = Outcome.INCONCLUSIVE
+    if fresh and facts.unexplained is not None:
+        verdict = _holds(facts.unexplained == 0)
+    return Gate(
+        name="reconciliation",
+        title="Whole sets reconciled, nothing unexplained",
+        verdict=verdict,
+        measure="never" if age is None else f"{age:.1f} h ago, {facts.unexplained or 0:,} unexplained",
+        threshold=f"within {RECONCILED_H} h, 0 unexplained",
+    )
+
+
+def _crosswalk(facts: Facts) -> Gate:
+    known = facts.unlinked is not None and facts.paired
+    return Gate(
+        name="crosswalk",
+        title="Records without an id in the other system",
+        verdict=_holds(facts.unlinked == 0) if known else Outcome.INCONCLUSIVE,
+        measure=f"{facts.unlinked:,}" if facts.unlinked is not None and facts.paired else "not mirrored",
+        threshold="0",
+    )
+
+
+def _lag(facts: Facts) -> Gate:
+    lag = facts.lag_p99_s
+    return Gate(
+        name="lag",
+        title="Lag of the mirror, 99 of 100 writes",
+        verdict=Outcome.INCONCLUSIVE if lag is None else _holds(lag <= MOST_LAG_S),
+        measure="no write mirrored lately" if lag is None else f"{lag:.2f} s",
+        threshold=f"≤ {MOST_LAG_S:g} s",
+        window="10 minutes",
+    )
+
+
+def _deliveries(facts: Facts) -> Gate:
+    return Gate(
+        name="deliveries",
+        title="Deliveries parked or of unknown outcome",
+        verdict=_holds(facts.parked + facts.unknown == 0),
+        measure=f"{facts.parked:,} parked, {facts.unknown:,} unknown",
+        threshold="0",
+        details=(f"{facts.open:,} open in all",) if facts.open else (),
+    )
+
+
+def _cases(facts: Facts) -> Gate:
+    return Gate(
+        name="cases",
+        title="Open cases",
+        verdict=_holds(facts.cases == 0),
+        measure=f"{facts.cases:,}",
+        threshold="0",
+        details=tuple(f"{amount} {currency}" for currency, amount in sorted(facts.case_money.items())),
+    )
+
+
+def _next_authority(facts: Facts) -> Gate:
+    today, then = facts.today, facts.next
+    enough = min(today.count, then.count) >= LEAST_CALLS
+    held = True
+    measure = f"{then.count:,} calls, {today.count:,} of today's"
+    if enough and today.p95_s is not None and then.p95_s is not None:
+        errors = then.failed / then.count - today.failed / today.count
+        held = errors <= MORE_ERRORS and then.p95_s <= max(SLOWER * today.p95_s, 1.0)
+        measure = (
+            f"fails {then.failed / then.count:.1%} (today's {today.failed / today.count:.1%}), "
+            f"95 of 100 within {then.p95_s:.2f} s (today's {today.p95_s:.2f} s)"
+        )
+    return Gate(
+        name="next_authority",
+        title="Errors and latency of the other system",
+        verdict=_holds(held, enough=enough),
+        measure=measure,
+        threshold=f"at most {MORE_ERRORS:.0%} more errors; {SLOWER:g}× the time or 1 s",
+        sample=min(today.count, then.count),
+        least=LEAST_CALLS,
+        window="1 hour",
+    )
+
+
+def _dependencies(facts: Facts) -> Gate:
+    return Gate(
+        name="dependencies",
+        title="Entities that it refers to",
+        verdict=_holds(not facts.dependencies),
+        measure="in order" if not facts.dependencies else f"{len(facts.dependencies)} in the way",
+        threshold="none is led by the other system",
+        details=tuple(facts.dependencies),
+    )
+
+
+def _waivers(facts: Facts) -> Gate:
+    return Gate(
+        name="waivers",
+        title="Waivers in force",
+        verdict=_holds(not facts.waivers_ending),
+        measure=f"{facts.waivers}",
+        threshold=f"none ends within {WAIVED_DAYS} days",
+        details=tuple(facts.waivers_ending),
+    )
+
+
+def _rehearsed(facts: Facts) -> Gate:
+    return Gate(
+        name="rollback_rehearsed",
+        title="The way back rehearsed",
+        verdict=Outcome.PASS if facts.rehearsed else Outcome.INCONCLUSIVE,
+        measure=facts.rehearsed or "never",
+        threshold=f"within {REHEARSED_DAYS} days",
+    )

@@ -1,0 +1,168 @@
+"""The report of a slice: its gates, its verdict, the way back, and the hash of what it rests on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from gateway.clock import rfc3339
+from gateway.database import Database, from_micros
+from gateway.dispatch.backlog import Backlog, SliceBacklog
+from gateway.errors import NotFoundHere
+from gateway.ledger import slices
+from gateway.ledger.slices import Slice
+from gateway.readiness.facts import measure, next_stage
+from gateway.readiness.gates import Facts, Gate, Outcome, Variant, judge, together
+from gateway.routing.plan import PLANS
+from gateway.routing.stage import Stage
+
+#: What compare.md asks for and this report does not look at yet; said in every report.
+NOT_MEASURED = ("period lock", "backfill")
+
+
+class WayBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a slice that has moved can still go back, and what stands in the way. ``verdict`` None: authority has not
+    moved."""
+
+    verdict: Outcome | None
+    words: str
+    not_yet_there: int = 0  #: writes on their way to the system that it would go back to
+    parked: int = 0
+    mismatched: int = 0
+    lag_p99_s: float | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One slice at one moment. ``next`` is the stage that it is judged for."""
+
+    entity: str
+    region: str
+    stage: Stage
+    next: Stage | None
+    authority: str
+    version: int
+    verdict: Outcome
+    gates: tuple[Gate, ...]
+    variants: tuple[Variant, ...]
+    not_measured: tuple[str, ...]
+    way_back: WayBack
+    evidence_hash: str
+    at: str
+
+    @property
+    def blocking(self) -> tuple[Gate, ...]:
+        """The gates that do not pass."""
+        return tuple(gate for gate in self.gates if gate.verdict is not Outcome.PASS)
+
+
+class Readiness:
+    def __init__(self, *, database: Database, backlog: Backlog) -> None:
+        self._database = database
+        self._backlog = backlog
+
+    async def all(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Report]:
+        """A report of every slice that may be seen, in the order of the rules."""
+        backlog = await self._backlog.of_slices()
+
+        def unit(connection: Connection) -> list[Report]:
+            now = self._database.now(connection)
+            known = slices.read(connection)
+            stages = {key: one.stage for key, one in known.items()}
+            return [
+                _report(connection, one, stages, backlog, now)
+                for key, one in known.items()
+                if entity in (None, key[0])
+                and region in (None, key[1])
+                and (entities is None or key[0] in entities)
+                and (regions is None or key[1] in regions)
+            ]
+
+        return await self._database.read(unit)
+
+    async def one(
+        self,
+        entity: str,
+        region: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Report:
+        """Raises NotFoundHere; a slice outside ``regions`` and ``entities`` is not there."""
+        found = await self.all(entity=entity, region=region, regions=regions, entities=entities)
+        if not found:
+            raise NotFoundHere(f"there is no slice {entity} in {region}")
+        return found[0]
+
+
+def _report(
+    connection: Connection,
+    one: Slice,
+    stages: dict[tuple[str, str], Stage],
+    backlog: dict[tuple[str, str], SliceBacklog],
+    now: int,
+) -> Report:
+    facts = measure(connection, one, stages=stages, backlog=backlog, now=now)
+    gates = judge(facts)
+    verdict = together([gate.verdict for gate in gates])
+    return Report(
+        entity=one.entity,
+        region=one.region,
+        stage=one.stage,
+        next=next_stage(one.stage),
+        authority=one.authority.value,
+        version=one.version,
+        verdict=verdict,
+        gates=gates,
+        variants=tuple(facts.variants),
+        not_measured=NOT_MEASURED,
+        way_back=way_back(one.stage, facts),
+        evidence_hash=_digest(one, gates),
+        at=rfc3339(from_micros(now)),
+    )
+
+
+def way_back(stage: Stage, facts: Facts) -> WayBack:
+    """Whether the authority that was can take over again now."""
+    if PLANS[stage].authority is PLANS[Stage.LEGACY_ONLY].authority:
+        return WayBack(verdict=None, words="the authority has not moved")
+    if not facts.paired:
+        return WayBack(
+            verdict=Outcome.FAIL,
+            words="the old system gets no writes any more; going back would be a migration of its own",
+        )
+    held = not facts.parked and not facts.unknown
+    lagging = facts.lag_p99_s is None and facts.open > 0
+    verdict = Outcome.INCONCLUSIVE if held and lagging else (Outcome.PASS if held else Outcome.FAIL)
+    words = {
+        Outcome.PASS: "it can go back now: what is on its way is drained first",
+        Outcome.INCONCLUSIVE: "writes wait for the old system, and none has arrived lately",
+        Outcome.FAIL: "writes of the new system wait for a person before the old one has them",
+    }[verdict]
+    return WayBack(
+        verdict=verdict,
+        words=words,
+        not_yet_there=facts.open,
+        parked=facts.parked,
+        mismatched=facts.mismatched,
+        lag_p99_s=facts.lag_p99_s,
+    )
+
+
+def _digest(one: Slice, gates: Sequence[Gate]) -> str:
+    """SHA-256 over the rule and each gate with its verdict and details. Figures that only grow with traffic are left
+    out, so that two looks at the same thing carry the same hash."""
+    kept = {
+        "slice": [one.entity, one.region, one.stage.value, one.version],
+        "gates": [[gate.name, gate.verdict.value, gate.threshold, list(gate.details)] for gate in gates],
+    }
+    return hashlib.sha256(msgspec.json.encode(kept, order="sorted")).hexdigest()

@@ -1,0 +1,121 @@
+"""Readiness as it is measured in the journal, beside the two simulated ERPs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from gateway.compare.tables import compare_job
+from gateway.readiness import gates
+from gateway.routing.stage import Stage
+from tests.integration.ledger.world import REGION, World, customer, fresh
+
+PATH = f"/admin/v1/readiness/customer/{REGION}"
+
+
+async def _gates(world: World) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    told = (await world.get(PATH)).json()
+    return told, {gate["name"]: gate for gate in told["gates"]}
+
+
+async def _compared(world: World, many: int) -> None:
+    async def done() -> bool:
+        _, found = await _gates(world)
+        return found["compares"]["sample"] >= many
+
+    await world.until(done, f"{many} comparisons")
+
+
+async def test_a_slice_that_is_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With evidence enough the slice lacks nothing but the sets that were never reconciled; its kinds are counted; the
+    hash stays the same while only traffic grows, and moves with the rule."""
+    monkeypatch.setattr(gates, "LEAST_COMPARES", 30)
+    told, found = await _gates(world)
+    assert told["verdict"] == "inconclusive"
+    assert found["compares"]["verdict"] == found["lag"]["verdict"] == "inconclusive"
+    await asyncio.gather(
+        *(
+            world.made(
+                "customers", customer(number=fresh(), currency=("GBP", "EUR")[n % 2]), Prefer="wait=25"
+            )
+            for n in range(32)
+        )
+    )
+    await world.quiet()
+    await _compared(world, 32)
+    await world.stage("customer", Stage.SHADOW)
+    await world.stage("customer", Stage.LIVE)
+    await world.stage("customer", Stage.SHADOW)
+    told, found = await _gates(world)
+    open_ = {name: gate for name, gate in found.items() if gate["verdict"] != "pass"}
+    assert set(open_) == {"reconciliation"}, open_
+    assert (told["stage"], told["next"], told["verdict"]) == ("shadow", "live", "inconclusive")
+    kinds = {(one["field"], one["value"]): (one["records"], one["compared"]) for one in told["variants"]}
+    assert kinds["currency", "EUR"] == kinds["currency", "GBP"] == (16, 16)
+    assert kinds["state", "prospect"] == (32, 32), kinds
+    before = told["evidence_hash"]
+    await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await _compared(world, 33)
+    told, _ = await _gates(world)
+    assert told["evidence_hash"] == before
+    await world.stage("customer", Stage.DUAL_WRITE)
+    told, _ = await _gates(world)
+    assert told["evidence_hash"] != before
+
+
+async def test_what_stands_in_the_way(world: World) -> None:
+    """A record that parts, a delivery that waits for a person with its case, a kind that was never compared: each fails
+    or holds back its own gate, and is named."""
+    record = await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    native = world.sandbox.effects("cloud", external_id=record["id"])[-1]["key"]
+    world.sandbox.edit("cloud", "customer", native, {"Name": "Somebody else"})
+    await world.stage("customer", Stage.SHADOW)
+    await world.get(f"/v1/customers/{record['id']}")
+
+    async def parted() -> bool:
+        _, found = await _gates(world)
+        return found["mismatches"]["verdict"] == "fail"
+
+    await world.until(parted, "the mismatch")
+    world.sandbox.fault("cloud", "error", status=400, count=1, on=["writes"])
+    await world.made("customers", customer(number=fresh(), currency="CHF"))
+    await world.quiet()
+    told, found = await _gates(world)
+    assert told["verdict"] == "fail"
+    assert found["deliveries"]["measure"] == "1 parked, 0 unknown"
+    assert (found["cases"]["verdict"], found["cases"]["measure"]) == ("fail", "1")
+    assert found["crosswalk"]["verdict"] == "fail"
+    assert found["coverage"]["details"] == ["never compared: currency CHF, 1 records"]
+
+
+async def test_what_waits_to_be_compared_is_not_covered(world: World) -> None:
+    """A record whose comparison is still to come counts as seen, not as compared."""
+    await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await _compared(world, 1)
+    await world.gateway.database.transaction(
+        lambda conn: conn.execute(update(compare_job).values(due_at=2**50))
+    )
+    told, found = await _gates(world)
+    assert found["coverage"]["verdict"] == "pass"
+    await world.gateway.comparer.stop()
+    await world.made("customers", customer(number=fresh(), currency="SEK"))
+    told, found = await _gates(world)
+    assert "never compared: currency SEK, 1 records" in found["coverage"]["details"]
+
+
+async def test_the_way_back_is_told(world: World) -> None:
+    """Before the switch there is none; after it the slice can go back; at the end of the way it cannot."""
+    await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    backs: list[str | None] = []
+    for stage in (Stage.SHADOW, Stage.LIVE, Stage.RAMP_DOWN, Stage.CLOUD_ONLY):
+        await world.stage("customer", stage)
+        told, _ = await _gates(world)
+        backs.append(told["way_back"]["verdict"])
+    assert backs == [None, "pass", "pass", "fail"]

@@ -1,0 +1,69 @@
+"""Readiness over HTTP, over stand-ins: one set of figures in four forms."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from gateway.readiness import Outcome
+from tests.unit.http.fake_readiness import report
+from tests.unit.http.fakes import World
+
+Client = TestClient[Any]
+BASE = "/admin/v1/readiness"
+
+
+def test_the_worst_slice_decides(world: World, client: Client) -> None:
+    """Fail if one fails, inconclusive if one is or if there is none, pass if all do."""
+    for verdicts, whole in (
+        ((Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE), "fail"),
+        ((Outcome.PASS, Outcome.INCONCLUSIVE), "inconclusive"),
+        ((Outcome.PASS, Outcome.PASS), "pass"),
+        ((), "inconclusive"),
+    ):
+        world.readiness.reports = [report(verdict=verdict) for verdict in verdicts]
+        assert client.get(BASE).json()["verdict"] == whole
+
+
+def test_one_slice_in_four_forms(client: Client) -> None:
+    """JSON where nothing else is asked for; CSV, a page and a PDF carry the same figures; text of others is text."""
+    path = f"{BASE}/customer/UK"
+    told = client.get(path)
+    assert told.headers["content-type"] == "application/json"
+    assert [gate["name"] for gate in told.json()["gates"]] == ["compares", "money"]
+    rows = list(csv.DictReader(client.get(path, headers={"Accept": "text/csv"}).text.splitlines()))
+    assert [(row["gate"], row["gate_verdict"], row["measure"]) for row in rows] == [
+        ("compares", "pass", "1,204"), ("money", "fail", "'=1+1"),
+    ]  # fmt: skip
+    page = client.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "&lt;b&gt;1080.00&lt;/b&gt; GBP" in page.text
+    assert "script" not in page.text
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    printed = client.get(path, headers={"Accept": "application/pdf"})
+    assert printed.content.startswith(b"%PDF-")
+    assert "readiness.pdf" in printed.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("accept", ["image/png", "text/plain;q=0.5, image/*"])
+def test_what_it_is_not_given_as(client: Client, accept: str) -> None:
+    """Another kind of media is 406, and says which there are."""
+    answer = client.get(BASE, headers={"Accept": accept})
+    assert answer.status_code == 406, answer.text
+    assert "text/csv" in answer.json()["detail"]
+
+
+def test_narrowed_to_what_the_key_may_see(world: World, client: Client) -> None:
+    """Entity and region go inwards with the reach of the key; a slice that is not there is 404."""
+    assert (
+        client.get(f"{BASE}?entity=customer&region=UK", headers={"Authorization": "Bearer uk"}).status_code
+        == 200
+    )
+    assert world.readiness.asked[-1] == {
+        "entity": "customer", "region": "UK", "regions": frozenset({"UK"}), "entities": None,
+    }  # fmt: skip
+    assert client.get(f"{BASE}?entity=planet").status_code == 400
+    assert client.get(f"{BASE}/invoice/UK").status_code == 404
