@@ -354,6 +354,7 @@ class Gateway:
                     waivers=self.waivers,
                     switchover=self.switchover,
                     switches=self.switchover.switches,
+                    readiness=self.readiness,
                     journey=self.journey,
                     cases=self.cases,
                     flow=self.flow,

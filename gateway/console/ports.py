@@ -18,6 +18,8 @@ from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
+from gateway.readiness import Report
+from gateway.readiness.trend import Day
 from gateway.routing.stage import Stage
 from gateway.switchover import Switch
 from gateway.switchover.switches import Wish as SwitchWish
@@ -89,6 +91,30 @@ class SwitchesPort(Protocol):
         after: str | None = None,
         limit: int = 50,
     ) -> Sequence[Switch]: ...
+
+
+class ReadinessPort(Protocol):
+    """A slice outside ``regions`` and ``entities`` is not there."""
+
+    async def all(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Report]: ...
+
+    async def one(
+        self,
+        entity: str,
+        region: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Report: ...
+
+    async def trend(self, entity: str, region: str) -> Sequence[Day]: ...
 
 
 class BacklogPort(Protocol):

@@ -20,12 +20,14 @@ from gateway.console.ports import (
     DiffsPort,
     FlowPort,
     JourneyPort,
+    ReadinessPort,
     ReplaysPort,
     SlicesPort,
     SwitchesPort,
     SwitchoverPort,
     WaiversPort,
 )
+from gateway.console.readiness_pages import ReadinessPages
 from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
@@ -44,6 +46,7 @@ def console_router(
     waivers: WaiversPort,
     switchover: SwitchoverPort,
     switches: SwitchesPort,
+    readiness: ReadinessPort,
     journey: JourneyPort,
     cases: CasesPort,
     flow: FlowPort,
@@ -85,6 +88,7 @@ def console_router(
         SwitchPages(
             guard=guard, respond=respond, switches=switches, slices=slices, clock=clock, entities=entities
         ),
+        ReadinessPages(guard=guard, respond=respond, readiness=readiness, clock=clock, entities=entities),
         CasePages(
             guard=guard,
             respond=respond,

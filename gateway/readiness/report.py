@@ -16,6 +16,7 @@ from gateway.ledger import slices
 from gateway.ledger.slices import Slice
 from gateway.readiness.facts import measure, next_stage
 from gateway.readiness.gates import Facts, Gate, Outcome, Variant, judge, together
+from gateway.readiness.trend import Day, trend
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 
@@ -102,6 +103,12 @@ class Readiness:
         if not found:
             raise NotFoundHere(f"there is no slice {entity} in {region}")
         return found[0]
+
+    async def trend(self, entity: str, region: str) -> Sequence[Day]:
+        """How comparing came out, day by day, the last one today."""
+        return await self._database.read(
+            lambda connection: trend(connection, entity, region, now=self._database.now(connection))
+        )
 
 
 def _report(

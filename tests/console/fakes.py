@@ -33,6 +33,7 @@ from gateway.proof import Notice
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
+from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 
@@ -688,6 +689,7 @@ class FakeGateway:
         self.diffs = FakeDiffs()
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
+        self.readiness = FakeReadiness()
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -701,6 +703,7 @@ class FakeGateway:
             waivers=self.waivers,
             switchover=self.switchover,
             switches=self.switches,
+            readiness=self.readiness,
             journey=FakeJourney(),
             cases=FakeCases(),
             flow=FakeFlow(),

@@ -279,6 +279,8 @@ def test_the_api_reference_opens_and_asks_no_other_host(page: Page) -> None:
         "/console/diffs/dif_01930002",
         "/console/diffs/dif_01930002/waive",
         "/console/waivers",
+        "/console/readiness",
+        "/console/readiness/project/UK",
         "/console/switches",
         "/console/switches/new",
         "/console/switches/swi_01930004",

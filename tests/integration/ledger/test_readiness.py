@@ -56,6 +56,8 @@ async def test_a_slice_that_is_in_order(world: World, monkeypatch: pytest.Monkey
     kinds = {(one["field"], one["value"]): (one["records"], one["compared"]) for one in told["variants"]}
     assert kinds["currency", "EUR"] == kinds["currency", "GBP"] == (16, 16)
     assert kinds["state", "prospect"] == (32, 32), kinds
+    days = await world.gateway.readiness.trend("customer", REGION)
+    assert (len(days), days[-1].compares, days[-1].match) == (30, 32, 32)
     before = told["evidence_hash"]
     await world.made("customers", customer(number=fresh()))
     await world.quiet()
@@ -101,11 +103,11 @@ async def test_what_waits_to_be_compared_is_not_covered(world: World) -> None:
     await world.gateway.database.transaction(
         lambda conn: conn.execute(update(compare_job).values(due_at=2**50))
     )
-    told, found = await _gates(world)
+    _, found = await _gates(world)
     assert found["coverage"]["verdict"] == "pass"
     await world.gateway.comparer.stop()
     await world.made("customers", customer(number=fresh(), currency="SEK"))
-    told, found = await _gates(world)
+    _, found = await _gates(world)
     assert "never compared: currency SEK, 1 records" in found["coverage"]["details"]
 
 

@@ -1,0 +1,65 @@
+"""Readiness in a real browser: what blocks a slice, how it went by day, and the same figures on paper."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.console.fakes import UK_ONLY
+
+Enter = Callable[..., None]
+
+
+def test_from_the_list_to_what_blocks(page: Page, enter: Enter) -> None:
+    """Every slice stands with its verdict, in the order of the entities; one click shows its gates with measure and
+    threshold, kinds that were never compared, and the way from there to a switch. What others wrote is text."""
+    enter(page)
+    page.get_by_role("link", name="Readiness").click()
+    heads = page.get_by_role("rowheader")
+    expect(heads).to_have_text(["Customer in AMER", "Customer in UK", "Project in UK"])
+    page.get_by_role("link", name="Project in UK").click()
+    gates = page.get_by_role("region", name="Gates", exact=True).first
+    expect(gates).to_contain_text("12,040 of 100 over 7 days")
+    expect(gates).to_contain_text("<i>1080.00</i> GBP")
+    expect(page.get_by_role("row").filter(has_text="SEK")).to_contain_text("never compared")
+    expect(page.locator("main")).to_contain_text("Not measured: period lock")
+    page.get_by_role("link", name="Ask for a switch").click()
+    page.wait_for_url("**/console/switches/new?entity=project&region=UK")
+
+
+def test_the_chart_has_its_table(page: Page, enter: Enter) -> None:
+    """Each day is a bar, one on which something parted shows it however little it was, and the table says the same."""
+    enter(page)
+    page.goto("/console/readiness/project/UK")
+    expect(page.locator(".trend .agreed")).to_have_count(23)
+    heights = page.locator(".trend .parted").evaluate_all(
+        "all => all.map(one => Number(one.getAttribute('height')))"
+    )
+    assert [height > 0 for height in heights] == [number == 22 for number in range(1, 24)]
+    assert max(heights) >= 3
+    page.get_by_text("The same as a table").click()
+    expect(page.get_by_role("row").filter(has_text="2026-11-22")).to_contain_text("2,200")
+
+
+def test_the_way_back_stands_on_the_page(page: Page, enter: Enter) -> None:
+    """A slice that has moved says whether it can go back, and what is not there yet."""
+    enter(page)
+    page.goto("/console/readiness/customer/AMER")
+    back = page.get_by_role("region", name="The way back")
+    expect(back).to_contain_text("it can go back now")
+    expect(back).to_contain_text("writes not yet there")
+
+
+def test_the_same_on_paper(page: Page, enter: Enter) -> None:
+    """The CSV has a line a gate of what this key may see; the PDF is one; both leave as files."""
+    enter(page, key=UK_ONLY)
+    page.goto("/console/readiness")
+    expect(page.get_by_role("rowheader")).to_have_text(["Customer in UK", "Project in UK"])
+    rows = list(csv.DictReader(page.request.get("/console/readiness.csv").text().splitlines()))
+    assert {(row["entity"], row["region"]) for row in rows} == {("customer", "UK"), ("project", "UK")}
+    assert len(rows) == 6
+    printed = page.request.get("/console/readiness.pdf?entity=project")
+    assert printed.body().startswith(b"%PDF-")
+    assert "attachment" in printed.headers["content-disposition"]
