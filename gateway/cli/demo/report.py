@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,7 +40,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     compares: int
     consistent: str
     differ_now: int
-    open_deliveries: int
     verdict: str
     why: str
 
@@ -119,15 +118,15 @@ def tell(screen: Console, outcome: Outcome) -> None:
     screen.print()
     screen.print(
         table(
-            ("slice", "stage", "compares", "consistent", "differ now", "open", "verdict", "why"),
+            ("slice", "stage", "compares", "consistent", "differ now", "verdict", "why"),
             [
                 (
                     f"{one.entity}/{one.region}", one.stage, one.compares, one.consistent, one.differ_now,
-                    one.open_deliveries, one.verdict, one.why,
+                    one.verdict, one.why,
                 )
                 for one in outcome.slices
             ],
-            right=("compares", "consistent", "differ now", "open"),
+            right=("compares", "consistent", "differ now"),
         )
     )  # fmt: skip
     screen.print()
@@ -143,31 +142,20 @@ def _fields(fields: Sequence[str]) -> str:
     return ", ".join(field or "(record)" for field in fields)
 
 
-def verdict(rule: Any, summary: Any | None, open_deliveries: int) -> Verdict:
-    """A readiness-style word on one slice, from what was counted."""
-    compares = 0 if summary is None else summary["compares"]
-    differ = 0 if summary is None else summary["open_mismatches"]
+def verdict(report: Mapping[str, Any], summary: Mapping[str, Any] | None) -> Verdict:
+    """One slice of the readiness report, with what was counted of it."""
     consistency = None if summary is None else summary["consistency"]
-    if differ:
-        word, why = "fail", f"{differ} record{'s differ' if differ > 1 else ' differs'} now"
-    elif open_deliveries:
-        word, why = "fail", f"{open_deliveries} deliveries are open"
-    elif compares < MINIMUM:
-        word, why = "inconclusive", f"fewer than {MINIMUM} comparisons"
-    else:
-        word, why = "pass", "nothing differs now"
+    why = [gate["title"].lower() for gate in report["gates"] if gate["verdict"] == "fail"]
+    unsure = sum(1 for gate in report["gates"] if gate["verdict"] == "inconclusive")
+    if unsure:
+        why.append(f"too little evidence for {unsure} of {len(report['gates'])} gates")
     return Verdict(
-        entity=rule["entity"],
-        region=rule["region"],
-        stage=rule["stage"],
-        compares=compares,
+        entity=report["entity"],
+        region=report["region"],
+        stage=report["stage"],
+        compares=0 if summary is None else summary["compares"],
         consistent="–" if consistency is None else f"{consistency:.1%}",
-        differ_now=differ,
-        open_deliveries=open_deliveries,
-        verdict=word,
-        why=why,
+        differ_now=0 if summary is None else summary["open_mismatches"],
+        verdict=report["verdict"],
+        why="; ".join(why) or "every gate holds",
     )
-
-
-#: Comparisons without which nobody can say anything about a slice.
-MINIMUM = 20

@@ -229,21 +229,15 @@ class Story:
         return rows
 
     async def _verdicts(self) -> list[Verdict]:
-        rules = (await self._api.get("/admin/v1/rules"))["items"]
         summary = {
             (one["entity"], one["region"]): one
             for one in (await self._api.get("/admin/v1/diffs/summary"))["items"]
         }
-        open_: dict[tuple[str, str], int] = {}
-        for state in ("blocked", "ready", "sending", "unknown", "parked"):
-            for one in await self._api.every("/admin/v1/deliveries", state=state):
-                key = one["entity"], one["region"]
-                open_[key] = open_.get(key, 0) + 1
         touched = (*MASTERS, SLICE, *BESIDE)
         return [
-            verdict(one, summary.get((one["entity"], REGION)), open_.get((one["entity"], REGION), 0))
-            for one in rules
-            if one["region"] == REGION and one["entity"] in touched
+            verdict(one, summary.get((one["entity"], REGION)))
+            for one in (await self._api.get("/admin/v1/readiness", region=REGION))["items"]
+            if one["entity"] in touched
         ]
 
 
