@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.demo.checks import SYSTEMS, Books, _operation, first
-from gateway.cli.demo.report import MINIMUM, verdict
+from gateway.cli.demo.report import verdict
 
 
 def _told(
@@ -66,21 +66,16 @@ def test_a_line_shows_the_first_and_counts_the_rest() -> None:
     assert first(list("abcdef")) == "a; b; c; and 3 more"
 
 
-@pytest.mark.parametrize(
-    ("compares", "differ", "open_deliveries", "word"),
-    [
-        pytest.param(MINIMUM, 0, 0, "pass", id="enough, and nothing differs"),
-        pytest.param(MINIMUM - 1, 0, 0, "inconclusive", id="too little evidence"),
-        pytest.param(MINIMUM, 1, 0, "fail", id="one differs"),
-        pytest.param(MINIMUM - 1, 1, 0, "fail", id="one differs, whatever the evidence"),
-        pytest.param(MINIMUM, 0, 2, "fail", id="something is open"),
-    ],
-)
-def test_too_little_evidence_is_never_a_pass(
-    compares: int, differ: int, open_deliveries: int, word: str
-) -> None:
-    """Three words, and silence is none of them."""
-    rule = {"entity": "customer", "region": "DACH", "stage": "live"}
-    summary = {"compares": compares, "open_mismatches": differ, "consistency": 1.0}
-    assert verdict(rule, summary, open_deliveries).verdict == word
-    assert verdict(rule, None, 0).verdict == "inconclusive"
+def test_a_slice_is_told_with_what_stands_against_it() -> None:
+    """The word is that of the readiness report; what fails is named, what lacks evidence is counted."""
+    gates = [
+        {"title": "Open cases", "verdict": "fail"},
+        {"title": "Comparisons made", "verdict": "inconclusive"},
+        {"title": "Lag of the mirror", "verdict": "pass"},
+    ]
+    report = {"entity": "customer", "region": "DACH", "stage": "live", "verdict": "fail", "gates": gates}
+    told = verdict(report, {"compares": 20, "open_mismatches": 1, "consistency": 0.95})
+    assert (told.verdict, told.why) == ("fail", "open cases; too little evidence for 1 of 3 gates")
+    assert (told.compares, told.consistent, told.differ_now) == (20, "95.0%", 1)
+    whole = verdict({**report, "verdict": "pass", "gates": gates[2:]}, None)
+    assert (whole.verdict, whole.why, whole.compares) == ("pass", "every gate holds", 0)
