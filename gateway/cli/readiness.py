@@ -28,7 +28,7 @@ def readiness(
     region: str | None = None,
     as_: Annotated[str | None, Parameter(name="--as")] = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Each slice with its verdict and what stands against it; of a single slice every gate.
 
     Exit code 0 when every slice passes, 1 when one fails, 3 when there is too little evidence.
@@ -59,7 +59,7 @@ def readiness(
         _print_one(found[0])
     else:
         _print(found)
-    raise SystemExit(_ENDS[verdict])
+    return _ENDS[verdict]
 
 
 def _write(found: list[Report], form: str) -> None:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
-from gateway.cli.codes import DIFFER
+from gateway.cli.codes import DIFFER, PASS
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, put_json, put_table, say
 from gateway.cli.session import actor, with_gateway
@@ -86,7 +86,7 @@ def request(
 
 def approve(
     switch: str, /, *, evidence: str, wait: bool = True, key_file: KeyFile = None, json: Json = False
-) -> None:
+) -> int:
     """Approve what somebody else has asked for, and see it through. Exit code 1 when it was aborted.
 
     Parameters
@@ -116,7 +116,7 @@ def approve(
             now = await switches.one(switch)
         return now
 
-    _end(with_gateway(work), json=json)
+    return _end(with_gateway(work), json=json)
 
 
 def abort(switch: str, /, *, reason: str, key_file: KeyFile = None, json: Json = False) -> None:
@@ -233,13 +233,12 @@ async def _who(gateway: Gateway, secret: str | None, scope: str) -> str:
     return caller.name
 
 
-def _end(found: Switch, *, json: bool) -> None:
+def _end(found: Switch, *, json: bool) -> int:
     if json:
         put_json(told(found))
     else:
         say(_line(found))
-    if found.state is SwitchState.ABORTED:
-        raise SystemExit(DIFFER)
+    return DIFFER if found.state is SwitchState.ABORTED else PASS
 
 
 def _line(one: Switch) -> str:

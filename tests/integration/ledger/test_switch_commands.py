@@ -1,0 +1,103 @@
+"""Switches and readiness from the command line, beside a gateway that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli.commands import run
+from gateway.routing.stage import Stage
+from tests.integration.ledger.world import REGION, World, customer, fresh
+from tests.systems.sandbox import SYSTEMS
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+async def beside(world: World, journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The settings of the world in the environment of the commands."""
+    monkeypatch.setenv("TWINRUN_DATABASE", journal)
+    for name in SYSTEMS:
+        monkeypatch.setenv(f"TWINRUN_SYSTEMS__{name.upper()}__BASE_URL", world.sandbox.urls[name])
+    monkeypatch.chdir(tmp_path)
+    return world
+
+
+async def _run(capsys: Captured, *words: str) -> tuple[int, Any]:
+    """The exit code and the document of one command."""
+    code = await asyncio.to_thread(run, [*words, "--json"])
+    said = capsys.readouterr().out
+    return code, json.loads(said) if said.startswith(("{", "[")) else said
+
+
+async def _key(world: World, folder: Path, role: str) -> str:
+    key, _ = await world.gateway.keys.create(role, role=role, actor="tests")
+    path = folder / f"{role}.key"
+    await asyncio.to_thread(path.write_text, key)
+    return str(path)
+
+
+async def test_two_people_at_two_terminals(beside: World, tmp_path: Path, capsys: Captured) -> None:
+    """One asks; the same person may not approve; another does, with the hash of the evidence, and waits until it has
+    ended. The list and the single switch say who did what."""
+    world = beside
+    await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await world.stage("customer", Stage.SHADOW)
+    operator, approver = await _key(world, tmp_path, "operator"), await _key(world, tmp_path, "approver")
+    code, asked = await _run(
+        capsys, "switch", "request", "customer", REGION, "live", "--reason", "ready", "--key-file", operator
+    )
+    assert (code, asked["state"], asked["requested_by"]) == (0, "requested", "operator")
+    approve = ("switch", "approve", asked["id"], "--evidence", asked["evidence_hash"], "--key-file")
+    code, _ = await _run(capsys, *approve, operator)
+    assert code == 2  # its key lacks the scope
+    code, _ = await _run(
+        capsys, "switch", "approve", asked["id"], "--evidence", "0" * 64, "--key-file", approver
+    )
+    assert code == 2
+    code, ended = await _run(capsys, *approve, approver)
+    assert (code, ended["state"], ended["approved_by"]) == (0, "committed", "approver")
+    assert (await world.get("/admin/v1/switches")).json()["items"][0] == ended
+    code, listed = await _run(capsys, "switch", "--entity", "customer")
+    assert [one["id"] for one in listed["items"]] == [asked["id"]]
+    code, one = await _run(capsys, "switch", "status", asked["id"])
+    assert one == ended
+    code, _ = await _run(capsys, "switch", "abort", asked["id"], "--reason", "too late")
+    assert code == 2
+
+
+async def test_who_asks_at_the_terminal_does_not_approve_there(beside: World, capsys: Captured) -> None:
+    """Without a key a person at the terminal is one person: what they have asked for another has to approve."""
+    world = beside
+    await world.stage("customer", Stage.SHADOW)
+    code, asked = await _run(capsys, "switch", "request", "customer", REGION, "live", "--reason", "ready")
+    assert code == 0
+    code, _ = await _run(capsys, "switch", "approve", asked["id"], "--evidence", asked["evidence_hash"])
+    assert code == 2
+    code, ended = await _run(capsys, "switch", "abort", asked["id"], "--reason", "not now")
+    assert (code, ended["state"]) == (0, "aborted")
+
+
+async def test_readiness_ends_with_its_verdict(beside: World, tmp_path: Path, capsys: Captured) -> None:
+    """Exit code 3 for too little evidence, 1 for what fails; JSON is that of the API; CSV and a page on request."""
+    world = beside
+    await world.stage("customer", Stage.SHADOW)
+    code, told = await _run(capsys, "readiness", "--entity", "customer", "--region", REGION)
+    assert (code, told["verdict"]) == (3, "inconclusive")
+    served = (await world.get(f"/admin/v1/readiness?entity=customer&region={REGION}")).json()
+    assert {**told["items"][0], "at": None} == {**served["items"][0], "at": None}
+    world.sandbox.fault("cloud", "error", status=400, count=1, on=["writes"])
+    await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    code, told = await _run(capsys, "readiness", "--entity", "customer", "--region", REGION)
+    assert (code, told["verdict"]) == (1, "fail")
+    assert await asyncio.to_thread(run, ["readiness", "--as", "csv", "--entity", "customer"]) == 1
+    assert capsys.readouterr().out.startswith("entity,region,stage")
+    assert await asyncio.to_thread(run, ["readiness", "--as", "html", "--region", REGION]) == 1
+    assert "<!doctype html>" in capsys.readouterr().out
+    assert await asyncio.to_thread(run, ["readiness", "--region", "MARS"]) == 2
