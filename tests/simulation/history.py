@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -105,14 +105,9 @@ class History(msgspec.Struct, kw_only=True):
     quiet: bool = True  #: the end was reached because nothing was open any more
 
 
-def journal(raw: sqlite3.Connection, history: History) -> None:
-    """Reads the journal into ``history``, past everything that the gateway itself would say about it."""
-
-    def rows(statement: str) -> list[dict[str, Any]]:
-        cursor = raw.execute(statement)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
-
+def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> None:
+    """Reads the journal into ``history``, past everything that the gateway itself would say about it. ``rows`` gives
+    what a statement selects."""
     decode = msgspec.json.decode
     history.operations = {
         row["id"]: Op(

@@ -80,12 +80,12 @@ class _Wake:
 
 
 class World:
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, store: Callable[[Loop, random.Random], Store] = Store) -> None:
         self.scenario = scenario
         self.rng = random.Random(f"world {scenario.seed}")
         self.loop = Loop(random.Random(f"order {scenario.seed}"))
         self.trace = Trace(self.loop)
-        self.store = Store(self.loop, random.Random(f"store {scenario.seed}"))
+        self.store = store(self.loop, random.Random(f"store {scenario.seed}"))
         self.effects: list[Effect] = []
         self.calls: list[Call] = []
         self.own_faults: list[str] = []
@@ -356,35 +356,47 @@ class World:
 
     async def _main(self) -> bool:
         scenario, loop = self.scenario, self.loop
-        seed_rules(self.store, self.rules)
-        for place in range(len(self.replicas)):
-            self.start(place)
-        await asyncio.sleep(0.1)
+        await self.begin()
         storm = asyncio.create_task(self._storm())
         jobs: list[asyncio.Task[Any]] = []
         for number in range(scenario.clients):
             name = f"c{number}"
             process = Process(name)
             self.everybody.append(process)
-            caller = Caller(
-                name=name,
-                scenario=scenario,
-                rng=random.Random(f"{name} {scenario.seed}"),
-                shared=self.shared,
-                ask=self.ask,
-                now=loop.time,
-                effects=lambda: len(self.effects),
-                say=self.trace.say,
-            )
-            jobs.append(loop.spawn(process, caller.run(), name))
+            jobs.append(loop.spawn(process, self.caller(name).run(), name))
         jobs += [asyncio.create_task(self._move(number)) for number in range(scenario.moves)]
         await asyncio.wait(jobs, timeout=STORM_S)
-        self._heal()
+        self.heal()
         await asyncio.wait(jobs, timeout=120.0)
         for job in jobs:
             if job.done() and job.exception() is not None:
                 raise job.exception()  # type: ignore[misc]
         await asyncio.wait([storm])
+        return await self.rest()
+
+    async def begin(self) -> None:
+        """The rules are in the journal and the replicas serve."""
+        seed_rules(self.store, self.rules)
+        for place in range(len(self.replicas)):
+            self.start(place)
+        await asyncio.sleep(0.1)
+
+    def caller(self, name: str) -> Caller:
+        """One upstream system, whose notebook is the world's."""
+        return Caller(
+            name=name,
+            scenario=self.scenario,
+            rng=random.Random(f"{name} {self.scenario.seed}"),
+            shared=self.shared,
+            ask=self.ask,
+            now=self.loop.time,
+            effects=lambda: len(self.effects),
+            say=self.trace.say,
+        )
+
+    async def rest(self) -> bool:
+        """Waits until nothing is open any more; False when half an hour was not enough."""
+        loop = self.loop
         until = loop.time() + QUIET_S
         while True:
             await asyncio.sleep(2.0)
@@ -401,10 +413,10 @@ class World:
         if not store.may_be_due("anything", store.clock):
             return False
         now = History(products=self.scenario.products)
-        journal(store.raw, now)
+        journal(store.rows, now)
         return bool(open_operations(now))
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
         self.calm = True
         self.trace.say("world", "all faults end")
         for weather in self.weather.values():
@@ -416,27 +428,32 @@ class World:
             elif replica.process.frozen:
                 self.loop.thaw(replica.process)
 
+    def history(self, *, quiet: bool = True) -> History:
+        """What there is of it by now."""
+        history = History(
+            products=self.scenario.products,
+            said=self.shared.said,
+            effects=self.effects,
+            calls=self.calls,
+            own_faults=[*self.own_faults],
+            elapsed_s=self.loop.time(),
+            quiet=quiet,
+        )
+        journal(self.store.rows, history)
+        for system, erp in self.erps.items():
+            history.holds[system] = {entity: erp.holds(entity) for entity in ENTITIES}
+        for one in self.loop.unheard:
+            told = str(one.get("message"))
+            if one.get("exception") is not None:
+                history.own_faults.append(f"{told}: {one['exception']!r}")
+        return history
+
     def run(self) -> History:
         """The history. What happened is in ``trace``."""
         try:
             with paced():
                 quiet = self.loop.run_until_complete(self._main())
-            history = History(
-                products=self.scenario.products,
-                said=self.shared.said,
-                effects=self.effects,
-                calls=self.calls,
-                own_faults=self.own_faults,
-                elapsed_s=self.loop.time(),
-                quiet=quiet,
-            )
-            journal(self.store.raw, history)
-            for system, erp in self.erps.items():
-                history.holds[system] = {entity: erp.holds(entity) for entity in ENTITIES}
-            for one in self.loop.unheard:
-                told = str(one.get("message"))
-                if one.get("exception") is not None:
-                    history.own_faults.append(f"{told}: {one['exception']!r}")
+            history = self.history(quiet=quiet)
             for weather in self.weather.values():
                 self.counted.update(weather.counted)
             self.counted.update(self.store.faults.counted)
@@ -448,9 +465,13 @@ class World:
                 )
             return history
         finally:
-            self.over = True
-            with contextlib.suppress(RuntimeError):
-                self.loop.dispose(*self.everybody)
+            self.end()
+
+    def end(self) -> None:
+        """Takes it apart."""
+        self.over = True
+        with contextlib.suppress(RuntimeError):
+            self.loop.dispose(*self.everybody)
 
 
 def _settle(future: asyncio.Future[Any], result: Any, raised: Exception | None) -> None:
