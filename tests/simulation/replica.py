@@ -180,7 +180,7 @@ class Replica(Gateway):
         #: the clock that leases are judged by
         self._leases = clock if scenario.embedded else store.clock
         #: answers that callers wait for: they hear of it when the replica dies
-        self.callers: set[asyncio.Future[Any]] = set()
+        self.callers: dict[asyncio.Future[Any], None] = {}
         self._build()
 
     async def serve(self) -> None:

@@ -214,7 +214,7 @@ class World:
             tasks.append(asyncio.create_task(serve(), name="request"))
 
         loop.call_later(0.001 + rng.random() * 0.005, arrive, context=replica.context)
-        replica.callers.add(answer)
+        replica.callers[answer] = None
         try:
             async with asyncio.timeout(PATIENCE_S if patience_s is None else patience_s):
                 return await answer
@@ -225,7 +225,7 @@ class World:
                 loop.call_soon(lambda: [one.cancel() for one in tasks], context=replica.context)
             raise Lost("no answer") from None
         finally:
-            replica.callers.discard(answer)
+            replica.callers.pop(answer, None)
 
     # --- what befalls them -------------------------------------------------------------------------------------
 
