@@ -13,6 +13,7 @@ from gateway.canonical import BY_NAME
 from gateway.ledger.invariants import broken, extent
 from gateway.routing.stage import Stage
 from tests.model import wishes
+from tests.model.operator import Operator
 from tests.model.stepped import SYSTEMS, SteppedWorld, product, scenario
 from tests.model.streams import Streams
 from tests.model.wishes import Wish
@@ -69,6 +70,7 @@ class Ledger(RuleBasedStateMachine):
     store: Callable[[Loop, random.Random], Store] = Store
     world: SteppedWorld
     streams: Streams
+    operator: Operator
     failed = False
 
     @initialize(
@@ -99,6 +101,7 @@ class Ledger(RuleBasedStateMachine):
         )
         self.world = SteppedWorld(made, type(self).store, eager=eager)
         self.streams = Streams(made.products)
+        self.operator = Operator(self.world, self.streams)
 
     # --- callers -----------------------------------------------------------------------------------------------
 
@@ -242,6 +245,46 @@ class Ledger(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.05, 1.0, 3.0, 12.0, 40.0)))
     def tick(self, seconds: float) -> None:
         self.world.tick(seconds)
+
+    # --- people ------------------------------------------------------------------------------------------------
+
+    @rule(
+        entity=st.sampled_from(ENTITIES), step=st.sampled_from((1, -1)), override=st.booleans(),
+        patience_s=st.sampled_from((60.0, 2.0, 0.2)), takes=TAKES,
+    )  # fmt: skip
+    def move_authority(
+        self, entity: str, step: int, override: bool, patience_s: float, takes: float
+    ) -> None:
+        """``patience_s``: whoever moves it gives up after so long, which aborts a move that still drains."""
+        self.operator.move(entity, step, override=override, patience_s=patience_s)
+        self.world.tick(takes)
+
+    @precondition(lambda self: self._operations())
+    @rule(which=WHICH, takes=TAKES)
+    def cancel(self, which: int, takes: float) -> None:
+        known = self._operations()
+        self.operator.cancel(known[-1 - which % len(known)])
+        self.world.tick(takes)
+
+    def _operations(self) -> list[str]:
+        return [*dict.fromkeys(one.operation for one in self.world.shared.said if one.operation is not None)]
+
+    @rule(which=WHICH, how=st.integers(0, 4), takes=TAKES)
+    def decide_a_case(self, which: int, how: int, takes: float) -> None:
+        """Sent again, found applied, refused, or the difference is accepted."""
+        cases = self.operator.open_cases()
+        if cases:
+            self.operator.decide(cases[which % len(cases)], how)
+            self.world.tick(takes)
+
+    @rule(takes=TAKES)
+    def replay_dead_letters(self, takes: float) -> None:
+        self.operator.replay_all(self.world.history())
+        self.world.tick(takes)
+
+    @rule(place=PLACES)
+    def send_a_chunk_of_replays(self, place: int) -> None:
+        self.world.at_replica(place, lambda replica: replica.replays.run_once())
 
     # --- the judge ---------------------------------------------------------------------------------------------
 

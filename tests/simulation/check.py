@@ -69,13 +69,11 @@ def lost(facts: Facts) -> Iterator[Verdict]:
     """C1. What was acknowledged or accepted is applied, refused, or in a person's hands."""
     history = facts.history
     for said in history.said:
-        if (
-            said.code in (200, 201, 202)
-            and said.operation is not None
-            and said.operation not in history.operations
-        ):
+        if said.operation is not None and said.operation not in history.operations:
             yield Verdict(
-                law="C1 lost", what="acknowledged and not in the journal", concerns=(said.operation,)
+                law="C1 lost",
+                what=f"named in a {said.code} and not in the journal",
+                concerns=(said.operation, f"request {said.request}.{said.attempt}"),
             )
     for op in open_operations(history):
         yield Verdict(
@@ -142,7 +140,9 @@ def doubled(facts: Facts) -> Iterator[Verdict]:
                 law="C2 doubled", what=f"{system} holds one record as {sorted(natives)}", concerns=(record,)
             )
     for line in facts.history.lines:
-        if facts.kind(line.system) is Idempotency.E_NOTHING and line.maybe_sent > 1:
+        # A person who has it sent once more has looked, and found that it is not there.
+        most = 1 + facts.history.ordered.get(line.id, 0)
+        if facts.kind(line.system) is Idempotency.E_NOTHING and line.maybe_sent > most:
             yield Verdict(
                 law="C2 doubled",
                 what=f"{line.maybe_sent} sends of unknown outcome to a system that cannot be asked",
@@ -406,8 +406,9 @@ def diverged(facts: Facts) -> Iterator[Verdict]:
         if not ops:
             continue
         systems = [ops[-1].authority]
-        # A mirror has everything if it was there from the first write on.
-        if all(op.mirror is not None for op in ops):
+        went_without = {line.operation for line in lines if line.role == "mirror" and line.state == "skipped"}
+        # A mirror has everything if it was there from the first write on, and nobody took it that it goes without one.
+        if all(op.mirror is not None and op.id not in went_without for op in ops):
             systems.append(str(ops[-1].mirror))
         if any((system, history.links.get((record, system), "")) in edited for system in ("legacy", "cloud")):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,7 @@ class History(msgspec.Struct, kw_only=True):
     records: dict[str, Kept] = {}
     tries: list[Try] = []
     links: dict[tuple[str, str], str] = {}  #: (record, system) -> native id
+    ordered: dict[str, int] = {}  #: delivery -> how often a person had it sent once more
     numbers: dict[tuple[str, str], str] = {}  #: (entity, number) -> the record that it is reserved for
     lanes: dict[tuple[str, str], int] = {}  #: (record, system) -> applied seq
     holds: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}  #: system -> entity -> native id -> fields
@@ -163,6 +165,10 @@ def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> No
     history.links = {
         (row["record_id"], row["system"]): row["native_id"] for row in rows("SELECT * FROM crosswalk")
     }
+    history.ordered = Counter(
+        row["delivery_id"]
+        for row in rows("SELECT * FROM operation_event WHERE event IN ('replayed', 'sent_again')")
+    )
     history.numbers = {
         (row["entity"], row["value"]): row["record_id"] for row in rows("SELECT * FROM natural_key")
     }

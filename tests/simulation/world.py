@@ -315,24 +315,33 @@ class World:
             )
 
     async def _move(self, number: int) -> None:
-        """Somebody changes the stage of a slice, through some replica."""
+        """Somebody changes the stage of a slice at some moment."""
         rng, scenario = self.rng, self.scenario
         await asyncio.sleep(rng.random() * scenario.pace_s * scenario.operations)
         entity = rng.choice(ENTITIES)
-        order = tuple(Stage)
+
+        def choose(there: Stage) -> tuple[Stage, bool]:
+            step = 1 if there.position == 0 else -1 if there.position == 5 else rng.choice((1, 1, -1))
+            if there in (Stage.SHADOW, Stage.LIVE) and rng.random() < 0.7:
+                step = 1 if there is Stage.SHADOW else -1
+            return tuple(Stage)[there.position + step], rng.random() < 0.8
+
+        await self.move(entity, choose, name=f"move {number}", patience_s=60.0)
+
+    async def move(
+        self,
+        entity: str,
+        choose: Callable[[Stage], tuple[Stage, bool]],
+        *,
+        name: str,
+        patience_s: float,
+    ) -> None:
+        """An operator asks some replica for another stage of a slice, and hangs up after ``patience_s``. ``choose``
+        tells, by the stage that there is, the one that is wanted and whether closed gates are overridden."""
 
         async def change(replica: Replica) -> Any:
             there = next(one for one in await replica.slices.all() if one.entity == entity)
-            step = (
-                1
-                if there.stage.position == 0
-                else -1
-                if there.stage.position == 5
-                else rng.choice((1, 1, -1))
-            )
-            if there.stage in (Stage.SHADOW, Stage.LIVE) and rng.random() < 0.7:
-                step = 1 if there.stage is Stage.SHADOW else -1
-            wanted = order[there.stage.position + step]
+            wanted, override = choose(there.stage)
             self.trace.say("operator", f"moves {entity} from {there.stage} to {wanted}")
             return await replica.switchover.set_stage(
                 entity,
@@ -341,13 +350,13 @@ class World:
                 reason="simulated",
                 expected_version=there.version,
                 actor="operator",
-                override=rng.random() < 0.8,
+                override=override,
             )
 
         try:
-            moved = await self.ask(change, 60.0)
+            moved = await self.ask(change, patience_s)
         except (Lost, GatewayError) as refused:
-            self.trace.say("operator", f"move {number} of {entity}: {type(refused).__name__} {refused}")
+            self.trace.say("operator", f"{name} of {entity}: {type(refused).__name__} {refused}")
         else:
             self.counted["moves"] += 1
             self.trace.say("operator", f"{entity} is {moved.stage}, epoch {moved.epoch}")
