@@ -95,7 +95,8 @@ class _Batch:
         self.began = self.intake.database.clock.monotonic()
         self.now = self.intake.database.now(self.connection)
         self.rows = Rows(now=self.now)
-        for index, answer in idempotency.reserve(self.connection, self.intents, now=self.now).items():
+        answered = idempotency.reserve(self.connection, self.intents, now=self.now)
+        for index, answer in answered.items():
             self.outcomes[index] = answer
         live = [index for index, outcome in enumerate(self.outcomes) if outcome is None]
         self.records = journal.records_for_update(
@@ -122,10 +123,11 @@ class _Batch:
         refused = idempotency.forget(
             self.connection, [(self.intents[index], self.outcomes[index]) for index in live]
         )
-        self.rows.write(
-            self.connection,
-            {outcome.record_id for outcome in self.outcomes if isinstance(outcome, Accepted)},
-        )
+        accepted = [outcome for outcome in self.outcomes if isinstance(outcome, Accepted)]
+        operations = {one.operation_id for one in accepted}
+        for index, twin in idempotency.without_operation(answered, operations).items():
+            self.outcomes[index] = twin
+        self.rows.write(self.connection, {one.record_id for one in accepted})
         natural_keys.release(self.connection, refused)
         return [outcome for outcome in self.outcomes if outcome is not None]
 
