@@ -100,7 +100,8 @@ class Operator:
 
         async def replaying() -> None:
             await self._asked(
-                lambda replica: replica.replays.start(Narrowed(), actor="ann", reason="looked at"), "replays all"
+                lambda replica: replica.replays.start(Narrowed(), actor="ann", reason="looked at"),
+                "replays all",
             )
 
         self._begin(replaying())

@@ -124,13 +124,23 @@ class SteppedWorld(World):
 
         self.do(wait())
 
-    def deliver(self, place: int) -> None:
-        """Claims what is due and sends it."""
+    def look_once(self, place: int, what: str) -> None:
+        """One round of one of a worker's loops."""
 
         async def once(replica: Replica) -> None:
-            replica.deliverer.accepts_mirrors = True
-            await replica.deliverer.run_once()
-            replica.deliverer.accepts_mirrors = self.eager
+            match what:
+                case "deliver":
+                    replica.deliverer.accepts_mirrors = True
+                    await replica.deliverer.run_once()
+                    replica.deliverer.accepts_mirrors = self.eager
+                case "resolve":
+                    await replica.resolver.run_once()
+                case "reap":
+                    await replica.resolver.reap()
+                case "replay":
+                    await replica.replays.run_once()
+                case _:
+                    raise ValueError(what)
 
         self.at_replica(place, once)
 

@@ -41,10 +41,6 @@ class Streams:
             tuple[int, int], str
         ] = {}  # try -> the operation that its key was another wish's for
 
-    def wish(self, wish: Wish) -> Wish:
-        self.wishes[wish.request] = wish
-        return wish
-
     # --- what callers are told -------------------------------------------------------------------------------
 
     def heard(self, history: History) -> Iterator[Verdict]:
@@ -191,6 +187,8 @@ class Streams:
     def number_wanted_twice(self, wish: Wish) -> bool:
         if wish.number is None:
             return False
+        if wish.key is None and wish.asked > 1:
+            return True  # asked for again without a key, it is another record
         others = (other for other in self.wishes.values() if other is not wish)
         return any(
             other.command.entity == wish.command.entity and other.number == wish.number for other in others
