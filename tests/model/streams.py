@@ -7,6 +7,7 @@ journal; what a record must hold then, and what a caller may hear, follows from 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from gateway.canonical import BY_NAME
@@ -162,7 +163,7 @@ class Streams:
             if op.kind == "create":
                 document |= {**body, "state": BY_NAME[entity].lifecycle.initial}
             elif op.kind == "update":
-                document |= body
+                document |= {**body, **_totals(body)}
             else:
                 document["state"] = body["to"]
         if self.edited:
@@ -203,6 +204,18 @@ class Streams:
             or self.refused_by_hand
             or wish.command.kind != "create"
         )
+
+
+def _totals(change: Mapping[str, Any]) -> dict[str, Any]:
+    """New lines bring new totals with them; those of a wish bear no tax."""
+    if "lines" not in change:
+        return {}
+    amounts = [line["amount"] for line in change["lines"]]
+    whole = {
+        "amount": str(sum(Decimal(one["amount"]) for one in amounts)),
+        "currency": amounts[0]["currency"],
+    }
+    return dict.fromkeys(("net_total", "total", "balance"), whole)
 
 
 def _always(streams: Streams, wish: Wish) -> bool:
