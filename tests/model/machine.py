@@ -70,7 +70,10 @@ PRODUCTS = st.builds(
     numbers=st.booleans(),
     answers_record=st.booleans(),
 )
-STAGES = st.sampled_from((Stage.DUAL_WRITE, Stage.SHADOW, Stage.LIVE, Stage.RAMP_DOWN, Stage.LEGACY_ONLY))
+#: Most near the move of authority.
+STAGES = st.sampled_from(
+    (Stage.DUAL_WRITE, Stage.SHADOW, Stage.SHADOW, Stage.LIVE, Stage.LIVE, Stage.RAMP_DOWN, Stage.LEGACY_ONLY)
+)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -254,15 +257,21 @@ class Ledger(RuleBasedStateMachine):
     # --- people ------------------------------------------------------------------------------------------------
 
     @rule(
-        entity=st.sampled_from(ENTITIES), step=st.sampled_from((1, -1)), override=st.booleans(),
-        patience_s=st.sampled_from((60.0, 2.0, 0.2)), takes_s=TAKES,
-    )  # fmt: skip
+        entity=st.sampled_from(ENTITIES),
+        step=st.sampled_from((1, -1)),
+        override=st.sampled_from((True, True, False)),
+        patience_s=st.sampled_from((60.0, 60.0, 2.0, 0.2)),
+        takes_s=TAKES,
+        rounds=st.sampled_from((4, 0)),
+    )
     def move_authority(
-        self, entity: str, step: int, override: bool, patience_s: float, takes_s: float
+        self, entity: str, step: int, override: bool, patience_s: float, takes_s: float, rounds: int
     ) -> None:
-        """``patience_s``: whoever moves it gives up after so long, which aborts a move that still drains."""
+        """``patience_s``: whoever moves it gives up after so long, which aborts a move that still drains. ``rounds``:
+        so many seconds of work go into the drain."""
         self.operator.move(entity, step, override=override, patience_s=patience_s)
         self.world.tick(takes_s)
+        self.work(0, rounds)
 
     @precondition(lambda self: self._operations())
     @rule(which=WHICH, takes_s=TAKES)
