@@ -148,7 +148,7 @@ class _Batch:
 
     def _natural_keys(self, live: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Reserves the keys of creates, and says which were taken: index -> (value, id of the holder)."""
-        wanted: dict[tuple[str, str, str], int] = {}
+        wanted: dict[natural_keys.Key, list[int]] = {}  # all of one record: it may be wanted more than once
         taken: dict[int, tuple[str, str]] = {}
         for index in live:
             intent = self.intents[index]
@@ -164,19 +164,21 @@ class _Batch:
                     continue
                 scope = row.legal_entity or ""
             key = (command.entity, scope, str(command.body[name]))
-            if key in wanted and self.intents[wanted[key]].record_id != intent.record_id:
-                taken[index] = (key[2], self.intents[wanted[key]].record_id)
+            before = wanted.setdefault(key, [])
+            first = self.intents[before[0]].record_id if before else intent.record_id
+            if first != intent.record_id:
+                taken[index] = (key[2], first)
             else:
-                wanted[key] = index
+                before.append(index)
         if not wanted:
             return taken
         holders = natural_keys.reserve(
-            self.connection, {key: self.intents[index].record_id for key, index in wanted.items()}
+            self.connection, {key: self.intents[indexes[0]].record_id for key, indexes in wanted.items()}
         )
-        for key, index in wanted.items():
+        for key, indexes in wanted.items():
             holder = holders.get(key)
-            if holder is not None and holder != self.intents[index].record_id:
-                taken[index] = (key[2], holder)
+            if holder is not None and holder != self.intents[indexes[0]].record_id:
+                taken.update(dict.fromkeys(indexes, (key[2], holder)))
         return taken
 
     # --- one write -------------------------------------------------------------------------------------------

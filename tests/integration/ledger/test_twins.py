@@ -1,4 +1,4 @@
-"""Requests with one key that are accepted, or refused, in one and the same commit."""
+"""Requests that are alike and are accepted, or refused, in one and the same commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.canonical import CUSTOMER
 from gateway.dispatch.command import Command
 from gateway.dispatch.idempotency import Intent, KeptRefusal, intent_of
 from gateway.dispatch.intake import Accepted, Intake
-from gateway.errors import PendingWrite, TwinRunning, VersionStale
+from gateway.errors import NaturalKeyTaken, PendingWrite, TwinRunning, VersionStale
 from tests.integration.ledger.world import World, customer, fresh
 
 
@@ -70,3 +70,14 @@ async def test_a_twin_of_an_accepted_write_is_told_of_its_operation(world: World
     assert isinstance(first, Accepted)
     assert isinstance(second, TwinRunning)
     assert second.facts["operation"] == first.operation_id
+
+
+async def test_a_number_that_another_record_has_is_refused_each_time(world: World) -> None:
+    """Where one record wants the number of another several times in one commit, it does not get it any time."""
+    number = fresh()
+    holder = await world.made("customers", customer(number=number))
+    one = await world.made("customers", customer(number=fresh()))
+    wishes = [_update(world, one["id"], {"number": number}, fresh()) for _ in range(3)]
+    for refused in await _together(world, *wishes):
+        assert isinstance(refused, NaturalKeyTaken)
+        assert refused.facts["location"] == holder["id"]
