@@ -7,7 +7,7 @@ commit that accepts its write. A refusal that would come again is kept under it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -133,6 +133,16 @@ def reserve(connection: Connection, intents: Sequence[Intent], *, now: int) -> d
         else:
             answered[index] = Twin(operation_id=there.operation_id)
     return answered
+
+
+def without_operation(answered: Mapping[int, Answered], accepted: Collection[str]) -> dict[int, TwinRunning]:
+    """Those of ``answered`` whose twin of the same batch was refused after they were told of its operation, which is
+    none that there is. Under their key they find the refusal, or that the key is free."""
+    return {
+        index: TwinRunning(retry_after_s=1)
+        for index, answer in answered.items()
+        if isinstance(answer, TwinRunning) and answer.facts.get("operation") not in (None, *accepted)
+    }
 
 
 def forget(connection: Connection, concluded: Iterable[tuple[Intent, object]]) -> set[str]:

@@ -95,7 +95,8 @@ class _Batch:
         self.began = self.intake.database.clock.monotonic()
         self.now = self.intake.database.now(self.connection)
         self.rows = Rows(now=self.now)
-        for index, answer in idempotency.reserve(self.connection, self.intents, now=self.now).items():
+        answered = idempotency.reserve(self.connection, self.intents, now=self.now)
+        for index, answer in answered.items():
             self.outcomes[index] = answer
         live = [index for index, outcome in enumerate(self.outcomes) if outcome is None]
         self.records = journal.records_for_update(
@@ -122,10 +123,11 @@ class _Batch:
         refused = idempotency.forget(
             self.connection, [(self.intents[index], self.outcomes[index]) for index in live]
         )
-        self.rows.write(
-            self.connection,
-            {outcome.record_id for outcome in self.outcomes if isinstance(outcome, Accepted)},
-        )
+        accepted = [outcome for outcome in self.outcomes if isinstance(outcome, Accepted)]
+        operations = {one.operation_id for one in accepted}
+        for index, twin in idempotency.without_operation(answered, operations).items():
+            self.outcomes[index] = twin
+        self.rows.write(self.connection, {one.record_id for one in accepted})
         natural_keys.release(self.connection, refused)
         return [outcome for outcome in self.outcomes if outcome is not None]
 
@@ -146,7 +148,7 @@ class _Batch:
 
     def _natural_keys(self, live: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Reserves the keys of creates, and says which were taken: index -> (value, id of the holder)."""
-        wanted: dict[tuple[str, str, str], int] = {}
+        wanted: dict[natural_keys.Key, list[int]] = {}  # all of one record: it may be wanted more than once
         taken: dict[int, tuple[str, str]] = {}
         for index in live:
             intent = self.intents[index]
@@ -162,19 +164,21 @@ class _Batch:
                     continue
                 scope = row.legal_entity or ""
             key = (command.entity, scope, str(command.body[name]))
-            if key in wanted and self.intents[wanted[key]].record_id != intent.record_id:
-                taken[index] = (key[2], self.intents[wanted[key]].record_id)
+            before = wanted.setdefault(key, [])
+            first = self.intents[before[0]].record_id if before else intent.record_id
+            if first != intent.record_id:
+                taken[index] = (key[2], first)
             else:
-                wanted[key] = index
+                before.append(index)
         if not wanted:
             return taken
         holders = natural_keys.reserve(
-            self.connection, {key: self.intents[index].record_id for key, index in wanted.items()}
+            self.connection, {key: self.intents[indexes[0]].record_id for key, indexes in wanted.items()}
         )
-        for key, index in wanted.items():
+        for key, indexes in wanted.items():
             holder = holders.get(key)
-            if holder is not None and holder != self.intents[index].record_id:
-                taken[index] = (key[2], holder)
+            if holder is not None and holder != self.intents[indexes[0]].record_id:
+                taken.update(dict.fromkeys(indexes, (key[2], holder)))
         return taken
 
     # --- one write -------------------------------------------------------------------------------------------

@@ -188,51 +188,56 @@ class Caller:
         asks = 0
         while asks < 14:
             asks += 1
-            tried = msgspec.structs.replace(command, trace={"X-Request-Id": f"{request}.{asks}"})
-            self._note("invoke", tried, request, asks)
-            try:
-                answer: Answer = await self._ask(
-                    lambda replica, one=tried: replica.executor.write(one), self._patience(asks)
-                )
-            except Lost as lost:
-                self._note("info", tried, request, asks, problem=str(lost))
+            heard = await self.once(command, request, asks, self._patience(asks))
+            if isinstance(heard, Lost):
                 if not keyed:
                     return
-            except GatewayError as refused:
-                name = type(refused).__name__
-                later = name in _LATER
-                operation = refused.facts.get("operation")
-                self._note(
-                    "info" if name == "TwinRunning" else "fail",
-                    tried,
-                    request,
-                    asks,
-                    code=PROBLEMS[type(refused)].status,
-                    problem=name,
-                    operation=operation,
-                )
-                if not later:
+            elif isinstance(heard, GatewayError):
+                if type(heard).__name__ not in _LATER:
                     return
-            else:
-                self._heard(command, answer)
-                self._note(
-                    "ok" if answer.status != 202 else "info",
-                    tried,
-                    request,
-                    asks,
-                    record=answer.record_id,
-                    code=answer.status,
-                    operation=answer.operation,
-                    version=answer.version,
-                    body=msgspec.json.encode(answer.body, order="deterministic").decode()
-                    if answer.status != 202
-                    else None,
-                )
-                if not keyed or (answer.status != 202 and self._rng.random() > 0.1):
-                    return
-                if answer.status == 202 and self._rng.random() < 0.3:
-                    return
+            elif not keyed or (self._rng.random() > 0.1 if heard.status != 202 else self._rng.random() < 0.3):
+                return
             await asyncio.sleep(self._rng.choice((0.2, 1.0, 1.0, 4.0)))
+
+    async def once(
+        self, command: Command, request: int, attempt: int, patience_s: float | None = None
+    ) -> Answer | GatewayError | Lost:
+        """One try, noted down with what came of it. ``patience_s``: when the caller hangs up; None: when nobody would
+        wait any longer."""
+        tried = msgspec.structs.replace(command, trace={"X-Request-Id": f"{request}.{attempt}"})
+        self._note("invoke", tried, request, attempt)
+        try:
+            answer: Answer = await self._ask(lambda replica: replica.executor.write(tried), patience_s)
+        except Lost as lost:
+            self._note("info", tried, request, attempt, problem=str(lost))
+            return lost
+        except GatewayError as refused:
+            name = type(refused).__name__
+            self._note(
+                "info" if name == "TwinRunning" else "fail",
+                tried,
+                request,
+                attempt,
+                code=PROBLEMS[type(refused)].status,
+                problem=name,
+                operation=refused.facts.get("operation"),
+            )
+            return refused
+        self._heard(command, answer)
+        self._note(
+            "ok" if answer.status != 202 else "info",
+            tried,
+            request,
+            attempt,
+            record=answer.record_id,
+            code=answer.status,
+            operation=answer.operation,
+            version=answer.version,
+            body=msgspec.json.encode(answer.body, order="deterministic").decode()
+            if answer.status != 202
+            else None,
+        )
+        return answer
 
     def _patience(self, asks: int) -> float | None:
         if self._scenario.has("client gone") and asks == 1 and self._rng.random() < 0.25:

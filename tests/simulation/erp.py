@@ -154,6 +154,8 @@ class Erp:
         self.context = loop.context_of(self.process)
         self.effects = effects
         self.refuses = False
+        #: names with this in them are not taken
+        self.bars: str | None = None
         self.counted: Counter[str] = Counter()
         self._seed = seed
         self._records: dict[str, dict[str, _Held]] = {entity: {} for entity in MAPPED}
@@ -234,6 +236,8 @@ class Erp:
             native = write.fields.get(reference[1])
             if native is not None and native not in self._records[reference[0]]:
                 raise Rejected(f"no {reference[0]} {native}", system=self.name, field=reference[1])
+        if self.bars is not None and self.bars in str(write.fields.get("name")):
+            raise Rejected("such names are not taken", system=self.name, code="name", field="name")
         if self.refuses and random.Random(f"{self._seed}|{self.name}|{write.marker}").random() < 0.08:
             self.counted["refused by rule"] += 1
             raise Rejected("refused by a rule of its own", system=self.name, code="rule")

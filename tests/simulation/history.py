@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -96,6 +97,7 @@ class History(msgspec.Struct, kw_only=True):
     records: dict[str, Kept] = {}
     tries: list[Try] = []
     links: dict[tuple[str, str], str] = {}  #: (record, system) -> native id
+    ordered: dict[str, int] = {}  #: delivery -> how often a person had it sent once more
     numbers: dict[tuple[str, str], str] = {}  #: (entity, number) -> the record that it is reserved for
     lanes: dict[tuple[str, str], int] = {}  #: (record, system) -> applied seq
     holds: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}  #: system -> entity -> native id -> fields
@@ -105,14 +107,9 @@ class History(msgspec.Struct, kw_only=True):
     quiet: bool = True  #: the end was reached because nothing was open any more
 
 
-def journal(raw: sqlite3.Connection, history: History) -> None:
-    """Reads the journal into ``history``, past everything that the gateway itself would say about it."""
-
-    def rows(statement: str) -> list[dict[str, Any]]:
-        cursor = raw.execute(statement)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
-
+def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> None:
+    """Reads the journal into ``history``, past everything that the gateway itself would say about it. ``rows`` gives
+    what a statement selects."""
     decode = msgspec.json.decode
     history.operations = {
         row["id"]: Op(
@@ -168,6 +165,10 @@ def journal(raw: sqlite3.Connection, history: History) -> None:
     history.links = {
         (row["record_id"], row["system"]): row["native_id"] for row in rows("SELECT * FROM crosswalk")
     }
+    history.ordered = Counter(
+        row["delivery_id"]
+        for row in rows("SELECT * FROM operation_event WHERE event IN ('replayed', 'sent_again')")
+    )
     history.numbers = {
         (row["entity"], row["value"]): row["record_id"] for row in rows("SELECT * FROM natural_key")
     }

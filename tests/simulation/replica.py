@@ -173,12 +173,14 @@ class Replica(Gateway):
         self.secret = b"simulated"
         self.wake = wake
         self.serving = False
+        #: takes over the mirrors' deliveries that its own commits leave to be sent
+        self.eager = True
         self._store = store
         self._scenario = scenario
         #: the clock that leases are judged by
         self._leases = clock if scenario.embedded else store.clock
         #: answers that callers wait for: they hear of it when the replica dies
-        self.callers: set[asyncio.Future[Any]] = set()
+        self.callers: dict[asyncio.Future[Any], None] = {}
         self._build()
 
     async def serve(self) -> None:
@@ -195,18 +197,22 @@ class Replica(Gateway):
         self.wake.listen(Word.DELIVERIES, self.deliverer.work_left.set)
         self.wake.listen(Word.RULES, self.slices.look)
         self.wake.listen(Word.GATES, self.pressure.look)
-        self.deliverer.accepts_mirrors = True
+        self.deliverer.accepts_mirrors = self.eager
         self.serving = True
-        left = self.deliverer.work_left
-        for _ in range(self._scenario.workers):
-            self._begin(self._round(self.deliverer.run_once, LOOK_S, left, "deliveries"))
-            self._begin(self._round(self._resolve, LOOK_S, None, "unknown outcomes"))
+        self.work(self._scenario.workers)
         self._begin(self._round(self._fences, 5.0, None, "fences"))
+
+    def work(self, workers: int) -> None:
+        """Begins so many loops that deliver, and as many that look for unknown outcomes."""
+        left = self.deliverer.work_left
+        for _ in range(workers):
+            self._begin(self._round(self.deliverer.run_once, LOOK_S, left, "deliveries"))
+            self._begin(self._round(self.resolve, LOOK_S, None, "unknown outcomes"))
 
     def _begin(self, loop: Coroutine[Any, Any, None]) -> None:
         self._loops.append(asyncio.create_task(loop))
 
-    async def _resolve(self) -> int:
+    async def resolve(self) -> int:
         await self.resolver.reap()
         return await self.resolver.run_once()
 

@@ -65,7 +65,7 @@ def _begin(connection: Connection) -> None:
 _server: _Server | None = None
 
 #: What an idle loop asks first; a yes may be wrong, a no is not. Each real look costs more than all else in a history.
-_DUE = {
+DUE = {
     "deliveries": "SELECT 1 FROM lane WHERE wake_at <= :now AND inflight IS NULL LIMIT 1",
     "unknown outcomes": """
         SELECT 1 FROM delivery WHERE state = 'unknown' AND wake_at <= :now
@@ -118,9 +118,19 @@ class Store:
         self.units += 1
         return unit(self._reading)
 
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        """What a statement selects, past SQLAlchemy."""
+        cursor = self.raw.execute(statement)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def now(self) -> int:
+        """Microseconds on the clock that leases are judged by."""
+        return to_micros(self.clock.now())
+
     def may_be_due(self, what: str, clock: SimClock) -> bool:
         """Whether a loop over ``what`` may have something to do. Asked past SQLAlchemy, which is most of the cost."""
-        return self.raw.execute(_DUE[what], {"now": to_micros(clock.now())}).fetchone() is not None
+        return self.raw.execute(DUE[what], {"now": to_micros(clock.now())}).fetchone() is not None
 
     def ask(self, unit: Callable[[Connection], Any], future: asyncio.Future[Any], *, writes: bool) -> None:
         """Runs a unit in a moment, and settles ``future`` a moment later in the process that asks."""

@@ -31,14 +31,14 @@ def readable(world: World, history: History, only: str | None = None) -> str:
         op = next((op for op in history.operations.values() if op.marker == call.marker), None)
         whose = "" if op is None else f"{op.record} seq {op.seq}"
         lines.append((call.t, call.replica, f"calls {call.system} {call.kind} {whose} {call.fault}".rstrip()))
-    for row in world.store.raw.execute(
-        "SELECT at, operation_id, record_id, delivery_id, event, detail FROM operation_event"
-    ):
-        moment = (from_micros(row[0]) - BEGAN).total_seconds()
-        lines.append((moment, "journal", f"{row[4]} {row[2]} {row[1]} {row[3] or ''} {row[5] or ''}"))
-    for row in world.store.raw.execute("SELECT at, delivery_id, number, outcome, message FROM late_outcome"):
-        moment = (from_micros(row[0]) - BEGAN).total_seconds()
-        lines.append((moment, "journal", f"LATE {row[1]} attempt {row[2]} {row[3]} {row[4]}"))
+    for row in world.store.rows("SELECT * FROM operation_event ORDER BY position"):
+        moment = (from_micros(row["at"]) - BEGAN).total_seconds()
+        told = (row["event"], row["record_id"], row["operation_id"], row["delivery_id"], row["detail"])
+        lines.append((moment, "journal", " ".join(str(one or "") for one in told)))
+    for row in world.store.rows("SELECT * FROM late_outcome ORDER BY position"):
+        moment = (from_micros(row["at"]) - BEGAN).total_seconds()
+        told = f"LATE {row['delivery_id']} attempt {row['number']} {row['outcome']} {row['message']}"
+        lines.append((moment, "journal", told))
     lines.sort(key=lambda line: line[0])
     head = [
         f"seed {made.seed}: {made.replicas} replicas, embedded {made.embedded}, rate {made.rate}",

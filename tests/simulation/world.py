@@ -80,12 +80,12 @@ class _Wake:
 
 
 class World:
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, store: Callable[[Loop, random.Random], Store] = Store) -> None:
         self.scenario = scenario
         self.rng = random.Random(f"world {scenario.seed}")
         self.loop = Loop(random.Random(f"order {scenario.seed}"))
         self.trace = Trace(self.loop)
-        self.store = Store(self.loop, random.Random(f"store {scenario.seed}"))
+        self.store = store(self.loop, random.Random(f"store {scenario.seed}"))
         self.effects: list[Effect] = []
         self.calls: list[Call] = []
         self.own_faults: list[str] = []
@@ -214,7 +214,7 @@ class World:
             tasks.append(asyncio.create_task(serve(), name="request"))
 
         loop.call_later(0.001 + rng.random() * 0.005, arrive, context=replica.context)
-        replica.callers.add(answer)
+        replica.callers[answer] = None
         try:
             async with asyncio.timeout(PATIENCE_S if patience_s is None else patience_s):
                 return await answer
@@ -225,7 +225,7 @@ class World:
                 loop.call_soon(lambda: [one.cancel() for one in tasks], context=replica.context)
             raise Lost("no answer") from None
         finally:
-            replica.callers.discard(answer)
+            replica.callers.pop(answer, None)
 
     # --- what befalls them -------------------------------------------------------------------------------------
 
@@ -315,24 +315,33 @@ class World:
             )
 
     async def _move(self, number: int) -> None:
-        """Somebody changes the stage of a slice, through some replica."""
+        """Somebody changes the stage of a slice at some moment."""
         rng, scenario = self.rng, self.scenario
         await asyncio.sleep(rng.random() * scenario.pace_s * scenario.operations)
         entity = rng.choice(ENTITIES)
-        order = tuple(Stage)
+
+        def choose(there: Stage) -> tuple[Stage, bool]:
+            step = 1 if there.position == 0 else -1 if there.position == 5 else rng.choice((1, 1, -1))
+            if there in (Stage.SHADOW, Stage.LIVE) and rng.random() < 0.7:
+                step = 1 if there is Stage.SHADOW else -1
+            return tuple(Stage)[there.position + step], rng.random() < 0.8
+
+        await self.move(entity, choose, name=f"move {number}", patience_s=60.0)
+
+    async def move(
+        self,
+        entity: str,
+        choose: Callable[[Stage], tuple[Stage, bool]],
+        *,
+        name: str,
+        patience_s: float,
+    ) -> None:
+        """An operator asks some replica for another stage of a slice, and hangs up after ``patience_s``. ``choose``
+        tells, by the stage that there is, the one that is wanted and whether closed gates are overridden."""
 
         async def change(replica: Replica) -> Any:
             there = next(one for one in await replica.slices.all() if one.entity == entity)
-            step = (
-                1
-                if there.stage.position == 0
-                else -1
-                if there.stage.position == 5
-                else rng.choice((1, 1, -1))
-            )
-            if there.stage in (Stage.SHADOW, Stage.LIVE) and rng.random() < 0.7:
-                step = 1 if there.stage is Stage.SHADOW else -1
-            wanted = order[there.stage.position + step]
+            wanted, override = choose(there.stage)
             self.trace.say("operator", f"moves {entity} from {there.stage} to {wanted}")
             return await replica.switchover.set_stage(
                 entity,
@@ -341,13 +350,13 @@ class World:
                 reason="simulated",
                 expected_version=there.version,
                 actor="operator",
-                override=rng.random() < 0.8,
+                override=override,
             )
 
         try:
-            moved = await self.ask(change, 60.0)
+            moved = await self.ask(change, patience_s)
         except (Lost, GatewayError) as refused:
-            self.trace.say("operator", f"move {number} of {entity}: {type(refused).__name__} {refused}")
+            self.trace.say("operator", f"{name} of {entity}: {type(refused).__name__} {refused}")
         else:
             self.counted["moves"] += 1
             self.trace.say("operator", f"{entity} is {moved.stage}, epoch {moved.epoch}")
@@ -356,35 +365,47 @@ class World:
 
     async def _main(self) -> bool:
         scenario, loop = self.scenario, self.loop
-        seed_rules(self.store, self.rules)
-        for place in range(len(self.replicas)):
-            self.start(place)
-        await asyncio.sleep(0.1)
+        await self.begin()
         storm = asyncio.create_task(self._storm())
         jobs: list[asyncio.Task[Any]] = []
         for number in range(scenario.clients):
             name = f"c{number}"
             process = Process(name)
             self.everybody.append(process)
-            caller = Caller(
-                name=name,
-                scenario=scenario,
-                rng=random.Random(f"{name} {scenario.seed}"),
-                shared=self.shared,
-                ask=self.ask,
-                now=loop.time,
-                effects=lambda: len(self.effects),
-                say=self.trace.say,
-            )
-            jobs.append(loop.spawn(process, caller.run(), name))
+            jobs.append(loop.spawn(process, self.caller(name).run(), name))
         jobs += [asyncio.create_task(self._move(number)) for number in range(scenario.moves)]
         await asyncio.wait(jobs, timeout=STORM_S)
-        self._heal()
+        self.heal()
         await asyncio.wait(jobs, timeout=120.0)
         for job in jobs:
             if job.done() and job.exception() is not None:
                 raise job.exception()  # type: ignore[misc]
         await asyncio.wait([storm])
+        return await self.rest()
+
+    async def begin(self) -> None:
+        """The rules are in the journal and the replicas serve."""
+        seed_rules(self.store, self.rules)
+        for place in range(len(self.replicas)):
+            self.start(place)
+        await asyncio.sleep(0.1)
+
+    def caller(self, name: str) -> Caller:
+        """One upstream system, whose notebook is the world's."""
+        return Caller(
+            name=name,
+            scenario=self.scenario,
+            rng=random.Random(f"{name} {self.scenario.seed}"),
+            shared=self.shared,
+            ask=self.ask,
+            now=self.loop.time,
+            effects=lambda: len(self.effects),
+            say=self.trace.say,
+        )
+
+    async def rest(self) -> bool:
+        """Waits until nothing is open any more; False when half an hour was not enough."""
+        loop = self.loop
         until = loop.time() + QUIET_S
         while True:
             await asyncio.sleep(2.0)
@@ -401,10 +422,10 @@ class World:
         if not store.may_be_due("anything", store.clock):
             return False
         now = History(products=self.scenario.products)
-        journal(store.raw, now)
+        journal(store.rows, now)
         return bool(open_operations(now))
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
         self.calm = True
         self.trace.say("world", "all faults end")
         for weather in self.weather.values():
@@ -416,27 +437,32 @@ class World:
             elif replica.process.frozen:
                 self.loop.thaw(replica.process)
 
+    def history(self, *, quiet: bool = True) -> History:
+        """What there is of it by now."""
+        history = History(
+            products=self.scenario.products,
+            said=self.shared.said,
+            effects=self.effects,
+            calls=self.calls,
+            own_faults=[*self.own_faults],
+            elapsed_s=self.loop.time(),
+            quiet=quiet,
+        )
+        journal(self.store.rows, history)
+        for system, erp in self.erps.items():
+            history.holds[system] = {entity: erp.holds(entity) for entity in ENTITIES}
+        for one in self.loop.unheard:
+            told = str(one.get("message"))
+            if one.get("exception") is not None:
+                history.own_faults.append(f"{told}: {one['exception']!r}")
+        return history
+
     def run(self) -> History:
         """The history. What happened is in ``trace``."""
         try:
             with paced():
                 quiet = self.loop.run_until_complete(self._main())
-            history = History(
-                products=self.scenario.products,
-                said=self.shared.said,
-                effects=self.effects,
-                calls=self.calls,
-                own_faults=self.own_faults,
-                elapsed_s=self.loop.time(),
-                quiet=quiet,
-            )
-            journal(self.store.raw, history)
-            for system, erp in self.erps.items():
-                history.holds[system] = {entity: erp.holds(entity) for entity in ENTITIES}
-            for one in self.loop.unheard:
-                told = str(one.get("message"))
-                if one.get("exception") is not None:
-                    history.own_faults.append(f"{told}: {one['exception']!r}")
+            history = self.history(quiet=quiet)
             for weather in self.weather.values():
                 self.counted.update(weather.counted)
             self.counted.update(self.store.faults.counted)
@@ -448,9 +474,13 @@ class World:
                 )
             return history
         finally:
-            self.over = True
-            with contextlib.suppress(RuntimeError):
-                self.loop.dispose(*self.everybody)
+            self.end()
+
+    def end(self) -> None:
+        """Takes it apart."""
+        self.over = True
+        with contextlib.suppress(RuntimeError):
+            self.loop.dispose(*self.everybody)
 
 
 def _settle(future: asyncio.Future[Any], result: Any, raised: Exception | None) -> None:
