@@ -353,6 +353,7 @@ class Gateway:
             journey=self.journey,
             deliveries=self.deliveries,
             replays=self.replays,
+            reconciler=self.reconciler,
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,
