@@ -44,3 +44,12 @@ async def test_every_term_leads_to_exactly_its_records(world: World) -> None:
             assert amounts == parts, (term, currency)
     assert all(line.residual == Decimal(0) for line in run.report.bridge)
     assert run.report.terms == {term: sum(len(parts) for parts in expected[term].values()) for term in Term}
+
+
+async def test_an_empty_slice_proves_nothing(world: World) -> None:
+    """No record on either side is inconclusive, never a pass."""
+    run = await world.gateway.reconciler.start("payment", REGION, actor="tests")
+    run = await followed(world, run)
+    assert run.report is not None
+    assert run.report.records == {"authority": 0, "mirror": 0}
+    assert run.verdict is Verdict.INCONCLUSIVE
