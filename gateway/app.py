@@ -378,6 +378,7 @@ class Gateway:
                     cases=self.cases,
                     flow=self.flow,
                     replays=self.replays,
+                    reconciler=self.reconciler,
                     health=lambda: dict(self.pressure.health),
                     keys=self.keys,
                     secret=self.secret,

@@ -125,8 +125,8 @@ async def _none(world: World) -> bool:
 async def test_killed_and_taken_up_again(
     settings: Settings, erps: Sandbox, tmp_path: Path, system: str
 ) -> None:
-    """kill -9 while it reads one side or the other: whoever comes next goes on with the next page, reads no page twice but the one
-    that was under way, and comes to the same report as a run that nobody killed."""
+    """kill -9 while it reads one side or the other: whoever comes next goes on with the next page, reads no page twice
+    but the one that was under way, and comes to the same report as a run that nobody killed."""
 
     def read(run: Run) -> int:
         return run.read_authority if system == "legacy" else run.read_mirror
