@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 from litestar import Litestar
 
-from adapters.contract import Adapter, Facts
+from adapters.contract import Adapter
 from gateway import __version__
 from gateway.access import Keys, instance_secret
-from gateway.canonical import BY_NAME, ENTITIES
+from gateway.canonical import ENTITIES
 from gateway.cases import Cases
 from gateway.clock import Clock, SystemClock
 from gateway.compare import Comparer
@@ -42,7 +41,6 @@ from gateway.dispatch.replay import Replays
 from gateway.dispatch.resolver import Resolver
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.sides import ErpSides
-from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
 from gateway.errors import SettingWrong
 from gateway.http.asgi import build
@@ -52,6 +50,7 @@ from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
 from gateway.readiness import Readiness
+from gateway.reconcile.opening import open_reconciler
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
@@ -59,6 +58,7 @@ from gateway.switchover import Gates, Switchover
 from gateway.systems import open_systems, timeout_s
 from gateway.telemetry import Log, Metrics
 from gateway.wake import Alone, Wake, Word
+from gateway.wake.opening import open_wake
 from gateway.worker import compare as compare_loop
 from gateway.worker import deliver as deliver_loops
 from gateway.worker import pass_on
@@ -118,7 +118,9 @@ class Gateway:
             )
         )
         self.secret = await instance_secret(self.database)
-        self.wake = self._open_wake()
+        self.wake = open_wake(
+            settings.redis, deployment=self.secret, name=self.ids.new("prc_"), clock=self.clock, log=self.log
+        )
         self._build()
 
     def _build(self) -> None:
@@ -177,8 +179,8 @@ class Gateway:
         self.comparer = Comparer(
             database=database,
             sides=self.sides,
-            expect=self._expect,
-            facts=self._facts,
+            expect=self.sides.expect,
+            facts=self.sides.facts,
             clock=self.clock,
             ids=self.ids,
             key=self.secret,
@@ -187,6 +189,21 @@ class Gateway:
             settle_s=settings.settle_s,
             recheck_s=settings.recheck_s,
             busy=lambda: self.admission.callers > BUSY_CALLERS or not self.pressure.well,
+        )
+        self.reconciler = open_reconciler(
+            database=database,
+            adapters=adapters,
+            settings=settings,
+            adoption=self.adoption,
+            ruleset=self.ruleset,
+            sides=self.sides,
+            slices=self.slices,
+            pressure=self.pressure,
+            ids=self.ids,
+            log=self.log,
+            key=self.secret,
+            lease_s=max(lease_s.values()),
+            busy=lambda: self.admission.callers > BUSY_CALLERS,
         )
         self.reads = Reads(
             adapters=adapters,
@@ -231,6 +248,7 @@ class Gateway:
             cases=self.cases,
             backlog=self.backlog,
             waivers=self.waivers,
+            reconciler=self.reconciler,
             systems=adapters,
             resolved_diffs_days=settings.resolved_diffs_days,
         )
@@ -335,11 +353,12 @@ class Gateway:
             journey=self.journey,
             deliveries=self.deliveries,
             replays=self.replays,
+            reconciler=self.reconciler,
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,
             database=self.database,
-            database_ready=self._database_ready,
+            database_ready=lambda: self.database.read(at_head),
             stopping=lambda: self.stopping_since is not None,
             systems=frozenset(self.adapters),
             systems_state=lambda: dict(self.pressure.health),
@@ -359,6 +378,7 @@ class Gateway:
                     cases=self.cases,
                     flow=self.flow,
                     replays=self.replays,
+                    reconciler=self.reconciler,
                     health=lambda: dict(self.pressure.health),
                     keys=self.keys,
                     secret=self.secret,
@@ -369,16 +389,6 @@ class Gateway:
             ],
         )
 
-    def _open_wake(self) -> Wake:
-        settings = self.settings
-        if settings.redis is None:
-            return Alone()
-        from gateway.wake.over_redis import RedisWake  # the package is there only where it was asked for
-
-        return RedisWake(
-            settings.redis, deployment=self.secret, name=self.ids.new("prc_"), clock=self.clock, log=self.log
-        )
-
     def _work_left(self) -> None:
         self.deliverer.work_left.set()
         self.wake.tell(Word.DELIVERIES)
@@ -386,13 +396,3 @@ class Gateway:
     def _rules_changed(self) -> None:
         self.deliverer.work_left.set()
         self.wake.tell(Word.RULES)
-
-    async def _database_ready(self) -> bool:
-        return await self.database.read(at_head)
-
-    def _expect(self, system: str, entity: str, fields: dict[str, Any]) -> Mapping[str, Any]:
-        return expected(self.adapters[system], BY_NAME[entity], fields)
-
-    def _facts(self, system: str, entity: str) -> Facts | None:
-        adapter = self.adapters.get(system)
-        return adapter.facts(entity) if adapter is not None and adapter.supports(entity) else None

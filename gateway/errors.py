@@ -135,6 +135,10 @@ class CannotCancel(GatewayError):
     """The operation was already sent or has ended; it cannot be cancelled."""
 
 
+class ReconciliationRunning(GatewayError):
+    """A reconciliation of this slice is under way already."""
+
+
 class CannotReplay(GatewayError):
     """The delivery does not wait for a person, so there is nothing to send again."""
 

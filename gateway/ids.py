@@ -18,6 +18,7 @@ REPLAY = "rpl_"
 CASE = "cas_"
 WAIVER = "wai_"
 SWITCH = "swi_"
+RECONCILIATION = "rcn_"
 
 
 class Ids(Protocol):

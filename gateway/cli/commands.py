@@ -91,6 +91,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "diffs": ("gateway.cli.diffs:diffs", "What comparing the two systems has found."),
     "readiness": ("gateway.cli.readiness:readiness", "Whether the slices may go on, and can go back."),
     "replay": ("gateway.cli.replay:replay", "Count dead letters by cause, and send them again."),
+    "reconcile": (
+        "gateway.cli.reconcile:reconcile",
+        "Hold whole sets of both systems against each other, and bridge their totals.",
+    ),
     "journey": ("gateway.cli.journey:journey", "One record's whole way, from the request to both systems."),
 }
 

@@ -99,6 +99,27 @@ class Eye:
             wobbled=wobbled,
         )
 
+    def documents(
+        self,
+        entity: Entity,
+        authority: str,
+        other: str,
+        control: Document | None,
+        candidate: Document | None,
+    ) -> Diffs:
+        """Where two documents part that somebody has read; None: that side has no such record. Reads nothing. Raises
+        NeitherHasIt."""
+        gone = Refusal(missing=True, code=None)
+        return self._parted(entity, authority, other, control or gone, candidate or gone)
+
+    def values(self, entity: Entity, authority: str, other: str, document: Document) -> bytes:
+        """Everything of ``document`` that comparing these two systems looks at, in one spelling."""
+        return self._settled(entity, authority, other, document)
+
+    def shared(self, entity: Entity, authority: str, other: str) -> frozenset[str]:
+        """The fields that both systems hold."""
+        return frozenset(entity.policy.members("")) - self._scope_of(entity, authority, other)[0]
+
     def _sight(
         self,
         entity: Entity,

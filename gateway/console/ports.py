@@ -20,6 +20,9 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
 from gateway.readiness import Report
 from gateway.readiness.trend import Day
+from gateway.reconcile.bridge import Term
+from gateway.reconcile.run import Run as Reconciliation
+from gateway.reconcile.run import TermRecord
 from gateway.routing.stage import Stage
 from gateway.switchover import Switch
 from gateway.switchover.switches import Wish as SwitchWish
@@ -217,6 +220,47 @@ class ReplaysPort(Protocol):
     async def cancel(
         self, run_id: str, *, actor: str, regions: frozenset[str] | None, entities: frozenset[str] | None
     ) -> Run: ...
+
+
+class ReconcilerPort(Protocol):
+    """Reconciliations of whole sets within ``regions`` and ``entities``."""
+
+    async def start(
+        self, entity: str, region: str, *, actor: str, reason: str | None = None
+    ) -> Reconciliation: ...
+
+    async def get(
+        self, run_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Reconciliation: ...
+
+    async def list(
+        self,
+        *,
+        entity: str | None,
+        region: str | None,
+        state: str | None,
+        after: str | None,
+        limit: int,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Sequence[Reconciliation]: ...
+
+    async def records(
+        self,
+        run_id: str,
+        *,
+        term: Term | None,
+        measure: str | None,
+        currency: str | None,
+        after: str,
+        limit: int,
+        regions: frozenset[str] | None,
+        entities: frozenset[str] | None,
+    ) -> Sequence[TermRecord]: ...
+
+    async def cancel(
+        self, run_id: str, *, actor: str, regions: frozenset[str] | None, entities: frozenset[str] | None
+    ) -> Reconciliation: ...
 
 
 class DiffsPort(Protocol):

@@ -21,6 +21,7 @@ from gateway.console.ports import (
     FlowPort,
     JourneyPort,
     ReadinessPort,
+    ReconcilerPort,
     ReplaysPort,
     SlicesPort,
     SwitchesPort,
@@ -28,6 +29,7 @@ from gateway.console.ports import (
     WaiversPort,
 )
 from gateway.console.readiness_pages import ReadinessPages
+from gateway.console.reconciliation_pages import ReconciliationPages
 from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
@@ -51,6 +53,7 @@ def console_router(
     cases: CasesPort,
     flow: FlowPort,
     replays: ReplaysPort,
+    reconciler: ReconcilerPort,
     health: Callable[[], Mapping[str, str]],
     keys: Keyring,
     secret: bytes,
@@ -106,6 +109,14 @@ def console_router(
             replays=replays,
             slices=slices,
             health=health,
+            clock=clock,
+            entities=entities,
+        ),
+        ReconciliationPages(
+            guard=guard,
+            respond=respond,
+            reconciler=reconciler,
+            slices=slices,
             clock=clock,
             entities=entities,
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from adapters.contract import Adapter
+from adapters.contract import Adapter, Facts
 from adapters.door import Urgency, urgent
 from adapters.errors import Misconfigured, NotFound
 from gateway.canonical import BY_NAME
@@ -19,6 +19,7 @@ from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
+from gateway.dispatch.translate import expected
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, lane, record
@@ -83,6 +84,15 @@ class ErpSides:
                 held = await self._where(adapter, entity, record_id)
             found = await adapter.fetch(entity, held.native_id)
             return await self._adoption.document(adapter, entity, found, region=held.region)
+
+    def expect(self, system: str, entity: str, fields: Document) -> Document:
+        """How fields would read after a round trip through the system: its declared losses applied."""
+        return expected(self._adapters[system], BY_NAME[entity], fields)
+
+    def facts(self, system: str, entity: str) -> Facts | None:
+        """What the system's profile declares of an entity; None where it does not carry it."""
+        adapter = self._adapters.get(system)
+        return adapter.facts(entity) if adapter is not None and adapter.supports(entity) else None
 
     async def _where(self, adapter: Adapter, entity: str, record_id: str) -> Held:
         system = adapter.name

@@ -22,6 +22,7 @@ from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
 from gateway.http.admin.readiness import Readiness
+from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
 from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
@@ -41,6 +42,7 @@ from gateway.http.ports import (
     OperationsPort,
     ReadinessPort,
     ReadsPort,
+    ReconcilerPort,
     ReplaysPort,
     SlicesPort,
     SwitchesPort,
@@ -86,6 +88,7 @@ def build(
     journey: JourneyPort,
     deliveries: DeliveriesPort,
     replays: ReplaysPort,
+    reconciler: ReconcilerPort,
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
@@ -122,6 +125,7 @@ def build(
     waiting = Cases(cases=cases, slices=slices, cursors=cursors)
     sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
     again = Replays(replays=replays, slices=slices, cursors=cursors, systems=systems)
+    reconciled = Reconciliations(reconciler=reconciler, slices=slices, cursors=cursors)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)
     health = Health(
@@ -143,6 +147,7 @@ def build(
             *accepted.routes(regions),
             *sent.routes(),
             *again.routes(regions),
+            *reconciled.routes(regions),
             *waiting.routes(regions),
             *records.routes(),
             *audit.routes(),

@@ -18,6 +18,9 @@ from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.readiness import Report
+from gateway.reconcile.bridge import Term
+from gateway.reconcile.run import Run as Reconciliation
+from gateway.reconcile.run import TermRecord
 from gateway.routing.stage import Stage
 from gateway.switchover import Switch
 from gateway.switchover.switches import Wish as SwitchWish
@@ -252,6 +255,56 @@ class ReplaysPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Run: ...
+
+
+class ReconcilerPort(Protocol):
+    """Reconciliations of whole sets. One outside ``regions`` and ``entities`` is not there."""
+
+    async def start(
+        self, entity: str, region: str, *, actor: str, reason: str | None = None
+    ) -> Reconciliation: ...
+
+    async def get(
+        self,
+        run_id: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Reconciliation: ...
+
+    async def list(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Reconciliation]: ...
+
+    async def records(
+        self,
+        run_id: str,
+        *,
+        term: Term | None = None,
+        measure: str | None = None,
+        currency: str | None = None,
+        after: str = "",
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[TermRecord]: ...
+
+    async def cancel(
+        self,
+        run_id: str,
+        *,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Reconciliation: ...
 
 
 class DiffsPort(Protocol):

@@ -56,6 +56,7 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.PendingWrite,          "pending-write",          409),
         (errors.CannotCancel,          "cannot-cancel",          409),
         (errors.CannotReplay,          "cannot-replay",          409),
+        (errors.ReconciliationRunning, "reconciliation-running", 409),
         (errors.DecisionStale,         "decision-stale",         409),
         (errors.Collision,             "collision",              409),
         (errors.EvidenceChanged,       "evidence-changed",       409),

@@ -6,8 +6,8 @@ Laws. A word is only a hint. Whatever it is about stands in the journal, and who
 word that is lost, late, doubled or foreign costs time or one needless look, never a write. Telling is at once and
 cannot fail: no request ever waits for Redis. Words between two rests are told once.
 
-Files. ``port`` is what the other rooms see; ``over_redis`` is there for deployments of several processes, and is
-imported only where the settings name a Redis.
+Files. ``port`` is what the other rooms see, and ``opening`` chooses; ``over_redis`` is there for deployments of several
+processes, and is imported only where the settings name a Redis.
 """
 
 from gateway.wake.port import Alone, Wake, Word

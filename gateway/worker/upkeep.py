@@ -1,5 +1,5 @@
 """The loops by which the program looks after itself: figures in every process; in those that work, also the laws of
-the journal, the records of waivers that begin or end, and the deletion of what is over."""
+the journal, the records of waivers that begin or end, reconciliations, and the deletion of what is over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gateway.database import Database
 from gateway.dispatch.backlog import Backlog
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN
+from gateway.reconcile import Reconciler
 from gateway.telemetry import Log, Metrics
 from gateway.worker import housekeeping, invariants
 from gateway.worker.deliver import watch
@@ -22,6 +23,8 @@ from gateway.worker.invariants import Invariants
 FIGURES_S = 10.0
 #: How soon the records of a waiver that has begun or ended are looked at again.
 WAIVERS_S = 1.0
+#: How soon a reconciliation that is due is taken up.
+RECONCILIATIONS_S = 0.25
 
 
 class Upkeep:
@@ -35,6 +38,7 @@ class Upkeep:
         cases: Cases,
         backlog: Backlog,
         waivers: Waivers,
+        reconciler: Reconciler,
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
@@ -44,6 +48,7 @@ class Upkeep:
         self._cases = cases
         self._backlog = backlog
         self._waivers = waivers
+        self._reconciler = reconciler
         self._systems = tuple(systems)
         self.invariants = Invariants(database=database, metrics=metrics, log=log)
         self.housekeeping = Housekeeping(
@@ -55,6 +60,7 @@ class Upkeep:
         loops = [(self.figures, "figures", FIGURES_S)]
         if worker:
             loops.append((self._waivers.run_once, "waivers", WAIVERS_S))
+            loops.append((self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S))
             loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
             loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
         return [

@@ -35,6 +35,7 @@ from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
 from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_switches import FakeSwitches
+from tests.console.fake_reconciler import FakeReconciler
 from tests.console.fake_waivers import FakeWaivers
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
@@ -690,6 +691,7 @@ class FakeGateway:
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
         self.readiness = FakeReadiness()
+        self.reconciler = FakeReconciler()
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -708,6 +710,7 @@ class FakeGateway:
             cases=FakeCases(),
             flow=FakeFlow(),
             replays=FakeReplays(),
+            reconciler=self.reconciler,
             health=lambda: {"legacy": "up", "cloud": "down"},
             keys=self.keys,
             secret=b"s" * 32,

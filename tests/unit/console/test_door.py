@@ -20,6 +20,8 @@ PAGES = (
     "/console/diffs",
     "/console/diffs/dif_01930001",
     "/console/diffs.csv",
+    "/console/reconciliations",
+    "/console/reconciliations/rcn_1/records.csv",
     "/console/records/inv_1",
 )
 

@@ -35,6 +35,7 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_readiness import FakeReadiness
+from tests.unit.http.fake_reconciler import FakeReconciler
 from tests.unit.http.fake_switches import FakeSwitches
 from tests.unit.http.fake_waivers import FakeWaivers
 
@@ -342,6 +343,7 @@ class World:
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
         self.readiness = FakeReadiness()
+        self.reconciler = FakeReconciler()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -369,6 +371,7 @@ class World:
             journey=self.admin,
             deliveries=self.admin,
             replays=self.replays,
+            reconciler=self.reconciler,
             diffs=self.admin,
             waivers=self.waivers,
             cases=self.cases,

@@ -1,0 +1,110 @@
+"""A reconciliation as people and programs see it: how far it has come, and what it has found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from gateway.compare.observation import Sample
+from gateway.reconcile.bridge import BridgeLine, Term
+from gateway.reconcile.matching import Amount
+from gateway.reconcile.measures import NotAvailable
+from gateway.reconcile.tally import Total
+
+State = Literal["running", "done", "cancelled", "failed"]
+STATES: tuple[State, ...] = ("running", "done", "cancelled", "failed")
+
+
+class Phase(StrEnum):
+    """What a run is doing, in its order."""
+
+    AUTHORITY = "authority"  # reads the authority's set
+    MIRROR = "mirror"  # reads the mirror's set
+    MATCH = "match"  # judges range by range
+    RECHECK = "recheck"  # reads again what is suspected
+    REPORT = "report"
+
+
+class Verdict(StrEnum):
+    PASS = "pass"  # noqa: S105 - a word of the verdict
+    FAIL = "fail"  # something is unexplained
+    INCONCLUSIVE = "inconclusive"  # there was nothing to compare
+
+
+class PackLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of the pack on both sides. ``group`` is a bucket of the ageing or a project."""
+
+    measure: str
+    group: str
+    currency: str
+    authority: Decimal
+    mirror: Decimal
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run has found. Amounts are exact. ``terms`` counts records, also those that part in no amount."""
+
+    records: Mapping[str, int]  #: by side
+    states: Mapping[str, Mapping[str, int]]  #: side -> state -> records
+    equal: int
+    explained: int  #: part, and a declared reason accounts for it without an amount
+    parted: int
+    missing: int
+    extra: int
+    terms: Mapping[Term, int]
+    bridge: tuple[BridgeLine, ...]
+    totals: tuple[Total, ...]
+    pack: tuple[PackLine, ...]
+    not_available: tuple[NotAvailable, ...]
+    not_compared: tuple[str, ...]
+    as_of: str  #: the business day of the ageing
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One reconciliation of one slice. Moments are microseconds UTC."""
+
+    id: str
+    entity: str
+    region: str
+    authority: str
+    other: str
+    stage: str
+    state: State
+    phase: Phase
+    actor: str
+    reason: str | None
+    read_authority: int
+    read_mirror: int
+    ranges: int
+    skipped: int
+    suspected: int  #: records that are still to be read again
+    note: str | None
+    verdict: Verdict | None
+    report: Report | None
+    created_at: int
+    updated_at: int
+    ended_at: int | None
+    ended_by: str | None
+
+
+class TermRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of a term of the bridge. ``why`` names the delivery, case, waiver or look that put it there."""
+
+    record_id: str
+    entity: str
+    kind: str
+    term: Term | None  #: None: suspected, still to be read again
+    why: str | None
+    amounts: tuple[Amount, ...]
+    differences: tuple[Sample, ...]
+
+
+def verdict(report: Report) -> Verdict:
+    """Unexplained records are the only ones that block. A slice without records proves nothing."""
+    if not sum(report.records.values()):
+        return Verdict.INCONCLUSIVE
+    return Verdict.FAIL if report.terms.get(Term.UNEXPLAINED, 0) else Verdict.PASS
