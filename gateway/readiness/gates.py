@@ -199,9 +199,13 @@ def _reconciled(facts: Facts) -> Gate:
         name="reconciliation",
         title="Whole sets reconciled, nothing unexplained",
         verdict=verdict,
-        measure="never" if age is None else f"{age:.1f} h ago, {facts.unexplained or 0:,} unexplained",
+        measure="never" if age is None else f"{age:.1f} h ago, {_counted(facts.unexplained)} unexplained",
         threshold=f"within {RECONCILED_H} h, 0 unexplained",
     )
+
+
+def _counted(number: int | None) -> str:
+    return "nobody knows how many" if number is None else f"{number:,}"
 
 
 def _crosswalk(facts: Facts) -> Gate:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import update
 
 from gateway.compare.tables import compare_job
 from gateway.readiness import gates
 from gateway.routing.stage import Stage
+from gateway.settings import Settings
+from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import REGION, World, customer, fresh
+from tests.systems.sandbox import Sandbox
 
 PATH = f"/admin/v1/readiness/customer/{REGION}"
 
@@ -121,3 +126,49 @@ async def test_the_way_back_is_told(world: World) -> None:
         told, _ = await _gates(world)
         backs.append(told["way_back"]["verdict"])
     assert backs == [None, "pass", "pass", "fail"]
+
+
+async def test_a_slice_that_may_go_on(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything measured and in order: compared, rehearsed, the whole sets reconciled with nothing unexplained. Then
+    somebody writes into the mirror behind our back, and the next reconciliation holds the slice back."""
+    monkeypatch.setattr(gates, "LEAST_COMPARES", 30)
+    erps = Sandbox(tmp_path, scale="empty")
+    try:
+        own = {
+            name: msgspec.structs.replace(one, base_url=erps.urls[name]) for name, one in settings.systems.items()
+        }
+        async with opened(msgspec.structs.replace(settings, systems=own), erps) as world:
+            made = await asyncio.gather(
+                *(world.made("customers", customer(number=fresh()), Prefer="wait=25") for _ in range(32))
+            )
+            await world.quiet()
+            await _compared(world, 32)
+            for stage in (Stage.SHADOW, Stage.LIVE, Stage.SHADOW):
+                await world.stage("customer", stage)
+            await _reconcile(world)
+            told, found = await _gates(world)
+            assert told["verdict"] == "pass", [gate for gate in found.values() if gate["verdict"] != "pass"]
+            native = world.sandbox.effects("cloud", external_id=made[0]["id"])[-1]["key"]
+            world.sandbox.edit("cloud", "customer", native, {"Name": "Somebody else"})
+            await _reconcile(world)
+            told, found = await _gates(world)
+            assert (told["verdict"], found["reconciliation"]["verdict"]) == ("fail", "fail")
+            assert found["reconciliation"]["measure"].endswith("1 unexplained")
+    finally:
+        erps.stop()
+
+
+async def _reconcile(world: World) -> None:
+    begun = await world.client.post(
+        "/admin/v1/reconciliations", json={"entity": "customer", "region": REGION, "reason": "test"}
+    )
+    assert begun.status_code in (201, 202), begun.text
+
+    async def done() -> bool:
+        return (await world.get(begun.headers["Location"])).json()["state"] != "running"
+
+    await world.until(done, "the reconciliation", within_s=60)
+    ended = (await world.get(begun.headers["Location"])).json()
+    assert ended["state"] == "done", ended
