@@ -349,6 +349,7 @@ class Gateway:
             slices=self.slices,
             switchover=self.switchover,
             switches=self.switchover.switches,
+            simulation=self.switchover.simulation,
             readiness=self.readiness,
             journey=self.journey,
             deliveries=self.deliveries,

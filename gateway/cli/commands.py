@@ -25,6 +25,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "apply": ("gateway.cli.rules:apply", "Write what `plan` shows."),
             "export": ("gateway.cli.rules:export", "The rules of the database as rule files."),
             "set": ("gateway.cli.rules:set_", "Move one slice to a stage."),
+            "simulate": ("gateway.cli.simulate:simulate", "What a draft of the rules would have meant."),
         },
     ),
     "keys": (

@@ -72,7 +72,7 @@ def plan(*, json: Json = False) -> int:
     """
 
     async def work(gateway: Gateway) -> tuple[Sequence[Change], Mirrors]:
-        changes = await _changes(gateway)
+        changes = await changes_of(gateway)
         return changes, {one: await _mapping(gateway, *one) for one in filter(None, map(_mirror_of, changes))}
 
     changes, mapping = with_gateway(work)
@@ -101,7 +101,7 @@ def apply(*, reason: str, override: bool = False, json: Json = False) -> int:
     _reason(reason)
 
     async def work(gateway: Gateway) -> tuple[list[Change], list[Change], RuleRefused | None]:
-        changes = list(await _changes(gateway))
+        changes = list(await changes_of(gateway))
         done: list[Change] = []
         for change in _in_order(changes):
             after = change.after
@@ -266,7 +266,7 @@ async def _current(gateway: Gateway) -> dict[tuple[str, str], Rule]:
     }
 
 
-async def _changes(gateway: Gateway) -> Sequence[Change]:
+async def changes_of(gateway: Gateway) -> Sequence[Change]:
     return ruleset.difference(await _current(gateway), gateway.ruleset.rules)
 
 

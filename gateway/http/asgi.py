@@ -44,6 +44,7 @@ from gateway.http.ports import (
     ReadsPort,
     ReconcilerPort,
     ReplaysPort,
+    SimulationPort,
     SlicesPort,
     SwitchesPort,
     SwitchoverPort,
@@ -84,6 +85,7 @@ def build(
     slices: SlicesPort,
     switchover: SwitchoverPort,
     switches: SwitchesPort,
+    simulation: SimulationPort,
     readiness: ReadinessPort,
     journey: JourneyPort,
     deliveries: DeliveriesPort,
@@ -117,7 +119,7 @@ def build(
         wait_max_s=wait_max_s,
     )
     followed = Followed(operations)
-    rules = Rules(slices=slices, switchover=switchover, cursors=cursors)
+    rules = Rules(slices=slices, switchover=switchover, simulation=simulation, cursors=cursors)
     moved = Switches(switches=switches, slices=slices, cursors=cursors)
     ready = Readiness(readiness=readiness, slices=slices)
     found = Diffs(diffs=diffs, slices=slices, cursors=cursors)

@@ -23,6 +23,7 @@ from gateway.reconcile.run import Run as Reconciliation
 from gateway.reconcile.run import TermRecord
 from gateway.routing.stage import Stage
 from gateway.switchover import Switch
+from gateway.switchover.simulation import Simulated
 from gateway.switchover.switches import Wish as SwitchWish
 
 
@@ -108,6 +109,17 @@ class ReadinessPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Report: ...
+
+
+class SimulationPort(Protocol):
+    async def run(
+        self,
+        draft: Mapping[tuple[str, str], Stage],
+        *,
+        days: int,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Simulated: ...
 
 
 class SwitchesPort(Protocol):

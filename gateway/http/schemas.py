@@ -16,13 +16,14 @@ from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comme
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import ReconciliationTold, ReconciliationWish, TermRecordTold
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
-from gateway.http.admin.rules import RuleChange
+from gateway.http.admin.rules import Draft, RuleChange
 from gateway.http.admin.switches import Abortion, Approval, SwitchTold, SwitchWish
 from gateway.http.admin.waivers import WaiverTold, WaiverWish
 from gateway.http.problems import PROBLEMS, TYPE
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.ledger.states import DeliveryState, OperationState
 from gateway.routing.stage import Stage, System
+from gateway.switchover.simulation import Simulated
 
 Json = dict[str, Any]
 
@@ -163,7 +164,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationTold, TermRecordTold),
         *(SwitchWish, SwitchTold, Approval, Abortion),
-        *(ReadinessTold,),
+        *(ReadinessTold, Draft, Simulated),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))

@@ -23,6 +23,7 @@ from gateway.routing.stage import Stage
 from gateway.switchover.fence import Fence, expect
 from gateway.switchover.gates import Gates
 from gateway.switchover.moves import Moves, rule_on_disk
+from gateway.switchover.simulation import Simulation
 from gateway.switchover.states import SwitchState
 from gateway.switchover.store import Switch
 from gateway.switchover.switches import Switches, Wish
@@ -56,6 +57,7 @@ class Switchover:
             told=told,
         )
         self.switches = Switches(database=database, gates=gates, moves=self.moves, ids=ids)
+        self.simulation = Simulation(database=database)
         self._database = database
         self._slices = slices
         self._gates = gates

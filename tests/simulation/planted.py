@@ -25,7 +25,7 @@ from gateway.errors import StoreUnavailable
 from gateway.ledger import journal, slices, states
 from gateway.ledger.states import DeliveryEvent, DeliveryState
 from gateway.routing.stage import Stage
-from gateway.switchover.fence import Fence
+from gateway.switchover.moves import Moves
 from tests.simulation.erp import Product
 from tests.simulation.scenario import ENTITIES, Scenario, scenario
 
@@ -308,10 +308,10 @@ def rule_from_memory() -> Planting:
     "authority moves while writes of the old epoch are under way", "C8", where=_where("D", "delay", **_MOVING)
 )
 def no_drain() -> Planting:
-    async def drain(self: Fence, fenced: Any) -> int:
-        return 0
+    async def drain(self: Moves, there: Any) -> None:
+        return None
 
-    return _with(Fence, "drain", drain)
+    return _with(Moves, "_drain", drain)
 
 
 # --- keys, numbers, answers -------------------------------------------------------------------------------------

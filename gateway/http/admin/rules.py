@@ -11,15 +11,16 @@ from gateway import errors
 from gateway.access import Cursors
 from gateway.canonical import BY_NAME
 from gateway.canonical.values import Note
-from gateway.errors import NotFoundHere
+from gateway.errors import FieldError, Malformed, NotFoundHere
 from gateway.http import bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SlicesPort, SwitchoverPort
+from gateway.http.ports import SimulationPort, SlicesPort, SwitchoverPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route
 from gateway.ledger.slices import Slice
 from gateway.routing.stage import Stage
+from gateway.switchover.simulation import DAYS, MOST_DAYS
 
 MOST_SAMPLE = 1_000_000
 
@@ -39,11 +40,36 @@ class RuleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     storable: bool | None = None
 
 
+class DraftRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where one slice would go."""
+
+    entity: Annotated[str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$")]
+    region: Annotated[str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$")]
+    stage: Stage
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules as they might be. Slices that it does not name stay as they are."""
+
+    rules: Annotated[list[DraftRule], Meta(min_length=1, max_length=1000)]
+    days: Annotated[
+        int, Meta(ge=1, le=MOST_DAYS, description="the writes of so many days back are routed again")
+    ] = DAYS
+
+
 class Rules:
     """The handlers of the rules."""
 
-    def __init__(self, *, slices: SlicesPort, switchover: SwitchoverPort, cursors: Cursors) -> None:
+    def __init__(
+        self,
+        *,
+        slices: SlicesPort,
+        switchover: SwitchoverPort,
+        simulation: SimulationPort,
+        cursors: Cursors,
+    ) -> None:
         self._slices = slices
+        self._simulation = simulation
         self._switchover = switchover
         self._history = Listing(cursors, "rule_history")
 
@@ -70,6 +96,24 @@ class Rules:
                 override=change.override,
                 compare_sample=change.compare_sample,
                 storable=change.storable,
+            )
+        )
+
+    async def simulate(self, exchange: Exchange) -> Reply:
+        exchange.query()
+        draft = bodies.decode(Draft, await exchange.body())
+        named: dict[tuple[str, str], Stage] = {}
+        for number, one in enumerate(draft.rules):
+            key = (one.entity, one.region)
+            if key in named:
+                message = "is named twice"
+                error = FieldError(pointer=f"/rules/{number}", code="repeated", message=message)
+                raise Malformed(f"{one.entity} in {one.region} {message}", errors=[error])
+            named[key] = one.stage
+        caller = exchange.caller
+        return ok(
+            await self._simulation.run(
+                named, days=draft.days, regions=caller.regions, entities=caller.entities
             )
         )
 
@@ -146,6 +190,36 @@ class Rules:
                     errors.RuleRefused,
                     errors.NotAccepted,
                 ),
+            ),
+            Route(
+                method="POST",
+                path=base + "/simulate",
+                name="simulate_rules",
+                tag="rules",
+                summary="What a draft of the rules would have meant",
+                description="Routes the writes of the last days again by the draft: which slices would move and by "
+                "which gates, which dependencies would break, how many writes each system would have got. Changes "
+                "nothing.",
+                scope="admin:read",
+                handle=self.simulate,
+                parameters=parameters.TRACE,
+                body=Body(
+                    schema={"$ref": "#/components/schemas/Draft"},
+                    media=("application/json",),
+                    example={
+                        "rules": [
+                            {"entity": "customer", "region": regions[0] if regions else "UK", "stage": "live"}
+                        ]
+                    },
+                ),
+                gives=(
+                    Gives(
+                        status=200,
+                        description="What would have been",
+                        schema={"$ref": "#/components/schemas/Simulated"},
+                    ),
+                ),
+                refuses=(errors.UnknownRegion,),
             ),
             Route(
                 method="GET",

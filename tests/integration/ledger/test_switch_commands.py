@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli.commands import run
 from gateway.routing.stage import Stage
-from tests.integration.ledger.world import REGION, World, customer, fresh
+from tests.integration.ledger.world import REGION, World, customer, fresh, project
 from tests.systems.sandbox import SYSTEMS
 
 Captured = pytest.CaptureFixture[str]
@@ -101,3 +101,34 @@ async def test_readiness_ends_with_its_verdict(beside: World, tmp_path: Path, ca
     assert await asyncio.to_thread(run, ["readiness", "--as", "html", "--region", REGION]) == 1
     assert "<!doctype html>" in capsys.readouterr().out
     assert await asyncio.to_thread(run, ["readiness", "--region", "MARS"]) == 2
+
+
+async def test_a_draft_against_the_recorded_writes(beside: World, capsys: Captured) -> None:
+    """Each recorded write is routed again: those of a slice that the draft moves are led by the other system, others
+    stay; a dependency that would break is named, and ends with code 1; nothing is changed."""
+    world = beside
+    owner = await world.made("customers", customer(number=fresh()))
+    for number in range(3):
+        await world.patch("customers", owner["id"], {"phone": str(number)})
+    await world.made("projects", project(owner["id"]))
+    before = (await world.get("/admin/v1/rules")).json()
+    slice_ = f"customer/{REGION}"
+    code, told = await _run(capsys, "rules", "simulate", "--to", f"{slice_}=live")
+    assert code == 0
+    (move,) = told["moves"]
+    assert (move["writes"], move["rerouted"], move["leap"], move["switches"]) == (4, 4, True, True)
+    load = {one["system"]: one for one in told["load"]}
+    assert (load["legacy"]["first"], load["legacy"]["draft_first"]) == (5, 1)
+    assert (load["cloud"]["first"], load["cloud"]["draft_first"]) == (0, 4)
+    assert (load["cloud"]["then"], load["cloud"]["draft_then"]) == (5, 1)
+    body = {"rules": [{"entity": "project", "region": REGION, "stage": "live"}], "days": 1}
+    served = (await world.client.post("/admin/v1/rules/simulate", json=body)).json()
+    assert [(one["entity"], one["depends_on"], one["writes"]) for one in served["breaks"]] == [
+        ("project", "customer", 1)
+    ]
+    code, _ = await _run(capsys, "rules", "simulate", "--to", f"project/{REGION}=live")
+    assert code == 1
+    code, _ = await _run(capsys, "rules", "simulate", "--to", "customer/MARS=live")
+    assert code == 2
+    assert (await world.get("/admin/v1/rules")).json() == before
+    await world.quiet()

@@ -137,7 +137,7 @@ class FakeReconciler:
         self.runs.insert(0, made)
         return made
 
-    async def list(self, *, after: str | None, limit: int, **asked: Any) -> list[Run]:
+    async def list(self, *, after: str | None = None, limit: int = 50, **asked: Any) -> list[Run]:
         self.asked.append(asked)
         found = [run for run in self.runs if asked["state"] in (None, run.state)]
         return [run for run in found if after is None or run.id < after][:limit]
@@ -157,6 +157,6 @@ class FakeReconciler:
         self.runs = [ended if run.id == run_id else run for run in self.runs]
         return ended
 
-    async def records(self, run_id: str, *, after: str, limit: int, **asked: Any) -> list[TermRecord]:
+    async def records(self, run_id: str, *, after: str = "", limit: int = 50, **asked: Any) -> list[TermRecord]:
         self.asked.append(asked)
         return [one for one in self.parted if one.record_id > after][:limit]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from gateway.errors import EvidenceChanged, NotFoundHere, SecondPersonNeeded
 from gateway.routing.stage import Stage
+from gateway.switchover.simulation import Simulated
 from gateway.switchover.states import SwitchState
 from gateway.switchover.store import Switch
 from gateway.switchover.switches import Wish
@@ -67,3 +69,11 @@ class FakeSwitches:
     async def abort(self, id_: str, *, reason: str, actor: str, **asked: Any) -> Switch:
         there = await self.one(id_)
         return msgspec.structs.replace(there, state=SwitchState.ABORTED, ended_by=actor)
+
+
+class FakeSimulation:
+    async def run(self, draft: Mapping[tuple[str, str], Stage], *, days: int, **scope: Any) -> Simulated:
+        self.draft = draft
+        return Simulated(
+            since="2026-11-16T00:00:00.000000Z", days=days, writes=0, moves=(), breaks=(), load=()
+        )

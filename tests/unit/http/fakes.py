@@ -36,7 +36,7 @@ from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
-from tests.unit.http.fake_switches import FakeSwitches
+from tests.unit.http.fake_switches import FakeSimulation, FakeSwitches
 from tests.unit.http.fake_waivers import FakeWaivers
 
 REGIONS = ("DACH", "UK", "US")
@@ -343,6 +343,7 @@ class World:
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
         self.readiness = FakeReadiness()
+        self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
@@ -368,6 +369,7 @@ class World:
             switchover=self.slices,
             switches=self.switches,
             readiness=self.readiness,
+            simulation=self.simulation,
             journey=self.admin,
             deliveries=self.admin,
             replays=self.replays,

@@ -81,3 +81,20 @@ def test_an_end_needs_a_reason(client: Client) -> None:
     ended = client.post(f"{made['href']}/abort", json={"reason": "not now"})
     assert (ended.status_code, ended.json()["state"]) == (200, "aborted")
     assert client.get(f"{BASE}/op_1").status_code == 404
+
+
+def test_a_draft_goes_inwards(world: World, client: Client) -> None:
+    """The draft names each slice once, with a stage that there is, and reaches no further than the key."""
+    path = "/admin/v1/rules/simulate"
+    rule = {"entity": "customer", "region": "UK", "stage": "live"}
+    told = client.post(path, json={"rules": [rule], "days": 3})
+    assert (told.status_code, told.json()["days"]) == (200, 3)
+    assert world.simulation.draft == {("customer", "UK"): Stage.LIVE}
+    for body, pointer in (
+        ({"rules": []}, "/rules"),
+        ({"rules": [rule, rule]}, "/rules/1"),
+        ({"rules": [{**rule, "stage": "x"}]}, "/rules/0/stage"),
+        ({"rules": [rule], "days": 91}, "/days"),
+    ):
+        refused = client.post(path, json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, pointer)
