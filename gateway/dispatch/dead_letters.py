@@ -105,6 +105,8 @@ def causes(
     """Dead letters by cause, the most frequent first."""
     message = func.substr(delivery.c.message, 1, LONGEST)
     newer = case((_newer(), 1), else_=0)
+    # Only a newer state contains an older one: what an authority was sent is a patch.
+    contained = case((_newer(role="mirror"), 1), else_=0)
     latest = among(delivery.c.entity, LATEST)
     rows = connection.execute(
         select(
@@ -116,7 +118,7 @@ def causes(
             delivery.c.region,
             func.count().label("count"),
             func.sum(newer).label("newer"),
-            func.sum(case((latest, newer), else_=0)).label("superseded"),
+            func.sum(case((latest, contained), else_=0)).label("superseded"),
             func.min(delivery.c.updated_at).label("oldest"),
             func.max(delivery.c.updated_at).label("newest"),
             func.max(delivery.c.id).label("example"),
@@ -255,15 +257,16 @@ def _where(
     return found
 
 
-def _newer() -> ColumnElement[bool]:
-    """Whether a newer write of the lane is in the system, or may be."""
+def _newer(*, role: str | None = None) -> ColumnElement[bool]:
+    """Whether a newer write of the lane, in this role if one is named, is in the system or may be."""
     other = delivery.alias("newer")
-    return exists().where(
+    found = exists().where(
         other.c.record_id == delivery.c.record_id,
         other.c.system == delivery.c.system,
         other.c.seq > delivery.c.seq,
         among(other.c.state, _TOUCHED),
     )
+    return found if role is None else found.where(other.c.role == role)
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

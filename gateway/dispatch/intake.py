@@ -104,6 +104,7 @@ class _Batch:
             [self.intents[index].record_id for index in live if self.intents[index].command.kind != "create"],
         )
         self.lanes = journal.lanes_for_update(self.connection, self.records)
+        self.behind = self._behind()
         self.links = links_of(self.connection, self.records)
         taken = self._natural_keys(live)
         for index in live:
@@ -145,6 +146,18 @@ class _Batch:
         command = intent.command
         region = command.region if command.kind == "create" else known.get(intent.record_id)
         return None if region is None else (command.entity, region)
+
+    def _behind(self) -> set[journal.LaneKey]:
+        """Lanes in which something is open that a write may not pass. An authority that has come to the record's last
+        write has nothing open, so there are few to look for: where a write was refused, or where, before a move of
+        authority, a mirror's delivery came to wait for a person."""
+        wanted: set[str] = set()
+        for row in self.records.values():
+            slice_ = self.slices.get((row.entity, row.region))
+            lane = None if slice_ is None else self.lanes.get((row.id, slice_.authority.value))
+            if lane is not None and row.open_writes == 0 and lane.applied_seq < row.seq:
+                wanted.add(row.id)
+        return set(journal.open_deliveries(self.connection, wanted))
 
     def _natural_keys(self, live: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Reserves the keys of creates, and says which were taken: index -> (value, id of the holder)."""
@@ -215,7 +228,8 @@ class _Batch:
         owner["seq"] = seq
         owner["open_writes"] += 1
         authority = PLANS[slice_.stage].authority.value
-        claimed = self.rows.take_lane(intent, authority, slice_, self.lanes, idle=image is not None)
+        idle = image is not None and (intent.record_id, authority) not in self.behind
+        claimed = self.rows.take_lane(intent, authority, slice_, self.lanes, idle=idle)
         if claimed:
             assert image is not None
             change = whole_change(command.kind, base, image, change)

@@ -3,8 +3,8 @@
 A bulk replay is a row of the database and no task of a process: whichever replica finds it due takes its next chunk,
 and chunk, counters, audit and how far it has come are one commit, so a crash loses nothing and repeats nothing. It
 takes what waited when it began: what is refused again comes to wait anew and is not its business any more. Never over a
-newer state: where a newer write of the lane is in the system, or may be, a mirror of master data is marked superseded
-and any other is refused with the reason.
+newer state: where a newer write of the lane is in the system, or may be, a mirror of master data is marked superseded,
+if that was a mirror's too and so brought the whole state, and any other is refused with the reason.
 """
 
 from __future__ import annotations
@@ -88,12 +88,17 @@ def replay(
 
 
 def _newest(connection: Connection, record_ids: Collection[str]) -> dict[journal.LaneKey, int]:
-    """By lane, the newest write that is in the system, or may be."""
+    """By lane, the newest write that a mirror has brought to the system, or may have: the whole state, in which an
+    older one is contained. What an authority was sent is a patch, and contains nothing."""
     if not record_ids:
         return {}
     rows = connection.execute(
         select(delivery.c.record_id, delivery.c.system, func.max(delivery.c.seq).label("seq"))
-        .where(among(delivery.c.record_id, record_ids), among(delivery.c.state, _TOUCHED))
+        .where(
+            among(delivery.c.record_id, record_ids),
+            among(delivery.c.state, _TOUCHED),
+            delivery.c.role == "mirror",
+        )
         .group_by(delivery.c.record_id, delivery.c.system)
     )
     return {(row.record_id, row.system): row.seq for row in rows}

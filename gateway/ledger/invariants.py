@@ -311,7 +311,7 @@ INVARIANTS: tuple[Invariant, ...] = (
                 SELECT 1 FROM delivery b
                 WHERE b.record_id = d.record_id AND b.system = d.system AND b.seq < d.seq
                     AND b.state IN $open AND b.state <> 'ready'
-                    AND (b.role = 'authority' OR b.entity NOT IN $latest OR b.maybe_sent > 0))
+                    AND (b.role = 'authority' OR d.role = 'authority' OR b.entity NOT IN $latest OR b.maybe_sent > 0))
             UNION
             SELECT record_id FROM delivery WHERE state = 'sending' AND lease_until IS NULL
             UNION

@@ -138,16 +138,22 @@ def write_lanes(connection: Connection, lanes: Iterable[Lane]) -> None:
 
 def head_of(deliveries: Sequence[Delivery], latest: frozenset[str]) -> Delivery | None:
     """The delivery of a lane that may be claimed next, or None. ``latest`` names the entities whose mirrors take
-    only the newest state; an authority's lane is always strict, because a patch is not a snapshot."""
+    only the newest state; an authority's lane is always strict, because a patch is not a snapshot. For the same reason
+    nothing but a newer state of a mirror overtakes one: a lane has deliveries of both roles after a move of
+    authority."""
     if any(one.state in (DeliveryState.SENDING, DeliveryState.UNKNOWN) for one in deliveries):
         return None
+    passed: list[Delivery] = []
     for one in deliveries:
         if _may_be_overtaken(one, latest):
+            passed.append(one)
             continue
+        if one.role == "authority" and passed:
+            break
         # The lowest open write of a strict lane goes first or nothing does. So does one that may have been sent
         # already: overtaken, it could still land, on top of the newer state.
         return one if one.state == DeliveryState.READY else None
-    ready = [one for one in deliveries if one.state == DeliveryState.READY]
+    ready = [one for one in passed if one.state == DeliveryState.READY]
     return ready[-1] if ready else None
 
 

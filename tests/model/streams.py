@@ -238,6 +238,7 @@ MAY: Mapping[str, May] = {
     "Refused": Streams.refusable,
     "ReferenceUnknown": lambda streams, wish: "customer_id" in wish.command.body,
     "DependencyRefused": lambda streams, wish: "customer_id" in wish.command.body,
+    "StoreUnavailable": _always,
     "NotAccepted": _always,
     "SystemUnavailable": _always,
 }

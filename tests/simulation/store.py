@@ -84,10 +84,13 @@ class StoreFaults:
         self.commit_lost = 0.0  #: committed, and nobody was told
         self.commit_failed = 0.0  #: not committed, and nobody was told
         self.slow = 0.0
+        #: what becomes of the next commits, in order: "lost" or "failed", for histories made by hand
+        self.script: list[str] = []
         self.counted: Counter[str] = Counter()
 
     def end(self) -> None:
         self.away_until = self.commit_lost = self.commit_failed = self.slow = 0.0
+        self.script.clear()
 
 
 class Store:
@@ -148,10 +151,11 @@ class Store:
         rng, faults, loop = self.rng, self.faults, self.loop
         result: Any = None
         raised: BaseException | None = None
+        fate = faults.script.pop(0) if writes and faults.script else ""
         if loop.time() < faults.away_until:
             faults.counted["store away"] += 1
             raised = StoreUnavailable("away")
-        elif writes and faults.commit_failed and rng.random() < faults.commit_failed:
+        elif writes and (fate == "failed" or (faults.commit_failed and rng.random() < faults.commit_failed)):
             faults.counted["commit failed, answer lost"] += 1
             raised = StoreUnavailable("commit lost")
         else:
@@ -162,7 +166,7 @@ class Store:
             except Exception as failed:  # noqa: BLE001 - the unit's own error goes to whoever asked
                 raised = failed
             else:
-                if writes and faults.commit_lost and rng.random() < faults.commit_lost:
+                if writes and (fate == "lost" or (faults.commit_lost and rng.random() < faults.commit_lost)):
                     faults.counted["committed, answer lost"] += 1
                     raised = StoreUnavailable("commit lost")
         back = 0.0005 + rng.random() * 0.002

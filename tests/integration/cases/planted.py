@@ -97,13 +97,14 @@ class Planted:
         await self.database.transaction(unit)
         return made
 
-    async def newer(self, write: Write, *, state: str) -> str:
-        """A later write of the same record, its mirror delivery in this state."""
+    async def newer(self, write: Write, *, state: str, role: str = "mirror") -> str:
+        """A later write of the same record, its delivery to the mirror's system in this state; after a move of
+        authority, that system is in the role of the ``authority``."""
         later = self.ids.new(DELIVERY)
 
         def unit(connection: Connection) -> None:
             at = self.database.now(connection)
-            self._lines(connection, write, "UK", 2, at, legacy=None, cloud=(later, state))
+            self._lines(connection, write, "UK", 2, at, legacy=None, cloud=(later, state), role=role)
 
         await self.database.transaction(unit)
         return later
@@ -141,8 +142,9 @@ class Planted:
         *,
         legacy: tuple[str, str] | None,
         cloud: tuple[str, str],
+        role: str = "mirror",
     ) -> None:
-        given = [("legacy", "authority", legacy), ("cloud", "mirror", cloud)]
+        given = [("legacy", "authority", legacy), ("cloud", role, cloud)]
         insert_rows(
             connection,
             delivery,

@@ -16,7 +16,7 @@ from gateway.routing.stage import Stage
 from gateway.settings import Settings
 from gateway.switchover import moves
 from tests.integration.ledger.conftest import opened
-from tests.integration.ledger.world import REGION, World, customer, fresh
+from tests.integration.ledger.world import REGION, World, customer, fresh, invoice
 from tests.systems.sandbox import Sandbox
 
 
@@ -132,6 +132,40 @@ async def test_what_parks_during_the_drain_stops_the_move(world: World) -> None:
     (slice_now,) = (one for one in there if (one["entity"], one["region"]) == ("customer", REGION))
     assert (slice_now["stage"], slice_now["authority"]) == ("shadow", "legacy")
     assert (await world.reaches(held, "committed", "settled", "attention"))["authority"] == "legacy"
+
+
+@pytest.mark.parametrize("entity", ["customer", "invoice"])
+async def test_a_patch_waits_for_the_state_that_its_system_lacks(world: World, entity: str) -> None:
+    """A move that is made although deliveries wait for a person leaves the new authority without those writes. The
+    next write of such a record is a patch: it waits for the older state and does not take its place, whether the
+    record's mirror takes only the newest state or each one. Sent again, both arrive, in order."""
+    owner = await world.made("customers", customer(number=fresh()))
+    record = (
+        owner if entity == "customer" else await world.made("invoices", invoice(owner["id"]), key=fresh())
+    )
+    old, new = (
+        ({"phone": "1"}, {"name": "Quay"}) if entity == "customer" else (_due("01"), {"number": fresh()})
+    )
+    await world.quiet()
+    await world.stage(entity, Stage.SHADOW)
+    world.sandbox.fault("cloud", "error", status=400, count=1, on=["writes"])
+    parked = await world.patch(f"{entity}s", record["id"], old, If_Match='"1"')
+    told = await world.reaches(parked, "attention")
+    await world.stage(entity, Stage.LIVE, override=True)
+    patch = await world.patch(f"{entity}s", record["id"], new, If_Match='"2"', Prefer="wait=1")
+    assert patch.status_code == 202
+    assert (await world.operation(parked))["state"] == "attention"
+    assert (await world.times(patch))["cloud"] == 0
+    letter = next(line["id"] for line in told["deliveries"] if line["role"] == "mirror")
+    assert (await world.client.post(f"/admin/v1/deliveries/{letter}/replay")).status_code == 200
+    await world.reaches(parked, "settled")
+    await world.reaches(patch, "settled")
+    assert await world.times(parked) == await world.times(patch) == {"legacy": 1, "cloud": 1}
+    await world.check()
+
+
+def _due(day: str) -> dict[str, str]:
+    return {"due_date": f"2026-05-{day}"}
 
 
 async def test_creates_on_their_way_are_drained_with_the_rest(world: World) -> None:

@@ -164,6 +164,20 @@ async def test_never_over_a_newer_state(operator: Operator) -> None:
     assert all("newer write" in one.reason and one.operation for one in run.refusals)
 
 
+@pytest.mark.parametrize("entity", ["customer", "invoice"])
+async def test_never_over_a_patch_of_a_new_authority(operator: Operator, entity: str) -> None:
+    """After a move of authority a newer write of the lane may be an authority's: a patch, in which the letter's state
+    is not contained. So the letter is neither sent on top of it nor superseded, and the forecast says so."""
+    write = await operator.letter(entity)
+    await operator.planted.newer(write, state="applied", role="authority")
+    forecast = await operator.replays.forecast(Narrowed())
+    assert (forecast.count, forecast.superseded, forecast.refused) == (1, 0, 1)
+    run = await operator.replays.start(Narrowed(), actor="ada", reason="once more")
+    run = await operator.ended(run)
+    assert (run.replayed, run.superseded, run.refused) == (0, 0, 1)
+    assert (await operator.planted.delivery(write.mirror)).state == "parked"
+
+
 async def test_what_fails_again_is_not_sent_again(operator: Operator) -> None:
     """A run is over what waited when it began: a letter that comes back, or one that is new, is not its business."""
     letters = [await operator.letter(n=n) for n in range(4)]

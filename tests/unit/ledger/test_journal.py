@@ -48,3 +48,30 @@ def test_the_head_of_a_lane(entity: str, role: str, states: str, expected: int |
     an older one may still land on top of it."""
     head = head_of(_lane(entity, role, states), LATEST)
     assert (None if head is None else head.seq) == expected
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        pytest.param("rA", 1, id="the state goes before the patch"),
+        pytest.param("rrA", 2, id="the newest state before it"),
+        pytest.param("prA", 2, id="a newer state overtakes a parked one"),
+        pytest.param("pA", None, id="a patch does not"),
+        pytest.param("bA", None, id="nor one that has not come yet"),
+        pytest.param("A", 1, id="nothing before it"),
+        pytest.param("Ar", 1, id="the patch goes before a newer state"),
+        pytest.param("pAr", None, id="which would skip the patch as well"),
+        pytest.param("RA", 1, id="what may still land goes first"),
+    ],
+)
+def test_only_a_state_overtakes_a_state(states: str, expected: int | None) -> None:
+    """In a lane of master data with both roles, as a move of authority leaves it, what a mirror was to be sent is
+    overtaken by a newer delivery of a mirror alone: the authority's (A) is a patch, which does not contain it."""
+    lane = [
+        _lane("customer", "authority", "r")[0] if letter == "A" else _lane("customer", "mirror", letter)[0]
+        for letter in states
+    ]
+    for seq, one in enumerate(lane, start=1):
+        one.seq = seq
+    head = head_of(lane, LATEST)
+    assert (None if head is None else head.seq) == expected
