@@ -30,6 +30,9 @@ from gateway.readiness.gates import (
     Facts,
 )
 from gateway.readiness.variants import variants
+from gateway.reconcile import Run, Term
+from gateway.reconcile import Verdict as Reconciled
+from gateway.reconcile.queries import last_done
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import new_violations
@@ -38,7 +41,8 @@ from gateway.switchover.states import SwitchState
 from gateway.switchover.tables import switch
 
 MICROS = 1_000_000
-DAY = 24 * 3600 * MICROS
+HOUR = 3600 * MICROS
+DAY = 24 * HOUR
 #: Writes of one slice that errors and latency are read from, the newest of the last hour.
 MOST_CALLS = 1_000
 #: A refusal on business rules is an answer; these are none.
@@ -75,6 +79,7 @@ def measure(
     records, kinds = variants(connection, *key) if mirror else (0, ())
     waivers = in_force(connection, now).get(key, ())
     cases, money = _cases(connection, key)
+    reconciled = last_done(connection, *key, epoch=one.epoch)
     return Facts(
         paired=mirror is not None,
         compares=0 if found is None else found.compares,
@@ -102,7 +107,17 @@ def measure(
             if waiver.expires_at < now + WAIVED_DAYS * DAY
         ),
         rehearsed=_rehearsed(connection, key, now),
+        # By when it began: what was read then is what it speaks of.
+        reconciled_age_h=None if reconciled is None else (now - reconciled.created_at) / HOUR,
+        unexplained=None if reconciled is None else _unexplained(reconciled),
     )
+
+
+def _unexplained(run: Run) -> int | None:
+    """Records that nothing explains; None where there was nothing to compare, which is no agreement."""
+    if run.report is None or run.verdict is Reconciled.INCONCLUSIVE:
+        return None
+    return run.report.terms[Term.UNEXPLAINED]
 
 
 def _standing(connection: Connection, key: tuple[str, str], verdict: Verdict, *, money: bool = False) -> int:

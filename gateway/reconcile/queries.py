@@ -78,6 +78,18 @@ def running(connection: Connection, entity: str, region: str) -> str | None:
     ).scalar_one_or_none()
 
 
+def last_done(connection: Connection, entity: str, region: str, *, epoch: int) -> Run | None:
+    """The last run of a slice that was seen through in this authority period: of another one it would say nothing."""
+    runs = reconcile_run.c
+    row = connection.execute(
+        select(reconcile_run)
+        .where(runs.entity == entity, runs.region == region, runs.state == "done", runs.epoch == epoch)
+        .order_by(runs.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _run(row, 0)
+
+
 def records(
     connection: Connection,
     run: Run,

@@ -34,8 +34,8 @@ from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
 from tests.console.fake_readiness import FakeReadiness
-from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_reconciler import FakeReconciler
+from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
