@@ -115,9 +115,9 @@ def measure(
 
 def _unexplained(run: Run) -> int | None:
     """Records that nothing explains; None where there was nothing to compare, which is no agreement."""
-    if run.report is None or run.verdict is Reconciled.INCONCLUSIVE:
+    if run.terms is None or run.verdict is Reconciled.INCONCLUSIVE:
         return None
-    return run.report.terms[Term.UNEXPLAINED]
+    return run.terms[Term.UNEXPLAINED]
 
 
 def _standing(connection: Connection, key: tuple[str, str], verdict: Verdict, *, money: bool = False) -> int:
