@@ -19,7 +19,7 @@ from gateway.cli.screen import Json, err, put_json, say
 from gateway.cli.session import actor, with_gateway
 from gateway.console import spreadsheet
 from gateway.errors import Malformed, ReconciliationRunning
-from gateway.http.admin.reconciliation_wire import told, told_record
+from gateway.http.admin.reconciliation_wire import told, told_line, told_record
 from gateway.reconcile import Run, Term, TermRecord, Verdict
 from gateway.reconcile.sheet import COLUMNS, rows
 from gateway.routing.plan import PLANS
@@ -168,7 +168,7 @@ def _list(entity: str | None, region: str | None, limit: int, *, json: bool) -> 
 
     found = with_gateway(work)
     if json:
-        put_json({"items": [told(one) for one in found], "next_cursor": None})
+        put_json({"items": [told_line(one) for one in found], "next_cursor": None})
     elif found:
         put_runs(found)
     else:

@@ -34,7 +34,7 @@ def put_runs(found: Sequence[Run]) -> None:
                 from_micros(run.created_at).strftime("%Y-%m-%d %H:%M"),
                 run.state,
                 None if run.verdict is None else run.verdict.value,
-                None if run.report is None else run.report.terms[Term.UNEXPLAINED],
+                None if run.terms is None else run.terms[Term.UNEXPLAINED],
                 run.note,
             )
             for run in found

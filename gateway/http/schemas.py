@@ -14,7 +14,12 @@ from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
 from gateway.http.admin.readiness import ReadinessTold
-from gateway.http.admin.reconciliation_wire import ReconciliationTold, ReconciliationWish, TermRecordTold
+from gateway.http.admin.reconciliation_wire import (
+    ReconciliationLine,
+    ReconciliationTold,
+    ReconciliationWish,
+    TermRecordTold,
+)
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import Draft, RuleChange
 from gateway.http.admin.switches import Abortion, Approval, SwitchTold, SwitchWish
@@ -162,7 +167,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(CaseLine, CaseInFull, Assignment, Comment, Resolving),
         *(ReplayWish, ReplayForecast, ReplayTold),
         *(WaiverWish, WaiverTold),
-        *(ReconciliationWish, ReconciliationTold, TermRecordTold),
+        *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ReadinessTold, Draft, Simulated),
     )
@@ -192,9 +197,10 @@ def components(regions: tuple[str, ...]) -> Json:
                 wish[name] = {"description": described, "type": "string", "enum": list(known)}
     for name in ("expires_at", "created_at"):
         found["WaiverTold"]["properties"][name] = _MOMENT
-    for name in ("created_at", "updated_at"):
-        found["ReconciliationTold"]["properties"][name] = _MOMENT
-    found["ReconciliationTold"]["properties"]["ended_at"] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for named in ("ReconciliationLine", "ReconciliationTold"):
+        properties = found[named]["properties"]
+        properties.update(created_at=_MOMENT, updated_at=_MOMENT)
+        properties["ended_at"] = {"anyOf": [_MOMENT, {"type": "null"}]}
     for name in ("requested_at", "expires_at"):
         found["SwitchTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "fenced_at", "drain_until", "ended_at"):

@@ -30,9 +30,9 @@ from gateway.readiness.gates import (
     Facts,
 )
 from gateway.readiness.variants import variants
-from gateway.reconcile.bridge import Term
-from gateway.reconcile.queries import page
-from gateway.reconcile.run import Verdict as Reconciled
+from gateway.reconcile import Run, Term
+from gateway.reconcile import Verdict as Reconciled
+from gateway.reconcile.queries import last_done
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import new_violations
@@ -41,7 +41,8 @@ from gateway.switchover.states import SwitchState
 from gateway.switchover.tables import switch
 
 MICROS = 1_000_000
-DAY = 24 * 3600 * MICROS
+HOUR = 3600 * MICROS
+DAY = 24 * HOUR
 #: Writes of one slice that errors and latency are read from, the newest of the last hour.
 MOST_CALLS = 1_000
 #: A refusal on business rules is an answer; these are none.
@@ -77,8 +78,8 @@ def measure(
     following = next_stage(one.stage)
     records, kinds = variants(connection, *key) if mirror else (0, ())
     waivers = in_force(connection, now).get(key, ())
-    reconciled = _reconciled(connection, one)
     cases, money = _cases(connection, key)
+    reconciled = last_done(connection, *key, epoch=one.epoch)
     return Facts(
         paired=mirror is not None,
         compares=0 if found is None else found.compares,
@@ -106,9 +107,17 @@ def measure(
             if waiver.expires_at < now + WAIVED_DAYS * DAY
         ),
         rehearsed=_rehearsed(connection, key, now),
-        reconciled_age_h=None if reconciled is None else (now - reconciled[0]) / (3600 * MICROS),
-        unexplained=None if reconciled is None else reconciled[1],
+        # By when it began: what was read then is what it speaks of.
+        reconciled_age_h=None if reconciled is None else (now - reconciled.created_at) / HOUR,
+        unexplained=None if reconciled is None else _unexplained(reconciled),
     )
+
+
+def _unexplained(run: Run) -> int | None:
+    """Records that nothing explains; None where there was nothing to compare, which is no agreement."""
+    if run.terms is None or run.verdict is Reconciled.INCONCLUSIVE:
+        return None
+    return run.terms[Term.UNEXPLAINED]
 
 
 def _standing(connection: Connection, key: tuple[str, str], verdict: Verdict, *, money: bool = False) -> int:
@@ -160,27 +169,6 @@ def _calls(connection: Connection, key: tuple[str, str], system: str, now: int) 
         failed=sum(1 for row in rows if row.outcome in _FAILED),
         p95_s=took[min(len(took) - 1, int(len(took) * 0.95))] if len(took) >= LEAST_CALLS else None,
     )
-
-
-def _reconciled(connection: Connection, one: Slice) -> tuple[int, int | None] | None:
-    """When the last reconciliation of the slice's two sides as they are now was begun, and how many records it left
-    unexplained; None of these where it found nothing to compare."""
-    runs = page(
-        connection,
-        entity=one.entity,
-        region=one.region,
-        state="done",
-        after=None,
-        limit=1,
-        regions=None,
-        entities=None,
-    )
-    if not runs or runs[0].authority != one.authority.value:
-        return None
-    run = runs[0]
-    if run.report is None or run.verdict is Reconciled.INCONCLUSIVE:
-        return run.created_at, None
-    return run.created_at, run.report.terms.get(Term.UNEXPLAINED, 0)
 
 
 def _id_of(at: int) -> str:

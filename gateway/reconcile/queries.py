@@ -19,7 +19,15 @@ from gateway.reconcile.tables import reconcile_amount, reconcile_part, reconcile
 
 Scope = frozenset[str] | None  #: what a caller may see; None: all
 
+
+class _Terms(msgspec.Struct):
+    """The only part of a report that a list needs; the others are passed over without being made."""
+
+    terms: dict[Term, int]
+
+
 _report = msgspec.json.Decoder(Report).decode
+_terms = msgspec.json.Decoder(_Terms).decode
 _samples = msgspec.json.Decoder(tuple[Sample, ...]).decode
 
 
@@ -52,7 +60,7 @@ def page(
     regions: Scope,
     entities: Scope,
 ) -> Sequence[Run]:
-    """Runs from the newest to the oldest."""
+    """Runs from the newest to the oldest, without their reports."""
     runs = reconcile_run.c
     wanted = [
         *_reach(regions, entities),
@@ -67,7 +75,7 @@ def page(
     query = select(reconcile_run).where(*wanted).order_by(runs.id.desc()).limit(limit)
     rows = connection.execute(query).all()
     suspected = _suspected(connection, [row.id for row in rows if row.state == "running"])
-    return [_run(row, suspected.get(row.id, 0)) for row in rows]
+    return [_run(row, suspected.get(row.id, 0), whole=False) for row in rows]
 
 
 def running(connection: Connection, entity: str, region: str) -> str | None:
@@ -76,6 +84,18 @@ def running(connection: Connection, entity: str, region: str) -> str | None:
     return connection.execute(
         select(runs.id).where(runs.entity == entity, runs.region == region, runs.state == "running")
     ).scalar_one_or_none()
+
+
+def last_done(connection: Connection, entity: str, region: str, *, epoch: int) -> Run | None:
+    """The last run of a slice that was seen through in this authority period: of another one it would say nothing."""
+    runs = reconcile_run.c
+    row = connection.execute(
+        select(reconcile_run)
+        .where(runs.entity == entity, runs.region == region, runs.state == "done", runs.epoch == epoch)
+        .order_by(runs.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _run(row, 0, whole=False)
 
 
 def records(
@@ -153,15 +173,16 @@ def _suspected(connection: Connection, run_ids: Sequence[str]) -> dict[str, int]
     return {row[0]: int(row[1]) for row in rows}
 
 
-def _run(row: Any, suspected: int) -> Run:
+def _run(row: Any, suspected: int, *, whole: bool = True) -> Run:
     return Run(
         suspected=suspected,
         phase=Phase(row.phase),
         verdict=None if row.verdict is None else Verdict(row.verdict),
-        report=None if row.report is None else _report(row.report),
+        terms=None if row.report is None else _terms(row.report).terms,
+        report=_report(row.report) if whole and row.report is not None else None,
         **{
             name: getattr(row, name)
             for name in Run.__struct_fields__
-            if name not in ("suspected", "phase", "verdict", "report")
+            if name not in ("suspected", "phase", "verdict", "terms", "report")
         },
     )

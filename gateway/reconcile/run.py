@@ -65,7 +65,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One reconciliation of one slice. Moments are microseconds UTC."""
+    """One reconciliation of one slice. Moments are microseconds UTC. ``terms`` counts the records of each term once the
+    run is done; the whole ``report`` is there where a run is looked at by itself, and not in a list of them."""
 
     id: str
     entity: str
@@ -84,6 +85,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     suspected: int  #: records that are still to be read again
     note: str | None
     verdict: Verdict | None
+    terms: Mapping[Term, int] | None
     report: Report | None
     created_at: int
     updated_at: int

@@ -1,8 +1,8 @@
 """The loop that deletes what is not to be kept any longer, in small transactions, so that no writer waits for it.
 
 Any number of processes may run it: on PostgreSQL each passes by the rows that another one has in hand. What is kept,
-and for how long, is said where it is stored: idempotency keys for seven days, resolved differences as long as the
-settings say.
+and for how long, is said where it is stored: idempotency keys for seven days, resolved differences and reconciliations
+that a newer one has overtaken as long as the settings say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from gateway.compare import retention
 from gateway.database import Database
 from gateway.dispatch import idempotency
+from gateway.reconcile import retention as reconciled
 from gateway.telemetry import Metrics
 
 EVERY_S = 60.0
@@ -28,7 +29,8 @@ _Purge = Callable[[Connection, int, int], int]
 
 
 class Housekeeping:
-    """``resolved_diffs_days``: how long a difference is kept after it was resolved."""
+    """``resolved_diffs_days``: how long a difference is kept after it was resolved, and a reconciliation after it
+    ended."""
 
     def __init__(self, *, database: Database, metrics: Metrics, resolved_diffs_days: int) -> None:
         self._database = database
@@ -37,6 +39,7 @@ class Housekeeping:
         self._purges: dict[str, _Purge] = {
             "idem": lambda conn, now, limit: idempotency.purge(conn, now=now, limit=limit),
             "diff": lambda conn, now, limit: retention.purge(conn, before=now - kept, limit=limit),
+            "reconcile_run": lambda conn, now, limit: reconciled.purge(conn, before=now - kept, limit=limit),
         }
 
     async def run_once(self) -> int:

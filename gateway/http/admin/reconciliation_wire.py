@@ -92,10 +92,10 @@ class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
     as_of: str
 
 
-class ReconciliationTold(msgspec.Struct, frozen=True, kw_only=True):
+class ReconciliationLine(msgspec.Struct, frozen=True, kw_only=True):
     """A reconciliation of one slice. `read` counts the records that each side has shown so far; of the `ranges` judged
     so far, `skipped` were unchanged since the last run; `suspected` records are still to be read again. `note` says
-    what it waits for, or why it failed."""
+    what it waits for, or why it failed. `terms` counts the records of each term once it is done."""
 
     id: str
     entity: str
@@ -111,7 +111,7 @@ class ReconciliationTold(msgspec.Struct, frozen=True, kw_only=True):
     suspected: int
     note: str | None
     verdict: str | None
-    report: ReportTold | None
+    terms: Mapping[Term, int] | None
     actor: str
     reason: str | None
     created_at: str
@@ -120,6 +120,12 @@ class ReconciliationTold(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str | None
     href: str
     records_href: str
+
+
+class ReconciliationTold(ReconciliationLine, frozen=True, kw_only=True):
+    """A reconciliation with its report, which is null until it is done."""
+
+    report: ReportTold | None
 
 
 class AmountTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +152,12 @@ class TermRecordTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def told(run: Run) -> ReconciliationTold:
-    return ReconciliationTold(
+    report = None if run.report is None else _report(run.report)
+    return ReconciliationTold(report=report, **msgspec.structs.asdict(told_line(run)))
+
+
+def told_line(run: Run) -> ReconciliationLine:
+    return ReconciliationLine(
         id=run.id,
         entity=run.entity,
         region=run.region,
@@ -161,7 +172,7 @@ def told(run: Run) -> ReconciliationTold:
         suspected=run.suspected,
         note=run.note,
         verdict=None if run.verdict is None else run.verdict.value,
-        report=None if run.report is None else _report(run.report),
+        terms=run.terms,
         actor=run.actor,
         reason=run.reason,
         created_at=rfc3339(from_micros(run.created_at)),

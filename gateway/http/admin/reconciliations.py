@@ -11,7 +11,7 @@ from gateway.canonical import BY_NAME
 from gateway.errors import FieldError, Malformed, NotFoundHere, UnknownRegion
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
-from gateway.http.admin.reconciliation_wire import BASE, ReconciliationWish, told, told_record
+from gateway.http.admin.reconciliation_wire import BASE, ReconciliationWish, told, told_line, told_record
 from gateway.http.exchange import Exchange
 from gateway.http.ports import ReconcilerPort, SlicesPort
 from gateway.http.reply import Reply, ok
@@ -67,7 +67,7 @@ class Reconciliations:
         )
         items = found[:limit]
         last = items[-1].id if len(found) > limit else None
-        return self._listing.page(asked, [told(run) for run in items], last=last)
+        return self._listing.page(asked, [told_line(run) for run in items], last=last)
 
     async def one(self, exchange: Exchange) -> Reply:
         exchange.query()
@@ -107,6 +107,7 @@ class Reconciliations:
 
     def routes(self, regions: Sequence[str]) -> tuple[Route, ...]:
         run: dict[str, Any] = {"$ref": "#/components/schemas/ReconciliationTold"}
+        line: dict[str, Any] = {"$ref": "#/components/schemas/ReconciliationLine"}
         record: dict[str, Any] = {"$ref": "#/components/schemas/TermRecordTold"}
         own_id: Parameter = parameters.path(
             "id",
@@ -160,6 +161,7 @@ class Reconciliations:
                 name="list_reconciliations",
                 tag="reconciliations",
                 summary="Reconciliations, the newest first",
+                description="Without their reports: each stands at its `href`.",
                 scope="admin:read",
                 handle=self.page,
                 parameters=(
@@ -168,7 +170,7 @@ class Reconciliations:
                     *parameters.PAGED,
                     *parameters.TRACE,
                 ),
-                gives=(Gives(status=200, description="A page", schema=page_of(run)),),
+                gives=(Gives(status=200, description="A page", schema=page_of(line)),),
                 refuses=(errors.UnknownRegion, errors.ForeignCursor),
             ),
             Route(

@@ -190,3 +190,9 @@ async def followed(world: World, run: Run, *states: str, within_s: float = 30.0)
         return told if told.state in wanted else None
 
     return await world.until(over, f"{run.id} is {wanted}", within_s)
+
+
+async def gate(world: World, entity: str, region: str) -> str:
+    """What the slice's gate of readiness says of its last reconciliation."""
+    told = (await world.get(f"/admin/v1/readiness/{entity}/{region}")).json()
+    return next(one["verdict"] for one in told["gates"] if one["name"] == "reconciliation")

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from gateway.reconcile import Term, Verdict
 from tests.integration.ledger.world import World
-from tests.integration.reconcile.planted import CURRENCIES, REGION, Planted, followed
+from tests.integration.reconcile.planted import CURRENCIES, REGION, Planted, followed, gate
 
 
 async def test_every_term_leads_to_exactly_its_records(world: World) -> None:
@@ -43,6 +43,7 @@ async def test_every_term_leads_to_exactly_its_records(world: World) -> None:
             }
             assert amounts == parts, (term, currency)
     assert all(line.residual == Decimal(0) for line in run.report.bridge)
+    assert await gate(world, "invoice", REGION) == "fail"
     assert run.report.terms == {term: sum(len(parts) for parts in expected[term].values()) for term in Term}
 
 
@@ -53,3 +54,4 @@ async def test_an_empty_slice_proves_nothing(world: World) -> None:
     assert run.report is not None
     assert run.report.records == {"authority": 0, "mirror": 0}
     assert run.verdict is Verdict.INCONCLUSIVE
+    assert await gate(world, "payment", REGION) == "inconclusive"

@@ -24,7 +24,7 @@ from gateway.settings import Settings
 from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import World
 from tests.integration.pressure.conftest import settings_of
-from tests.integration.reconcile.planted import MIRROR, followed
+from tests.integration.reconcile.planted import MIRROR, followed, gate
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +87,9 @@ def searches(world: World) -> dict[str, int]:
 async def test_a_second_run_judges_only_what_has_changed(world: World) -> None:
     """Over unchanged sets it takes every range over and says the same; a cent in one record, and one range is judged,
     the cent is found, and no other range is."""
+    assert await gate(world, ENTITY, REGION) == "inconclusive"
     first = await reconciled(world)
+    assert await gate(world, ENTITY, REGION) == "pass"
     assert first.report is not None
     assert (first.verdict, first.skipped) == (Verdict.PASS, 0)
     assert first.ranges >= 3
