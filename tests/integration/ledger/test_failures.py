@@ -410,13 +410,13 @@ async def test_one_system_that_hangs(world: World) -> None:
     began = time.monotonic()
     answers = await asyncio.gather(
         *(
-            world.patch("customers", record["id"], {"phone": str(turn)}, Prefer="wait=5")
+            world.patch("customers", record["id"], {"phone": str(turn)}, Prefer="wait=25")
             for record in records
             for turn in range(5)
         )
     )
     assert {answer.status_code for answer in answers} == {200}
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20, "none has waited for the thirty seconds of the mirror"
     world.sandbox.heal(MIRROR, hang)
     await world.quiet(60)
     await world.check()
