@@ -32,6 +32,7 @@ from tests.benchmarks import (
     long_journal,
     pressure,
     routed_read,
+    switch,
 )
 from tests.benchmarks.programs import Broken, environment
 from tests.benchmarks.scale import FULL, QUICK, Scale
@@ -46,6 +47,8 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
     "B4": durable_write.on_sqlite,
     "B7": long_journal.run,
     "B8": drain.run,
+    "B9": switch.hold,
+    "B10": switch.seen,
     "B11": footprint.run,
     "overload": pressure.overload,
     "hanging": pressure.hanging,

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from gateway.crosswalk.tables import crosswalk
 from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
 from tests.benchmarks.load import customer
-from tests.benchmarks.programs import Gateway, wait_until
+from tests.benchmarks.programs import REGION, Gateway, wait_until
 
 #: Copies that one transaction makes.
 CHUNK = 50_000
@@ -66,7 +66,7 @@ BEFORE_MIRROR = {
 
 def settled_write(gateway: Gateway) -> str:
     """Makes one write and waits until both systems have it. Returns its operation."""
-    body = customer("template", 1)
+    body = customer("template", 1, REGION)
     answer = gateway.http.post("/v1/customers", content=body, headers={"Content-Type": "application/json"})
     answer.raise_for_status()
     operation_id = answer.headers["Twinrun-Operation"]

@@ -44,6 +44,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, int]
     p50_ms: float
     p99_ms: float
+    longest_ms: float = 0.0
     refused_p99_ms: float = 0.0  #: of the answers 503, where the job allows them
     trouble: str | None = None  #: the first answer that was no success
 
@@ -198,6 +199,7 @@ async def perform(job: Job) -> Done:
         statuses=dict(run.statuses),
         p50_ms=took[len(took) // 2] * 1e3,
         p99_ms=_p99_ms(took),
+        longest_ms=took[-1] * 1e3,
         refused_p99_ms=_p99_ms(refused),
         trouble=run.trouble,
     )

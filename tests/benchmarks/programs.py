@@ -25,6 +25,7 @@ START_S = 120.0  #: a machine that is busy with other work starts slowly
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 IDLE_SHARE = 0.08  #: of a core; a gateway that only looks after itself uses less
 REGION = "DACH"
+SEEN_S = 2.0  #: after a move, until every read is routed by it for certain
 
 
 class Broken(Exception):
@@ -247,7 +248,7 @@ class Gateway:
             (rule,) = (rule for rule in rules if (rule["entity"], rule["region"]) == ("customer", REGION))
             body = {"stage": stage, "reason": "benchmark", "expected_version": rule["version"]}
             self.http.put(f"/admin/v1/rules/customer/{REGION}", json=body).raise_for_status()
-        refreshed = time.monotonic() + 2.0
+        refreshed = time.monotonic() + SEEN_S
         while time.monotonic() < refreshed:
             # Reads see a move within a second; no figure may begin before that.
             time.sleep(0.1)
