@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,14 @@ FAULTS = (
     "answer lost", "late landing", "request lost", "error with effect", "error without effect", "throttled",
     "hang", "delay", "garbage answer", "request doubled",
 )  # fmt: skip
+
+
+#: After so many histories memory is collected: each time costs as much as a history.
+COLLECTED = 20
+
+
+class BrokenLaw(AssertionError):
+    """A history has broken a law: the message says which, and what it is about."""
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +100,7 @@ class Ledger(RuleBasedStateMachine):
     streams: Streams
     operator: Operator
     failed = False
+    ended = 0  #: histories of this process
 
     @initialize(
         seed=st.integers(0, 2**16),
@@ -325,17 +335,21 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def laws(self) -> None:
-        self._judged(judge.in_between(self.world, self.streams))
+        self.judged(judge.in_between(self.world, self.streams))
 
-    def _judged(self, verdicts: list[Verdict]) -> None:
-        self.failed = bool(verdicts)
-        assert not verdicts, "\n".join(str(one) for one in verdicts)
+    def judged(self, verdicts: list[Verdict]) -> None:
+        if verdicts:
+            self.failed = True
+            raise BrokenLaw("\n".join(str(one) for one in verdicts))
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
         try:
             if not self.failed:
-                self._judged(judge.at_rest(self.world, self.streams))
+                self.judged(judge.at_rest(self.world, self.streams))
         finally:
             self.world.end()
+            Ledger.ended += 1
+            if Ledger.ended % COLLECTED == 0:
+                gc.collect()

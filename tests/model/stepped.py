@@ -32,12 +32,12 @@ STEP_S = 0.2
 def product(
     system: str, kind: str, *, conditional: bool, unique_numbers: bool, numbers: bool, answers_record: bool
 ) -> Product:
-    """A system of this class that shows what it did at once, and may still apply a request for four seconds."""
+    """A system of this class that shows what it did at once, and may still apply a request for twenty seconds."""
     return Product(
         system=system,
         idempotency=Idempotency(kind),
         conditional=conditional,
-        max_processing_s=4.0,
+        max_processing_s=20.0,
         read_lag_s=0.0,
         search_lag_s=0.0,
         timeout_s=TIMEOUT_S,

@@ -38,21 +38,21 @@ def _keeps_the_laws(store: str, *more: str) -> None:
     assert f"{count} histories" in told.stdout
 
 
-@pytest.mark.timeout(max(300, MORE * 5))
+@pytest.mark.timeout(max(600, MORE * 5))
 def test_on_the_simulated_store() -> None:
     """Whatever callers, systems, replicas and operators do, in whatever order, the journal holds what the reference
     model expects after each step, nobody is told what is not so, and at the end no law of a history is broken."""
     _keeps_the_laws("memory")
 
 
-@pytest.mark.timeout(max(300, MORE * 5))
+@pytest.mark.timeout(max(600, MORE * 5))
 def test_on_sqlite() -> None:
     """The same laws on a SQLite file, through the program's own writer."""
     _keeps_the_laws("sqlite")
 
 
 @pytest.mark.server
-@pytest.mark.timeout(max(300, MORE * 5))
+@pytest.mark.timeout(max(600, MORE * 5))
 def test_on_postgresql(postgres_journal: str) -> None:
     """The same laws on a PostgreSQL database of its own."""
     _keeps_the_laws("postgresql", "--journal", postgres_journal)
