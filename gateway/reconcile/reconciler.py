@@ -62,7 +62,7 @@ class Reconciler:
         lease_s: float = 45.0,
     ) -> None:
         self._database = database
-        self._steps = steps
+        self.steps = steps
         self._reader = reader
         self._slices = slices
         self._clock = clock
@@ -229,7 +229,7 @@ class Reconciler:
             if (moved := await self._moved(work)) is not None:
                 await self._fail(work, moved)
                 return None
-            following = await self._steps.take(work)
+            following = await self.steps.take(work)
         except (Lost, StoreUnavailable) as over:
             self._log.info("reconciliation let go", run=work.id, reason=type(over).__name__)
             return None
