@@ -189,7 +189,7 @@ def components(regions: tuple[str, ...]) -> Json:
                 "enum": list(regions),
                 "description": "a region that a routing rule knows",
             }
-    for named in ("WaiverWish", "SwitchWish", "ReconciliationWish"):
+    for named in ("WaiverWish", "SwitchWish", "ReconciliationWish", "DraftRule"):
         wish: Json = found[named]["properties"]
         for name, known in (("entity", BY_NAME), ("region", regions)):
             if known:

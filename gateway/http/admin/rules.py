@@ -11,7 +11,7 @@ from gateway import errors
 from gateway.access import Cursors
 from gateway.canonical import BY_NAME
 from gateway.canonical.values import Note
-from gateway.errors import FieldError, Malformed, NotFoundHere
+from gateway.errors import FieldError, Invalid, NotFoundHere
 from gateway.http import bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
@@ -43,8 +43,12 @@ class RuleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DraftRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where one slice would go."""
 
-    entity: Annotated[str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$")]
-    region: Annotated[str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$")]
+    entity: Annotated[
+        str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$", description="the entity")
+    ]
+    region: Annotated[
+        str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$", description="the region")
+    ]
     stage: Stage
 
 
@@ -108,7 +112,7 @@ class Rules:
             if key in named:
                 message = "is named twice"
                 error = FieldError(pointer=f"/rules/{number}", code="repeated", message=message)
-                raise Malformed(f"{one.entity} in {one.region} {message}", errors=[error])
+                raise Invalid(f"{one.entity} in {one.region} {message}", errors=[error])
             named[key] = one.stage
         caller = exchange.caller
         return ok(
@@ -219,7 +223,7 @@ class Rules:
                         schema={"$ref": "#/components/schemas/Simulated"},
                     ),
                 ),
-                refuses=(errors.UnknownRegion,),
+                refuses=(errors.UnknownRegion, errors.Invalid),
             ),
             Route(
                 method="GET",

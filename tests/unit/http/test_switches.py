@@ -90,11 +90,11 @@ def test_a_draft_goes_inwards(world: World, client: Client) -> None:
     told = client.post(path, json={"rules": [rule], "days": 3})
     assert (told.status_code, told.json()["days"]) == (200, 3)
     assert world.simulation.draft == {("customer", "UK"): Stage.LIVE}
-    for body, pointer in (
-        ({"rules": []}, "/rules"),
-        ({"rules": [rule, rule]}, "/rules/1"),
-        ({"rules": [{**rule, "stage": "x"}]}, "/rules/0/stage"),
-        ({"rules": [rule], "days": 91}, "/days"),
+    for body, status, pointer in (
+        ({"rules": []}, 400, "/rules"),
+        ({"rules": [rule, rule]}, 422, "/rules/1"),
+        ({"rules": [{**rule, "stage": "x"}]}, 400, "/rules/0/stage"),
+        ({"rules": [rule], "days": 91}, 400, "/days"),
     ):
         refused = client.post(path, json=body)
-        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, pointer)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (status, pointer)
