@@ -42,8 +42,8 @@ def filter_case(context: Any, case: Any) -> bool:
     """Leaves out cases that are called valid and are not.
 
     A cursor is signed, so none that is made up is valid, and a version and a number of days are written
-    without a fraction, also where that is zero; the schema cannot say so. And for header values with characters other than letters
-    and digits the generator sends "0", whatever the pattern says.
+    without a fraction, also where that is zero; the schema cannot say so. And for header values with
+    characters other than letters and digits the generator sends "0", whatever the pattern says.
     """
     if not valid(case):
         # Any text is a file of lines, and what is wrong with a line is that line's answer.
