@@ -37,29 +37,14 @@ _NOT_HERE = (check.diverged, check.impatient)
 LAWS = tuple(law for law in check.LAWS if law not in _NOT_HERE)
 
 
-class _Cursor:
-    def __init__(self, result: Any) -> None:
-        self.description = [(name,) for name in result.keys()]  # noqa: SIM118 - a result is no mapping
-        self._rows = result.all()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([tuple(row) for row in self._rows])
-
-
-class _Statements:
-    """A connection of SQLAlchemy for one who reads with statements."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def execute(self, statement: str) -> _Cursor:
-        return _Cursor(self._connection.execute(text(statement)))
-
-
 def read(connection: Connection) -> History:
     """The journal's part of the history."""
     history = History(products={name: _product(name, kind) for name, kind in _KINDS.items()})
-    journal(_Statements(connection), history)  # type: ignore[arg-type]
+
+    def rows(statement: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in connection.execute(text(statement)).mappings()]
+
+    journal(rows, history)
     return history
 
 
@@ -106,7 +91,7 @@ def _seconds(instant: str) -> float:
 
 def verdicts(history: History, cases: Counter[str]) -> list[Verdict]:
     """Every breach of a law by this history. ``cases`` counts the open ones of each operation."""
-    facts = check._Facts(history)
+    facts = check.Facts(history)
     found = [verdict for law in LAWS for verdict in law(facts)]
     for op in history.operations.values():
         waits = op.state in ("attention", "unresolved")
