@@ -21,6 +21,13 @@ SWITCH = "swi_"
 RECONCILIATION = "rcn_"
 
 
+def first_of(prefix: str, at: int) -> str:
+    """The lowest id of this kind that can be minted at ``at`` (microseconds UTC) or later: ids sort by their moment, so
+    a range of ids is a range of time, without an index of its own."""
+    stamp = f"{max(at, 0) // 1000:012x}"
+    return f"{prefix}{stamp[:8]}-{stamp[8:]}"
+
+
 class Ids(Protocol):
     def new(self, prefix: str) -> str:
         """``prefix`` and a UUIDv7: ids of one kind sort by the moment they were minted."""

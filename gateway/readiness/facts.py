@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, func, select
 
-from gateway.cases.tables import case_
 from gateway.clock import rfc3339
 from gateway.compare import tables as compare
-from gateway.compare.queries import summary
 from gateway.compare.verdict import Verdict
+from gateway.compare.waiver import Waiver
 from gateway.compare.waivers import in_force
-from gateway.database import from_micros
+from gateway.database import among, from_micros
 from gateway.dispatch.backlog import SliceBacklog
-from gateway.ids import DELIVERY
+from gateway.dispatch.claim import MICROS
+from gateway.ids import DELIVERY, first_of
 from gateway.ledger.slices import Slice
 from gateway.ledger.states import DeliveryEvent
 from gateway.ledger.tables import attempt, delivery
@@ -36,11 +35,11 @@ from gateway.reconcile.queries import last_done
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import new_violations
+from gateway.switchover.evidence import Key, open_cases, standing
 from gateway.switchover.gates import unlinked
 from gateway.switchover.states import SwitchState
 from gateway.switchover.tables import switch
 
-MICROS = 1_000_000
 HOUR = 3600 * MICROS
 DAY = 24 * HOUR
 #: Writes of one slice that errors and latency are read from, the newest of the last hour.
@@ -58,48 +57,68 @@ def next_stage(stage: Stage) -> Stage | None:
     return order[place] if place < len(order) else None
 
 
-def measure(
-    connection: Connection,
-    one: Slice,
-    *,
-    stages: Mapping[tuple[str, str], Stage],
-    backlog: Mapping[tuple[str, str], SliceBacklog],
-    now: int,
-) -> Facts:
-    """What is so of the slice now. ``stages``: of every slice; ``backlog``: as ``Backlog.of_slices`` counts it."""
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read once for all slices of one moment, by slice."""
+
+    now: int
+    stages: Mapping[Key, Stage]
+    backlog: Mapping[Key, SliceBacklog]  #: as ``Backlog.of_slices`` counts it
+    compares: Mapping[Key, int]  #: comparisons that came to a verdict in the window
+    waivers: Mapping[Key, Sequence[Waiver]]
+
+
+def shared(
+    connection: Connection, stages: Mapping[Key, Stage], backlog: Mapping[Key, SliceBacklog], *, now: int
+) -> Shared:
+    table = compare.compare_counter
+    since = from_micros(now - (WINDOW_DAYS - 1) * DAY).date().isoformat()
+    rows = connection.execute(
+        select(table.c.entity, table.c.region, func.sum(table.c.count).label("times"))
+        .where(table.c.day >= since, among(table.c.outcome, list(Verdict)))
+        .group_by(table.c.entity, table.c.region)
+    )
+    return Shared(
+        now=now,
+        stages=stages,
+        backlog=backlog,
+        compares={(row.entity, row.region): int(row.times) for row in rows},
+        waivers=in_force(connection, now),
+    )
+
+
+def measure(connection: Connection, one: Slice, known: Shared) -> Facts:
+    """What is so of the slice now."""
     key = (one.entity, one.region)
     plan = PLANS[one.stage]
     mirror = None if plan.mirror is None else plan.mirror.value
-    found = next(
-        iter(summary(connection, entity=one.entity, region=one.region, since=now - (WINDOW_DAYS - 1) * DAY)),
-        None,
-    )
-    queue = backlog.get(key)
+    now = known.now
+    queue = known.backlog.get(key)
     following = next_stage(one.stage)
     records, kinds = variants(connection, *key) if mirror else (0, ())
-    waivers = in_force(connection, now).get(key, ())
-    cases, money = _cases(connection, key)
+    waivers = known.waivers.get(key, ())
+    waiting = open_cases(connection, key)
+    stands = standing(connection, key)
     reconciled = last_done(connection, *key, epoch=one.epoch)
     return Facts(
         paired=mirror is not None,
-        compares=0 if found is None else found.compares,
-        mismatched=_standing(connection, key, Verdict.MISMATCH),
-        money_mismatched=_standing(connection, key, Verdict.MISMATCH, money=True),
-        unverifiable=_standing(connection, key, Verdict.UNVERIFIABLE),
+        compares=known.compares.get(key, 0),
+        mismatched=stands.get(Verdict.MISMATCH, 0),
+        money_mismatched=_money_parts(connection, key),
+        unverifiable=stands.get(Verdict.UNVERIFIABLE, 0),
         unlinked=None if mirror is None else len(unlinked(connection, one, mirror, under_way=False)),
         lag_p99_s=None if queue is None else queue["lag_p99_s"],
         open=0 if queue is None else queue["open"],
         parked=0 if queue is None else queue["parked"],
         unknown=0 if queue is None else queue["unknown"],
-        cases=cases,
-        case_money=money,
+        cases=sum(waiting.kinds.values()),
+        case_money=waiting.money,
         today=_calls(connection, key, one.authority.value, now),
         next=Calls() if mirror is None else _calls(connection, key, mirror, now),
         variants=kinds,
         records=records,
         dependencies=()
         if following is None
-        else tuple(broken.message for broken in new_violations(stages, *key, following)),
+        else tuple(broken.message for broken in new_violations(known.stages, *key, following)),
         waivers=len(waivers),
         waivers_ending=tuple(
             f"{waiver.id} of {waiver.field or 'the record'} ends {rfc3339(from_micros(waiver.expires_at))[:10]}"
@@ -120,40 +139,29 @@ def _unexplained(run: Run) -> int | None:
     return run.terms[Term.UNEXPLAINED]
 
 
-def _standing(connection: Connection, key: tuple[str, str], verdict: Verdict, *, money: bool = False) -> int:
+def _money_parts(connection: Connection, key: Key) -> int:
+    """Records in which money parts and stays so."""
     diff = compare.diff
-    wanted = select(func.count(diff.c.record_id.distinct())).where(
-        diff.c.entity == key[0],
-        diff.c.region == key[1],
-        diff.c.verdict == verdict.value,
-        diff.c.resolved_at.is_(None),
+    return int(
+        connection.execute(
+            select(func.count(diff.c.record_id.distinct())).where(
+                diff.c.entity == key[0],
+                diff.c.region == key[1],
+                diff.c.verdict == Verdict.MISMATCH.value,
+                diff.c.resolved_at.is_(None),
+                diff.c.money != "{}",
+            )
+        ).scalar_one()
     )
-    if money:
-        wanted = wanted.where(diff.c.money != "{}")
-    return int(connection.execute(wanted).scalar_one())
 
 
-def _cases(connection: Connection, key: tuple[str, str]) -> tuple[int, Mapping[str, Decimal]]:
-    rows = connection.execute(
-        select(case_.c.amount, case_.c.currency).where(
-            case_.c.entity == key[0], case_.c.region == key[1], case_.c.state == "open"
-        )
-    ).all()
-    money: dict[str, Decimal] = {}
-    for row in rows:
-        if row.amount is not None:
-            money[row.currency] = money.get(row.currency, Decimal(0)) + Decimal(row.amount)
-    return len(rows), money
-
-
-def _calls(connection: Connection, key: tuple[str, str], system: str, now: int) -> Calls:
+def _calls(connection: Connection, key: Key, system: str, now: int) -> Calls:
     rows: list[Any] = list(
         connection.execute(
             select(attempt.c.outcome, (attempt.c.ended_at - attempt.c.started_at).label("took"))
             .join(delivery, delivery.c.id == attempt.c.delivery_id)
             .where(
-                # Ids sort by the moment they were minted, so this walks the last hour and no more.
-                delivery.c.id > _id_of(now - 3600 * MICROS),
+                delivery.c.id > first_of(DELIVERY, now - HOUR),
                 delivery.c.entity == key[0],
                 delivery.c.region == key[1],
                 delivery.c.system == system,
@@ -171,13 +179,7 @@ def _calls(connection: Connection, key: tuple[str, str], system: str, now: int) 
     )
 
 
-def _id_of(at: int) -> str:
-    """The lowest id of a delivery minted at this moment or later."""
-    stamp = f"{max(at, 0) // 1000:012x}"
-    return f"{DELIVERY}{stamp[:8]}-{stamp[8:]}"
-
-
-def _rehearsed(connection: Connection, key: tuple[str, str], now: int) -> str | None:
+def _rehearsed(connection: Connection, key: Key, now: int) -> str | None:
     at = connection.execute(
         select(func.max(switch.c.ended_at)).where(
             switch.c.entity == key[0],
@@ -186,6 +188,6 @@ def _rehearsed(connection: Connection, key: tuple[str, str], now: int) -> str | 
             switch.c.state == SwitchState.COMMITTED.value,
         )
     ).scalar_one()
-    if at is None or at < now - int(timedelta(days=REHEARSED_DAYS).total_seconds()) * MICROS:
+    if at is None or at < now - REHEARSED_DAYS * DAY:
         return None
     return rfc3339(from_micros(at))

@@ -89,7 +89,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     waivers: int = 0
     waivers_ending: Sequence[str] = ()
     rehearsed: str | None = None  #: when the way back was last gone
-    may_rehearse: bool = True  #: authority can move there and back from here
     reconciled_age_h: float | None = None
     unexplained: int | None = None
 
@@ -127,19 +126,28 @@ def _holds(held: bool, *, enough: bool = True) -> Outcome:
     return Outcome.PASS if enough else Outcome.INCONCLUSIVE
 
 
-def _window(facts: Facts) -> dict[str, object]:
-    return {"sample": facts.compares, "least": LEAST_COMPARES, "window": f"{WINDOW_DAYS} days"}
+def _of_comparisons(facts: Facts, name: str, title: str, *, held: bool, measure: str, threshold: str) -> Gate:
+    """A gate whose evidence is the comparisons of the window: with too few it says nothing, unless it fails."""
+    return Gate(
+        name=name,
+        title=title,
+        verdict=_holds(held, enough=facts.compares >= LEAST_COMPARES),
+        measure=measure,
+        threshold=threshold,
+        sample=facts.compares,
+        least=LEAST_COMPARES,
+        window=f"{WINDOW_DAYS} days",
+    )
 
 
 def _compares(facts: Facts) -> Gate:
-    enough = facts.compares >= LEAST_COMPARES
-    return Gate(
-        name="compares",
-        title="Comparisons made",
-        verdict=Outcome.PASS if enough else Outcome.INCONCLUSIVE,
+    return _of_comparisons(
+        facts,
+        "compares",
+        "Comparisons made",
+        held=True,
         measure=f"{facts.compares:,}",
         threshold=f"≥ {LEAST_COMPARES:,}",
-        **_window(facts),  # type: ignore[arg-type]
     )
 
 
@@ -155,24 +163,24 @@ def _unverifiable(facts: Facts) -> Gate:
 
 def _share(name: str, title: str, count: int, most: float, facts: Facts) -> Gate:
     share = count / facts.compares if facts.compares else (1.0 if count else 0.0)
-    return Gate(
-        name=name,
-        title=title,
-        verdict=_holds(share <= most, enough=facts.compares >= LEAST_COMPARES),
+    return _of_comparisons(
+        facts,
+        name,
+        title,
+        held=share <= most,
         measure=f"{count:,} ({share:.3%})",
         threshold=f"≤ {most:.1%} of the comparisons",
-        **_window(facts),  # type: ignore[arg-type]
     )
 
 
 def _money(facts: Facts) -> Gate:
-    return Gate(
-        name="money",
-        title="Records in which money parts",
-        verdict=_holds(facts.money_mismatched == 0, enough=facts.compares >= LEAST_COMPARES),
+    return _of_comparisons(
+        facts,
+        "money",
+        "Records in which money parts",
+        held=facts.money_mismatched == 0,
         measure=f"{facts.money_mismatched:,}",
         threshold="0",
-        **_window(facts),  # type: ignore[arg-type]
     )
 
 

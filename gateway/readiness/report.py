@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
-from gateway.dispatch.backlog import Backlog, SliceBacklog
+from gateway.dispatch.backlog import Backlog
 from gateway.errors import NotFoundHere
 from gateway.ledger import slices
 from gateway.ledger.slices import Slice
-from gateway.readiness.facts import measure, next_stage
+from gateway.readiness.facts import Shared, measure, next_stage, shared
 from gateway.readiness.gates import Facts, Gate, Outcome, Variant, judge, together
 from gateway.readiness.trend import Day, trend
 from gateway.routing.plan import PLANS
@@ -53,11 +53,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     evidence_hash: str
     at: str
 
-    @property
-    def blocking(self) -> tuple[Gate, ...]:
-        """The gates that do not pass."""
-        return tuple(gate for gate in self.gates if gate.verdict is not Outcome.PASS)
-
 
 class Readiness:
     def __init__(self, *, database: Database, backlog: Backlog) -> None:
@@ -77,11 +72,12 @@ class Readiness:
 
         def unit(connection: Connection) -> list[Report]:
             now = self._database.now(connection)
-            known = slices.read(connection)
-            stages = {key: one.stage for key, one in known.items()}
+            there = slices.read(connection)
+            stages = {key: one.stage for key, one in there.items()}
+            known = shared(connection, stages, backlog, now=now)
             return [
-                _report(connection, one, stages, backlog, now)
-                for key, one in known.items()
+                _report(connection, one, known)
+                for key, one in there.items()
                 if entity in (None, key[0])
                 and region in (None, key[1])
                 and (entities is None or key[0] in entities)
@@ -114,11 +110,9 @@ class Readiness:
 def _report(
     connection: Connection,
     one: Slice,
-    stages: dict[tuple[str, str], Stage],
-    backlog: dict[tuple[str, str], SliceBacklog],
-    now: int,
+    known: Shared,
 ) -> Report:
-    facts = measure(connection, one, stages=stages, backlog=backlog, now=now)
+    facts = measure(connection, one, known)
     gates = judge(facts)
     verdict = together([gate.verdict for gate in gates])
     return Report(
@@ -134,7 +128,7 @@ def _report(
         not_measured=NOT_MEASURED,
         way_back=way_back(one.stage, facts),
         evidence_hash=_digest(one, gates),
-        at=rfc3339(from_micros(now)),
+        at=rfc3339(from_micros(known.now)),
     )
 
 

@@ -13,10 +13,12 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from gateway.cases.tables import case_
 from gateway.compare import tables as compare
+from gateway.compare.tables import diff
+from gateway.compare.tolerance import EXACT
 from gateway.compare.verdict import Verdict
 from gateway.compare.waivers import in_force
 from gateway.database import among
@@ -28,6 +30,8 @@ from gateway.proof import Notice
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+
+Key = tuple[str, str]  #: entity and region
 
 _WAITING = (DeliveryState.UNKNOWN.value, DeliveryState.PARKED.value)
 _STANDING = (Verdict.MISMATCH.value, Verdict.UNVERIFIABLE.value)
@@ -43,6 +47,8 @@ def evidence(
     now: int,
 ) -> dict[str, Any]:
     """``failures`` and ``known``: what the gates and the mapping prover have said of this move."""
+    key = (current.entity, current.region)
+    waiting = open_cases(connection, key)
     failed = {one.code: one.message for one in failures}
     named = (*transition.gates(current.stage, wanted), *(code for code in failed))
     return {
@@ -59,12 +65,15 @@ def evidence(
             for gate in dict.fromkeys(named)
         ],
         "mapping": [f"{one.path}: {one.words}" for one in known or ()],
-        "differences": _differences(connection, current),
+        "differences": {"records": standing(connection, key), "fields": _fields(connection, key)},
         "deliveries": _deliveries(connection, current),
-        "cases": _cases(connection, current),
+        "cases": {
+            "open": dict(sorted(waiting.kinds.items())),
+            "amount": {currency: str(amount) for currency, amount in sorted(waiting.money.items())},
+        },
         "waivers": [
             {"id": one.id, "field": one.field, "class": one.kind, "expires_at": one.expires_at}
-            for one in in_force(connection, now).get((current.entity, current.region), ())
+            for one in in_force(connection, now).get(key, ())
         ],
     }
 
@@ -79,32 +88,35 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in after if after[name] != before.get(name))
 
 
-def _differences(connection: Connection, current: Slice) -> dict[str, Any]:
-    """Records whose sides part and stay so, or of which nobody can say; by verdict, field and class."""
-    diff, field = compare.diff, compare.diff_field
-    where = (
-        diff.c.entity == current.entity,
-        diff.c.region == current.region,
+def standing(connection: Connection, key: Key) -> dict[str, int]:
+    """Records whose sides part and stay so, or of which nobody can say, by verdict."""
+    records = select(diff.c.verdict, func.count(diff.c.record_id.distinct())).where(*_stands(key))
+    return {row[0]: row[1] for row in connection.execute(records.group_by(diff.c.verdict))}
+
+
+def _fields(connection: Connection, key: Key) -> list[dict[str, Any]]:
+    """The same by field and class."""
+    found = (compare.diff_field.c.field, compare.diff_field.c["class"], compare.diff_field.c.verdict)
+    rows = connection.execute(
+        select(*found, func.count(diff.c.record_id.distinct()))
+        .join(diff, diff.c.id == compare.diff_field.c.diff_id)
+        .where(*_stands(key))
+        .group_by(*found)
+        .order_by(*found)
+    )
+    return [
+        {"field": name, "class": kind, "verdict": verdict, "records": count}
+        for name, kind, verdict, count in rows
+    ]
+
+
+def _stands(key: Key) -> tuple[ColumnElement[bool], ...]:
+    return (
+        diff.c.entity == key[0],
+        diff.c.region == key[1],
         diff.c.resolved_at.is_(None),
         among(diff.c.verdict, _STANDING),
     )
-    records = connection.execute(
-        select(diff.c.verdict, func.count(diff.c.record_id.distinct())).where(*where).group_by(diff.c.verdict)
-    )
-    fields = connection.execute(
-        select(field.c.field, field.c["class"], field.c.verdict, func.count(diff.c.record_id.distinct()))
-        .join(diff, diff.c.id == field.c.diff_id)
-        .where(*where)
-        .group_by(field.c.field, field.c["class"], field.c.verdict)
-        .order_by(field.c.field, field.c["class"], field.c.verdict)
-    )
-    return {
-        "records": {row[0]: row[1] for row in records},
-        "fields": [
-            {"field": name, "class": kind, "verdict": verdict, "records": count}
-            for name, kind, verdict, count in fields
-        ],
-    }
 
 
 def _deliveries(connection: Connection, current: Slice) -> dict[str, int]:
@@ -120,19 +132,23 @@ def _deliveries(connection: Connection, current: Slice) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _cases(connection: Connection, current: Slice) -> dict[str, Any]:
-    """Open cases by kind, and what they are about in money, exactly."""
-    kinds: dict[str, int] = {}
-    money: dict[str, Decimal] = {}
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Open cases by kind, and what they are about in money, exactly, by currency."""
+
+    kinds: dict[str, int]
+    money: dict[str, Decimal]
+
+
+def open_cases(connection: Connection, key: Key) -> Waiting:
+    """What of the slice waits for a person."""
+    found = Waiting(kinds={}, money={})
     for row in connection.execute(
         select(case_.c.kind, case_.c.amount, case_.c.currency).where(
-            case_.c.entity == current.entity, case_.c.region == current.region, case_.c.state == "open"
+            case_.c.entity == key[0], case_.c.region == key[1], case_.c.state == "open"
         )
     ):
-        kinds[row.kind] = kinds.get(row.kind, 0) + 1
+        found.kinds[row.kind] = found.kinds.get(row.kind, 0) + 1
         if row.amount is not None:
-            money[row.currency] = money.get(row.currency, Decimal(0)) + Decimal(row.amount)
-    return {
-        "open": dict(sorted(kinds.items())),
-        "amount": {currency: str(amount) for currency, amount in sorted(money.items())},
-    }
+            so_far = found.money.get(row.currency, Decimal(0))
+            found.money[row.currency] = EXACT.add(so_far, Decimal(row.amount))
+    return found

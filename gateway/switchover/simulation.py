@@ -17,7 +17,7 @@ from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
 from gateway.dispatch.claim import MICROS
 from gateway.errors import FieldError, Malformed, UnknownRegion
-from gateway.ids import OPERATION
+from gateway.ids import OPERATION, first_of
 from gateway.ledger import slices
 from gateway.ledger.tables import operation
 from gateway.routing import transition
@@ -120,8 +120,7 @@ def _simulate(
     recorded: Counter[tuple[Key, Stage]] = Counter()
     for row in connection.execute(
         select(operation.c.entity, operation.c.region, operation.c.stage, func.count().label("writes"))
-        # Ids sort by the moment they were minted, so this walks the days asked for and no more.
-        .where(operation.c.id >= _first_id(since))
+        .where(operation.c.id >= first_of(OPERATION, since))
         .group_by(operation.c.entity, operation.c.region, operation.c.stage)
     ):
         recorded[(row.entity, row.region), Stage(row.stage)] += row.writes
@@ -183,9 +182,3 @@ def _simulate(
             for system in System
         ),
     )
-
-
-def _first_id(at: int) -> str:
-    """The lowest id of an operation minted at this moment or later."""
-    stamp = f"{max(at, 0) // 1000:012x}"
-    return f"{OPERATION}{stamp[:8]}-{stamp[8:]}"
