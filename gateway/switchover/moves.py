@@ -8,11 +8,11 @@ somebody else has done that step.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from gateway.audit import record as audited
 from gateway.clock import Clock
@@ -22,12 +22,12 @@ from gateway.dispatch.claim import MICROS
 from gateway.errors import FieldError, GatewayError, RuleRefused, RuleVersionMoved, StoreUnavailable
 from gateway.ledger import slices
 from gateway.ledger.slices import Slice, Slices
-from gateway.ledger.tables import slice_
 from gateway.routing import transition
 from gateway.switchover import store
+from gateway.switchover.evidence import Key
 from gateway.switchover.fence import Fence, expect, moving
 from gateway.switchover.gates import stuck, unlinked
-from gateway.switchover.states import UNDER_WAY, SwitchEvent, SwitchState
+from gateway.switchover.states import SwitchEvent, SwitchState
 from gateway.switchover.store import Problem, Switch
 from gateway.telemetry import Log
 
@@ -58,6 +58,7 @@ class Moves:
         self._clock = clock
         self._log = log
         self._drain_limit_s = drain_limit_s
+        self._stale = int(3 * drain_limit_s * MICROS)
         self._told = told
         self._carried: dict[str, asyncio.Task[Switch]] = {}
 
@@ -78,20 +79,27 @@ class Moves:
         """Takes up what nobody is at, ends requests that were not approved in time, and lifts fences that no switch
         holds. Returns how many."""
 
-        def unit(connection: Connection) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+        def unit(connection: Connection) -> tuple[Sequence[str], Sequence[str], Sequence[Key]]:
             now = self._database.now(connection)
-            before = now - int(ABANDONED_S * MICROS)
-            return now, store.abandoned(connection, before=before), store.expired(connection, now=now)
+            return (
+                store.abandoned(connection, before=now - int(ABANDONED_S * MICROS)),
+                store.expired(connection, now=now),
+                store.orphaned(connection, before=now - self._stale),
+            )
 
-        now, abandoned, expired = await self._database.read(unit)
+        abandoned, expired, orphaned = await self._database.read(unit)
         for id_ in expired:
-            await self.abort(id_, Problem(code="expired", message="nobody approved it in time"), by="")
+            late = Problem(code="expired", message="nobody approved it in time")
+            await self.abort(id_, late, by="", only=SwitchState.REQUESTED)
         for id_ in abandoned:
             if id_ not in self._carried:
                 self._log.warning("a switch is taken up again", switch=id_)
                 self.begin(id_)
-        lifted = await self._lift_orphans(now)
-        return len(abandoned) + len(expired) + lifted
+        for key in orphaned:
+            await self._database.transaction(lambda conn, key=key: self._lift_orphan(conn, key))
+            self._log.warning("stale fence lifted", entity=key[0], region=key[1])
+            self._told()
+        return len(abandoned) + len(expired) + len(orphaned)
 
     async def stop(self) -> None:
         """Leaves what is under way to the others, or to the next start."""
@@ -99,18 +107,15 @@ class Moves:
             task.cancel()
         await asyncio.gather(*self._carried.values(), return_exceptions=True)
 
-    async def abort(self, id_: str, problem: Problem, *, by: str) -> Switch | None:
+    async def abort(
+        self, id_: str, problem: Problem, *, by: str, only: SwitchState | None = None
+    ) -> Switch | None:
         """Ends a switch that has not ended: the slice stays as it was, and held writes go to the authority that was.
-        Returns what has become of it; None: there is none."""
+        ``only``: unless it has left this state. Returns what has become of it; None: there is none."""
 
         def unit(connection: Connection) -> Switch | None:
-            there = store.one(connection, id_)
-            if there is None:
-                return None
-            slices.lock_exclusive(connection, there.key)
-            there = store.one(connection, id_, lock=True)
-            assert there is not None
-            if there.ended_at is not None:
+            there = store.held(connection, id_)
+            if there is None or there.ended_at is not None or only not in (None, there.state):
                 return there
             if there.state is SwitchState.DRAINING:
                 current = slices.read(connection, [there.key])[there.key]
@@ -151,12 +156,9 @@ class Moves:
         """One commit under the slice's lock. A step that somebody else has done meanwhile is left out."""
 
         def unit(connection: Connection) -> Switch:
-            there = store.one(connection, id_)
+            there = store.held(connection, id_)
             if there is None:
                 raise LookupError(f"no switch {id_}")
-            slices.lock_exclusive(connection, there.key)
-            there = store.one(connection, id_, lock=True)
-            assert there is not None
             return there if there.ended_at is not None else step(connection, there)
 
         return await self._database.transaction(unit)
@@ -210,13 +212,11 @@ class Moves:
                 raise given_up("open_deliveries", message)
             if self._clock.monotonic() - said_at >= HERE_S:
                 said_at = self._clock.monotonic()
-                await self._step(there.id, lambda conn, row, left=left: self._say(conn, row, left))
+                # Without the slice's lock, which the writes that are held meanwhile need.
+                await self._database.transaction(
+                    lambda conn, left=left, now=now: store.still(conn, there.id, remaining=left, at=now)
+                )
             await self._clock.sleep(LOOK_S)
-
-    def _say(self, connection: Connection, there: Switch, left: int) -> Switch:
-        return store.change(
-            connection, there, None, {"remaining": left, "looked_at": self._database.now(connection)}
-        )
 
     def _commit(self, connection: Connection, there: Switch) -> Switch:
         if there.state is not SwitchState.DRAINING:
@@ -275,40 +275,16 @@ class Moves:
             # Whoever finds it goes on from where it stands.
             self._log.warning("a switch stays where it is", switch=id_)
             raise refused from None
-        if ended is None or ended.state is SwitchState.COMMITTED:
-            raise refused
-        if isinstance(refused, StoreUnavailable):
+        if ended is None or ended.state is SwitchState.COMMITTED or isinstance(refused, StoreUnavailable):
             raise refused
         return ended
 
-    async def _lift_orphans(self, now: int) -> int:
-        """Ends fences that no switch holds, in favour of the authority that was."""
-        limit = int(3 * self._drain_limit_s * MICROS)
-
-        def unit(connection: Connection, one: Slice) -> bool:
-            key = (one.entity, one.region)
-            slices.lock_exclusive(connection, key)
-            since = connection.execute(
-                select(slice_.c.drain_since).where(
-                    slice_.c.entity == one.entity, slice_.c.region == one.region, slice_.c.draining.is_(True)
-                )
-            ).scalar_one_or_none()
-            if since is None or since > now - limit:
-                return False
-            held_by = store.open_of(connection, key)
-            if held_by is not None and held_by.state in UNDER_WAY:
-                return False
+    def _lift_orphan(self, connection: Connection, key: Key) -> None:
+        """Ends a fence that no switch holds, in favour of the authority that was."""
+        slices.lock_exclusive(connection, key)
+        before = self._database.now(connection) - self._stale
+        if key in store.orphaned(connection, before=before):
             self._fence.lift(connection, slices.read(connection, [key])[key])
-            return True
-
-        lifted = 0
-        for one in (await self._database.read(slices.read)).values():
-            if one.draining and await self._database.transaction(lambda conn, one=one: unit(conn, one)):
-                self._log.warning("stale fence lifted", entity=one.entity, region=one.region)
-                lifted += 1
-        if lifted:
-            self._told()
-        return lifted
 
     def _over(self, id_: str, task: asyncio.Task[Switch]) -> None:
         self._carried.pop(id_, None)

@@ -9,6 +9,8 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from gateway.database import among
+from gateway.ledger import slices
+from gateway.ledger.tables import slice_
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.states import UNDER_WAY, SwitchEvent, SwitchState, switch_after
@@ -74,7 +76,7 @@ def add(connection: Connection, one: Switch) -> None:
 def change(
     connection: Connection, one: Switch, event: SwitchEvent | None, values: Mapping[str, Any]
 ) -> Switch:
-    """``one`` after ``event`` and with these values, written. The caller has read it under its lock."""
+    """``one`` after ``event`` and with these values, written. The caller has it from ``held``."""
     state = one.state if event is None else switch_after(one.state, event)
     after = msgspec.structs.replace(one, state=state, **values)
     row = _row(after)
@@ -88,6 +90,41 @@ def one(connection: Connection, id_: str, *, lock: bool = False) -> Switch | Non
     wanted = select(switch).where(switch.c.id == id_)
     row = connection.execute(wanted.with_for_update() if lock else wanted).one_or_none()
     return None if row is None else _switch(row)
+
+
+def still(connection: Connection, id_: str, *, remaining: int, at: int) -> None:
+    """Somebody is at a switch that drains, and so many deliveries are left; one that has ended stays as it is."""
+    connection.execute(
+        update(switch)
+        .where(switch.c.id == id_, switch.c.state == SwitchState.DRAINING.value)
+        .values(remaining=remaining, looked_at=at)
+    )
+
+
+def held(connection: Connection, id_: str) -> Switch | None:
+    """The switch as it is now, with its slice's exclusive lock and its own row held until the transaction ends."""
+    there = one(connection, id_)
+    if there is None:
+        return None
+    # In this order everywhere: a write takes the slice's lock and no switch.
+    slices.lock_exclusive(connection, there.key)
+    return one(connection, id_, lock=True)
+
+
+def orphaned(connection: Connection, *, before: int) -> tuple[tuple[str, str], ...]:
+    """Slices that have been draining since ``before`` and that no switch under way holds."""
+    holds = select(switch.c.id).where(
+        switch.c.entity == slice_.c.entity,
+        switch.c.region == slice_.c.region,
+        switch.c.ended_at.is_(None),
+        among(switch.c.state, [state.value for state in UNDER_WAY]),
+    )
+    rows = connection.execute(
+        select(slice_.c.entity, slice_.c.region).where(
+            slice_.c.draining.is_(True), slice_.c.drain_since <= before, ~holds.exists()
+        )
+    )
+    return tuple((row.entity, row.region) for row in rows)
 
 
 def open_of(connection: Connection, key: tuple[str, str]) -> Switch | None:

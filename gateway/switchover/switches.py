@@ -90,7 +90,8 @@ class Switches:
         found = await self._gates.weigh(await self._slice(asked.key), asked.to_stage, override=True)
 
         def unit(connection: Connection) -> Switch | EvidenceChanged:
-            there = self._locked(connection, id_)
+            there = store.held(connection, id_)
+            assert there is not None
             if there.state is not SwitchState.REQUESTED:
                 raise SwitchOver(f"it is {there.state.value}", state=there.state.value)
             now = self._database.now(connection)
@@ -245,14 +246,6 @@ class Switches:
         if current is None:
             raise UnknownRegion(f"no rule for {key[0]} in {key[1]}")
         return current
-
-    def _locked(self, connection: Connection, id_: str) -> Switch:
-        there = store.one(connection, id_)
-        assert there is not None
-        slices.lock_exclusive(connection, there.key)
-        there = store.one(connection, id_, lock=True)
-        assert there is not None
-        return there
 
     def _evidence(
         self, connection: Connection, current: Slice, wanted: Stage, found: Weighed, now: int
