@@ -8,11 +8,12 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.audit import reason_of
 from gateway.audit import record as audited
 from gateway.cases import queries, store
 from gateway.cases.case import Case, CaseEvent
 from gateway.cases.queries import Attempt, Filter
-from gateway.cases.resolve import Decision, Release, decide, locked, reason_of, visible
+from gateway.cases.resolve import LONGEST_REASON, Decision, Release, decide, locked, visible
 from gateway.cases.tables import case_
 from gateway.database import Database
 from gateway.errors import DecisionStale, FieldError, Invalid
@@ -59,7 +60,7 @@ class Cases:
     async def resolve(self, decision: Decision) -> Detail:
         """Carries the decision out, or keeps it as a proposal where a second person has to decide the same. Raises
         NotFoundHere, Invalid and DecisionStale."""
-        decision = msgspec.structs.replace(decision, reason=reason_of(decision.reason))
+        decision = msgspec.structs.replace(decision, reason=reason_of(decision.reason, most=LONGEST_REASON))
 
         def unit(connection: Connection) -> Detail:
             decide(connection, decision, at=self._database.now(connection), release=self._release)
@@ -111,7 +112,7 @@ class Cases:
         entities: frozenset[str] | None = None,
     ) -> Detail:
         """Adds a line to the history, also of a closed case. Raises NotFoundHere and Invalid."""
-        said = reason_of(text)
+        said = reason_of(text, most=LONGEST_REASON)
 
         def change(connection: Connection, case: Case, at: int) -> None:
             store.add_event(connection, case.id, at=at, actor=by, event="commented", detail=said)

@@ -17,7 +17,7 @@ from gateway.errors import DecisionStale, FieldError, Invalid, NotFoundHere
 from gateway.ledger import decisions, journal
 from gateway.ledger.decisions import Decided, Unfit
 
-LONGEST_REASON = 4000
+LONGEST_REASON = 4000  #: of a decision, which often quotes what somebody has looked up
 
 #: Gives up the numbers that records neither have nor are about to have any more; the caller holds the records.
 Release = Callable[[Connection, Iterable[str]], None]
@@ -98,15 +98,6 @@ def locked(connection: Connection, case_id: str) -> Case:
     case = queries.one(connection, case_id)
     assert case is not None
     return case
-
-
-def reason_of(text: str) -> str:
-    """A reason or a comment in one line. Raises Invalid when it says nothing or too much."""
-    reason = " ".join(text.split())
-    if not reason or len(reason) > LONGEST_REASON:
-        message = f"say why, in 1 to {LONGEST_REASON} characters"
-        raise Invalid(message, errors=[FieldError(pointer="/reason", code="reason", message=message)])
-    return reason
 
 
 def _check(case: Case, decision: Decision, at: int) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from gateway import spreadsheet
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli import codes
@@ -17,7 +18,6 @@ from gateway.cli.given import one_of
 from gateway.cli.reconcile_screen import put_records, put_run, put_runs
 from gateway.cli.screen import Json, err, put_json, say
 from gateway.cli.session import actor, with_gateway
-from gateway.console import spreadsheet
 from gateway.errors import Malformed, ReconciliationRunning
 from gateway.http.admin.reconciliation_wire import told, told_line, told_record
 from gateway.reconcile import Run, Term, TermRecord, Verdict

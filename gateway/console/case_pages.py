@@ -12,13 +12,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
+from gateway import spreadsheet
 from gateway.access import Caller
 from gateway.cases import KINDS, Case, Kind, Resolution
 from gateway.cases import queries as case_queries
 from gateway.cases.queue import Detail
 from gateway.cases.resolve import Decision
 from gateway.clock import Clock
-from gateway.console import spreadsheet
 from gateway.console.case_view import choices, groups, line, money_of, story
 from gateway.console.diff_view import side_by_side, spell
 from gateway.console.guard import AnyRequest, Guard, Person

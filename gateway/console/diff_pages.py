@@ -11,10 +11,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from gateway import spreadsheet
 from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.compare import Diff, SliceSummary, Verdict
-from gateway.console import spreadsheet
 from gateway.console.diff_view import side_by_side, spell, tree
 from gateway.console.guard import AnyRequest, Guard
 from gateway.console.narrowing import Narrowing

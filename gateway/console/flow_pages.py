@@ -13,9 +13,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
+from gateway import spreadsheet
 from gateway.access import Caller
+from gateway.audit import LONGEST_REASON
 from gateway.clock import Clock, rfc3339
-from gateway.console import spreadsheet
 from gateway.console.diff_view import spell
 from gateway.console.flow_view import NAMES, cards, link, replayable, said, share, way
 from gateway.console.guard import AnyRequest, Guard, Person
@@ -36,7 +37,6 @@ MOST_ROWS = 5000
 LATELY = 5
 #: Seconds for which the figures are good enough for the next poll.
 FRESH_S = 1.0
-LONGEST_REASON = 1000
 COLUMNS = (
     "delivery", "operation", "record", "system", "role", "entity", "region", "cause", "code", "message",
     "attempts", "waits_since",

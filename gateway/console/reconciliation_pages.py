@@ -10,8 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
+from gateway import spreadsheet
 from gateway.clock import Clock
-from gateway.console import spreadsheet
 from gateway.console.diff_view import side_by_side
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing

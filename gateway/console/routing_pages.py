@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway.access import Caller
+from gateway.audit import LONGEST_REASON
 from gateway.clock import Clock
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.matrix import Cell, Compared, Matrix, compared_of, matrix
@@ -32,8 +33,6 @@ from gateway.errors import (
 from gateway.ledger.slices import Slice
 from gateway.routing.stage import Stage
 
-#: Characters of a reason that are kept; enough for a paragraph and a link to the evidence.
-LONGEST_REASON = 1000
 #: Seconds for which the figures of the matrix are good enough for the next poll.
 FRESH_S = 1.0
 

@@ -12,12 +12,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from gateway import spreadsheet
 from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.compare import Diff, Sample
 from gateway.compare.waiver import Pair, Standing, Wish, waiver_of
 from gateway.compare.waivers import LONGEST_DAYS
-from gateway.console import spreadsheet
 from gateway.console.diff_view import side_by_side
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select
 
+from gateway.audit import reason_of
 from gateway.audit import record as audited
 from gateway.cases import close_for
 from gateway.database import Database, among, from_micros
@@ -25,7 +26,7 @@ from gateway.dispatch.claim import LATEST, MICROS, supersede
 from gateway.dispatch.dead_letters import Cause, Narrowed, causes, waiting
 from gateway.dispatch.replay_runs import Run, Scope
 from gateway.dispatch.replay_tables import replay_refusal, replay_run
-from gateway.errors import CannotCancel, FieldError, Invalid
+from gateway.errors import CannotCancel
 from gateway.ids import REPLAY, Ids
 from gateway.ledger import decisions, journal
 from gateway.ledger.decisions import Decided
@@ -34,7 +35,6 @@ from gateway.ledger.tables import delivery
 
 #: Seconds between two chunks of one run.
 CHUNK_S = 0.5
-LONGEST_REASON = 1000
 _TOUCHED = [state.value for state in (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.APPLIED)]
 
 
@@ -139,10 +139,7 @@ class Replays:
         self, narrowed: Narrowed, *, actor: str, reason: str, regions: Scope = None, entities: Scope = None
     ) -> Run:
         """Begins a run over what waits now, at most up to ``until``. Raises Invalid without a reason."""
-        why = " ".join(reason.split())
-        if not why or len(why) > LONGEST_REASON:
-            message = f"say why, in 1 to {LONGEST_REASON} characters"
-            raise Invalid(message, errors=[FieldError(pointer="/reason", code="reason", message=message)])
+        why = reason_of(reason)
         run_id = self._ids.new(REPLAY)
 
         def unit(connection: Connection) -> Run:

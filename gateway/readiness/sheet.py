@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from gateway import spreadsheet
 from gateway.readiness.gates import Gate, Outcome
 from gateway.readiness.report import Report
 
@@ -19,26 +17,14 @@ COLUMNS = (
     "threshold", "sample", "least", "window", "details", "way_back", "evidence_hash", "at",
 )  # fmt: skip
 
-#: Text that a spreadsheet would run as a formula.
-_FORMULA = re.compile(r"^[=+\-@\t\r](?!\d+(\.\d+)?$)")
 _TITLE = "Readiness"
 
 
 def table(reports: Sequence[Report]) -> str:
     """CSV (RFC 4180), a line a gate."""
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\r\n")
-    rows.writerow(COLUMNS)
-    for report in reports:
-        for gate in report.gates:
-            cells = (
-                report.entity, report.region, report.stage.value, "" if report.next is None else report.next.value,
-                report.authority, str(report.version), report.verdict.value, gate.name, gate.verdict.value,
-                gate.measure, gate.threshold, _text(gate.sample), _text(gate.least), gate.window or "",
-                "; ".join(gate.details), _way_back(report), report.evidence_hash, report.at,
-            )  # fmt: skip
-            rows.writerow(["'" + cell if _FORMULA.match(cell) else cell for cell in cells])
-    return out.getvalue()
+    return spreadsheet.line(COLUMNS) + "".join(
+        spreadsheet.line(_row(report, gate)) for report in reports for gate in report.gates
+    )
 
 
 def page(reports: Sequence[Report]) -> str:
@@ -87,6 +73,15 @@ def printed(reports: Sequence[Report]) -> bytes:
         sheet.set_font("Helvetica", size=11)
         sheet.cell(0, 9, "No slice fits.")
     return bytes(sheet.output())
+
+
+def _row(report: Report, gate: Gate) -> tuple[str, ...]:
+    return (
+        report.entity, report.region, report.stage.value, "" if report.next is None else report.next.value,
+        report.authority, str(report.version), report.verdict.value, gate.name, gate.verdict.value, gate.measure,
+        gate.threshold, _text(gate.sample), _text(gate.least), gate.window or "", "; ".join(gate.details),
+        _way_back(report), report.evidence_hash, report.at,
+    )  # fmt: skip
 
 
 def _cells(gate: Gate) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from adapters.errors import AdapterError, Misconfigured, Rejected, Unreadable
+from gateway.audit import LONGEST_REASON
 from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.database import Database
@@ -34,7 +35,6 @@ from gateway.routing.plan import PLANS
 from gateway.telemetry import Log
 
 MICROS = 1_000_000
-LONGEST_REASON = 1000
 #: How often in a row a step may fail for a reason that waiting does not mend.
 MOST_FAILURES = 5
 #: The longest wait after a failure, in seconds.

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.audit import reason_of
 from gateway.audit import record as audited
 from gateway.database import Database
 from gateway.dispatch.claim import MICROS
@@ -59,10 +60,11 @@ class Switches:
         self._ids = ids
 
     async def request(self, wish: Wish, *, actor: str) -> Switch:
-        """Asks for a move that another person is to approve. Raises UnknownRegion, RuleVersionMoved, Invalid for a
-        move that needs no switch, and RuleRefused with each gate that stands against it, and when the slice has a
-        switch that has not ended."""
-        return await self._add(wish, actor=actor, two_person=True)
+        """Asks for a move that another person is to approve. Raises UnknownRegion, RuleVersionMoved, Invalid without
+        a reason or for a move that needs no switch, and RuleRefused with each gate that stands against it, and when
+        the slice has a switch that has not ended."""
+        said = msgspec.structs.replace(wish, reason=reason_of(wish.reason))
+        return await self._add(said, actor=actor, two_person=True)
 
     async def direct(self, wish: Wish, *, actor: str) -> Switch:
         """The same for one person who makes the move alone: it is approved with its request."""
@@ -141,7 +143,7 @@ class Switches:
         """Ends a switch that has not ended; the slice stays as it was. To abort it twice is no error. Raises
         NotFoundHere, and SwitchOver when it is committed."""
         await self.one(id_, regions=regions, entities=entities)
-        ended = await self._moves.abort(id_, Problem(code="aborted", message=reason), by=actor)
+        ended = await self._moves.abort(id_, Problem(code="aborted", message=reason_of(reason)), by=actor)
         assert ended is not None
         if ended.state is SwitchState.COMMITTED:
             raise SwitchOver("it is committed; ask for a switch back", state=ended.state.value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -246,9 +245,7 @@ def test_it_tells_when_a_request_has_come_through(server: Server, proxy: FaultPr
         client.socket.shutdown(socket.SHUT_RDWR)
         assert asked.result()[0] == b""
     # What has landed at the server's door its thread has still to read.
-    deadline = time.monotonic() + 10.0
-    while not server.got and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert server.ended.acquire(timeout=20)
     assert server.got == [request()]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from gateway import errors
 from gateway.access import Cursors
 from gateway.canonical import BY_NAME
-from gateway.errors import FieldError, Malformed, NotFoundHere, UnknownRegion
+from gateway.errors import NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
+from gateway.http.admin.named import check_slice
 from gateway.http.admin.reconciliation_wire import BASE, ReconciliationWish, told, told_line, told_record
 from gateway.http.exchange import Exchange
 from gateway.http.ports import ReconcilerPort, SlicesPort
@@ -36,16 +37,7 @@ class Reconciliations:
     async def start(self, exchange: Exchange) -> Reply:
         exchange.query()
         wish = bodies.decode(ReconciliationWish, await exchange.body())
-        if wish.entity not in BY_NAME:
-            message = f"is one of {', '.join(BY_NAME)}"
-            error = FieldError(pointer="/entity", code="unknown", message=message)
-            raise Malformed(f"/entity {message}", errors=[error])
-        if wish.region not in self._slices.regions():
-            message = "is no region that a rule knows"
-            error = FieldError(pointer="/region", code="unknown_region", message=message)
-            raise UnknownRegion(f"{wish.region!r} {message}", errors=[error])
-        exchange.may_use_region(wish.region)
-        exchange.may_see(wish.entity)
+        check_slice(exchange, self._slices, wish.entity, wish.region)
         run = await self._reconciler.start(
             wish.entity, wish.region, actor=exchange.caller.name, reason=wish.reason
         )

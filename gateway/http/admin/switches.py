@@ -14,9 +14,10 @@ from gateway.canonical import BY_NAME
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
 from gateway.database import from_micros
-from gateway.errors import FieldError, Malformed, NotFoundHere, UnknownRegion
+from gateway.errors import NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
+from gateway.http.admin.named import check_slice
 from gateway.http.exchange import Exchange
 from gateway.http.ports import SlicesPort, SwitchesPort
 from gateway.http.reply import Reply, ok
@@ -160,16 +161,7 @@ class Switches:
     async def request(self, exchange: Exchange) -> Reply:
         exchange.query()
         wish = bodies.decode(SwitchWish, await exchange.body())
-        if wish.entity not in BY_NAME:
-            message = f"is one of {', '.join(BY_NAME)}"
-            error = FieldError(pointer="/entity", code="unknown", message=message)
-            raise Malformed(f"/entity {message}", errors=[error])
-        if wish.region not in self._slices.regions():
-            message = "is no region that a rule knows"
-            error = FieldError(pointer="/region", code="unknown_region", message=message)
-            raise UnknownRegion(f"{wish.region!r} {message}", errors=[error])
-        exchange.may_use_region(wish.region)
-        exchange.may_see(wish.entity)
+        check_slice(exchange, self._slices, wish.entity, wish.region)
         version = wish.expected_version
         if version is None:
             rules = await self._slices.all()
@@ -330,7 +322,7 @@ class Switches:
                     example={"reason": "the month is not closed yet"},
                 ),
                 gives=(Gives(status=200, description="The switch as it is now", schema=switch),),
-                refuses=(errors.NotFoundHere, errors.SwitchOver),
+                refuses=(errors.NotFoundHere, errors.Invalid, errors.SwitchOver),
             ),
         )
 

@@ -18,9 +18,10 @@ from gateway.clock import rfc3339
 from gateway.compare.difference import DifferenceClass
 from gateway.compare.waiver import Pair, Standing, Wish
 from gateway.database import from_micros, to_micros
-from gateway.errors import FieldError, Malformed, NotFoundHere, UnknownRegion
+from gateway.errors import NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
+from gateway.http.admin.named import check_slice
 from gateway.http.exchange import Exchange
 from gateway.http.ports import SlicesPort, WaiversPort
 from gateway.http.reply import Reply, ok
@@ -134,16 +135,7 @@ class Waivers:
     async def create(self, exchange: Exchange) -> Reply:
         exchange.query()
         wish = bodies.decode(WaiverWish, await exchange.body())
-        if wish.entity not in BY_NAME:
-            message = f"is one of {', '.join(BY_NAME)}"
-            error = FieldError(pointer="/entity", code="unknown", message=message)
-            raise Malformed(f"/entity {message}", errors=[error])
-        if wish.region not in self._slices.regions():
-            message = "is no region that a rule knows"
-            error = FieldError(pointer="/region", code="unknown_region", message=message)
-            raise UnknownRegion(f"{wish.region!r} {message}", errors=[error])
-        exchange.may_use_region(wish.region)
-        exchange.may_see(wish.entity)
+        check_slice(exchange, self._slices, wish.entity, wish.region)
         made = await self._waivers.create(
             Wish(
                 entity=wish.entity,

@@ -159,6 +159,8 @@ async def test_a_gate_that_fails(world: World, desk: Desk) -> None:
     refused = await desk.ask()
     assert refused.status_code == 422
     assert {error["code"] for error in refused.json()["errors"]} == {"open_deliveries", "crosswalk"}
+    blank = await desk.ask(override=True, reason="  ")
+    assert (blank.status_code, blank.json()["errors"][0]["pointer"]) == (422, "/reason")
     asked = await desk.ask(override=True)
     assert asked.status_code == 201
     assert sorted(asked.json()["overridden"]) == ["crosswalk", "open_deliveries"]
