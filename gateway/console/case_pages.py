@@ -23,13 +23,13 @@ from gateway.console.case_view import choices, groups, line, money_of, story
 from gateway.console.diff_view import side_by_side, spell
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
-from gateway.console.ports import CasesPort, DiffsPort, JourneyPort, SlicesPort
 from gateway.console.record_pages import with_system
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
 from gateway.database import from_micros, to_micros
 from gateway.errors import FieldError, GatewayError, Invalid, NotFoundHere, RecordNotFound
+from gateway.ports import CasesPort, DiffsPort, JourneyPort, SlicesPort
 
 PAGE = 100
 #: Cases in one CSV, the nearest deadlines. A spreadsheet with more is read by nobody.

@@ -18,11 +18,11 @@ from gateway.compare import Diff, SliceSummary, Verdict
 from gateway.console.diff_view import side_by_side, spell, tree
 from gateway.console.guard import AnyRequest, Guard
 from gateway.console.narrowing import Narrowing
-from gateway.console.ports import DiffsPort, SlicesPort
 from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
 from gateway.database import from_micros, to_micros
 from gateway.errors import NotFoundHere
+from gateway.ports import DiffsPort, SlicesPort
 
 PAGE = 20
 #: Findings in one CSV; the newest ones. A spreadsheet with more is read by nobody.

@@ -20,7 +20,7 @@ from gateway.clock import Clock, rfc3339
 from gateway.console.diff_view import spell
 from gateway.console.flow_view import NAMES, cards, link, replayable, said, share, way
 from gateway.console.guard import AnyRequest, Guard, Person
-from gateway.console.ports import FlowPort, ReplaysPort, SlicesPort
+from gateway.console.ports import FlowPort
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
@@ -28,6 +28,7 @@ from gateway.database import from_micros
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.flow import Held, Target
 from gateway.errors import CannotCancel, GatewayError, Invalid
+from gateway.ports import ReplaysPort, SlicesPort
 
 #: Causes on one page, the most frequent ones.
 MOST_CAUSES = 100

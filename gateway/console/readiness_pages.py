@@ -11,10 +11,10 @@ from litestar.params import FromPath
 
 from gateway.clock import Clock
 from gateway.console.guard import AnyRequest, Guard
-from gateway.console.ports import ReadinessPort
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
 from gateway.console.view import HEADERS
+from gateway.ports import ReadinessPort
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.trend import Day
 

@@ -15,7 +15,6 @@ from gateway.clock import Clock
 from gateway.console.diff_view import side_by_side
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
-from gateway.console.ports import ReconcilerPort, SlicesPort
 from gateway.console.reconciliation_view import (
     PHASES,
     TERMS,
@@ -30,6 +29,7 @@ from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
 from gateway.errors import CannotCancel, FieldError, GatewayError, Invalid, ReconciliationRunning
+from gateway.ports import ReconcilerPort, SlicesPort
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.measures import shown
 from gateway.reconcile.run import STATES, Run

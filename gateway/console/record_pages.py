@@ -13,10 +13,10 @@ from litestar.response import Redirect
 
 from gateway.console.diff_view import spell
 from gateway.console.guard import AnyRequest, Guard
-from gateway.console.ports import JourneyPort
 from gateway.console.respond import Respond
 from gateway.errors import RecordNotFound
 from gateway.ids import OPERATION
+from gateway.ports import JourneyPort
 
 
 class RecordPages:

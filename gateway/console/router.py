@@ -14,20 +14,7 @@ from gateway.console.case_pages import CasePages
 from gateway.console.diff_pages import DiffPages
 from gateway.console.flow_pages import FlowPages
 from gateway.console.guard import Guard, Keyring
-from gateway.console.ports import (
-    BacklogPort,
-    CasesPort,
-    DiffsPort,
-    FlowPort,
-    JourneyPort,
-    ReadinessPort,
-    ReconcilerPort,
-    ReplaysPort,
-    SlicesPort,
-    SwitchesPort,
-    SwitchoverPort,
-    WaiversPort,
-)
+from gateway.console.ports import BacklogPort, FlowPort
 from gateway.console.readiness_pages import ReadinessPages
 from gateway.console.reconciliation_pages import ReconciliationPages
 from gateway.console.record_pages import RecordPages
@@ -38,6 +25,18 @@ from gateway.console.switch_pages import SwitchPages
 from gateway.console.view import packaged_view
 from gateway.console.waiver_pages import WaiverPages
 from gateway.errors import GatewayError
+from gateway.ports import (
+    CasesPort,
+    DiffsPort,
+    JourneyPort,
+    ReadinessPort,
+    ReconcilerPort,
+    ReplaysPort,
+    SlicesPort,
+    SwitchesPort,
+    SwitchoverPort,
+    WaiversPort,
+)
 
 
 def console_router(

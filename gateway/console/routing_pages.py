@@ -17,7 +17,7 @@ from gateway.audit import LONGEST_REASON
 from gateway.clock import Clock
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.matrix import Cell, Compared, Matrix, compared_of, matrix
-from gateway.console.ports import BacklogPort, DiffsPort, SlicesPort, SwitchoverPort
+from gateway.console.ports import BacklogPort
 from gateway.console.refusal import Told, told
 from gateway.console.respond import Respond
 from gateway.console.stages import STAGES, choices
@@ -31,6 +31,7 @@ from gateway.errors import (
     UnknownRegion,
 )
 from gateway.ledger.slices import Slice
+from gateway.ports import DiffsPort, SlicesPort, SwitchoverPort
 from gateway.routing.stage import Stage
 
 #: Seconds for which the figures of the matrix are good enough for the next poll.

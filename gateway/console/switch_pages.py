@@ -16,7 +16,6 @@ from gateway.access import Caller
 from gateway.clock import Clock, rfc3339
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
-from gateway.console.ports import SlicesPort, SwitchesPort
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
@@ -24,6 +23,7 @@ from gateway.console.view import HEADERS
 from gateway.database import from_micros
 from gateway.errors import FieldError, Forbidden, GatewayError, Invalid
 from gateway.ledger.slices import Slice
+from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.stage import Stage
 from gateway.routing.transition import is_fenced
 from gateway.switchover import Switch

@@ -21,12 +21,12 @@ from gateway.compare.waivers import LONGEST_DAYS
 from gateway.console.diff_view import side_by_side
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
-from gateway.console.ports import DiffsPort, SlicesPort, WaiversPort
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.view import HEADERS
 from gateway.database import from_micros, to_micros
 from gateway.errors import FieldError, GatewayError, Invalid, NotFoundHere
+from gateway.ports import DiffsPort, SlicesPort, WaiversPort
 
 PAGE = 50
 STATES = ("active", "expired", "revoked", "all")

@@ -33,28 +33,24 @@ from gateway.http.facade import Facade
 from gateway.http.health import Health
 from gateway.http.openapi import document
 from gateway.http.operations import Followed
-from gateway.http.ports import (
-    CasesPort,
-    DeliveriesPort,
-    DiffsPort,
-    ExecutorPort,
-    JourneyPort,
-    OperationsPort,
-    ReadinessPort,
-    ReadsPort,
-    ReconcilerPort,
-    ReplaysPort,
-    SimulationPort,
-    SlicesPort,
-    SwitchesPort,
-    SwitchoverPort,
-    WaiversPort,
-)
+from gateway.http.ports import DeliveriesPort, ExecutorPort, OperationsPort, ReadsPort, SimulationPort
 from gateway.http.reply import Reply
 from gateway.http.route import Gives, Route
 from gateway.http.schemas import components
 from gateway.http.serve import ALWAYS, Rim, instance
 from gateway.ids import Ids
+from gateway.ports import (
+    CasesPort,
+    DiffsPort,
+    JourneyPort,
+    ReadinessPort,
+    ReconcilerPort,
+    ReplaysPort,
+    SlicesPort,
+    SwitchesPort,
+    SwitchoverPort,
+    WaiversPort,
+)
 from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)

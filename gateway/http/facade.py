@@ -13,8 +13,9 @@ from gateway.errors import FieldError, RecordNotFound, UnknownRegion, VersionMis
 from gateway.http import addresses, headers, query
 from gateway.http.exchange import PATCH, Exchange
 from gateway.http.filters import Filters
-from gateway.http.ports import ExecutorPort, ReadsPort, SlicesPort
+from gateway.http.ports import ExecutorPort, ReadsPort
 from gateway.http.reply import Reply
+from gateway.ports import SlicesPort
 
 #: Characters of the longest id that a system may have given a record.
 MOST_NATIVE = 255

@@ -10,9 +10,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.errors import StoreUnavailable
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Gives, Route, Schema
+from gateway.ports import SlicesPort
 
 #: Seconds; a copy of the rules older than this may route a read to the wrong system.
 RULES_STALE_S = 10.0

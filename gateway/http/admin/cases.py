@@ -28,10 +28,10 @@ from gateway.http.admin.case_wire import (
 )
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
-from gateway.http.ports import CasesPort, SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import CASE
+from gateway.ports import CasesPort, SlicesPort
 
 
 class Cases:

@@ -19,9 +19,9 @@ from gateway.errors import NotFoundHere
 from gateway.http import addresses, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
-from gateway.http.ports import DiffsPort, SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Gives, Parameter, Route, Schema
+from gateway.ports import DiffsPort, SlicesPort
 
 _PREFIX = "dif_"
 _MOMENTS = ("at", "last_at", "resolved_at")

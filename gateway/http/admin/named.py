@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.canonical import BY_NAME
 from gateway.errors import FieldError, Malformed, UnknownRegion
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SlicesPort
+from gateway.ports import SlicesPort
 
 
 def check_slice(exchange: Exchange, slices: SlicesPort, entity: str, region: str) -> None:

@@ -13,9 +13,9 @@ from gateway.canonical import BY_NAME
 from gateway.errors import NotAcceptable
 from gateway.http import parameters, query
 from gateway.http.exchange import Exchange
-from gateway.http.ports import ReadinessPort, SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Gives, Route, Schema
+from gateway.ports import ReadinessPort, SlicesPort
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.gates import together
 

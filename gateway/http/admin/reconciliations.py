@@ -14,10 +14,10 @@ from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
 from gateway.http.admin.reconciliation_wire import BASE, ReconciliationWish, told, told_line, told_record
 from gateway.http.exchange import Exchange
-from gateway.http.ports import ReconcilerPort, SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import RECONCILIATION
+from gateway.ports import ReconcilerPort, SlicesPort
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.run import STATES
 

@@ -7,9 +7,9 @@ from gateway.canonical import ENTITIES
 from gateway.errors import RecordNotFound
 from gateway.http import addresses, parameters
 from gateway.http.exchange import Exchange
-from gateway.http.ports import JourneyPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Gives, Route
+from gateway.ports import JourneyPort
 
 
 class Records:

@@ -22,10 +22,10 @@ from gateway.errors import FieldError, Invalid, Malformed, NotFoundHere, Unknown
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.exchange import Exchange
-from gateway.http.ports import ReplaysPort, SlicesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route
 from gateway.ids import REPLAY
+from gateway.ports import ReplaysPort, SlicesPort
 
 _BASE = "/admin/v1/replays"
 _Token = Annotated[str, Meta(min_length=1, max_length=80, pattern="^[ -~]+$")]

@@ -19,10 +19,10 @@ from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SlicesPort, SwitchesPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import SWITCH
+from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.states import SwitchState

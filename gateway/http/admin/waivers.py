@@ -23,10 +23,10 @@ from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SlicesPort, WaiversPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import WAIVER
+from gateway.ports import SlicesPort, WaiversPort
 
 STATES = ("active", "expired", "revoked")
 BASE = "/admin/v1/waivers"
