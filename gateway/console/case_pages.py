@@ -21,12 +21,12 @@ from gateway.cases.resolve import Decision
 from gateway.clock import Clock
 from gateway.console.case_view import choices, groups, line, money_of, story
 from gateway.console.diff_view import side_by_side, spell
+from gateway.console.download import attached
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
 from gateway.console.record_pages import with_system
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
-from gateway.console.view import HEADERS
 from gateway.database import from_micros, to_micros
 from gateway.errors import FieldError, GatewayError, Invalid, NotFoundHere, RecordNotFound
 from gateway.ports import CasesPort, DiffsPort, JourneyPort, SlicesPort
@@ -128,11 +128,10 @@ class CasePages:
         @get("/cases.csv", include_in_schema=False)
         async def table(request: AnyRequest) -> Stream:
             person = await self._guard.enter(request)
-            stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
             return Stream(
                 self._lines(self._narrowed(person.caller, _filter(request))),
                 media_type="text/csv",
-                headers={**HEADERS, "Content-Disposition": f'attachment; filename="cases-{stamp}.csv"'},
+                headers=attached("cases", self._clock.now()),
             )
 
         @get("/cases/{case_id:str}", include_in_schema=False)

@@ -16,10 +16,10 @@ from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.compare import Diff, SliceSummary, Verdict
 from gateway.console.diff_view import side_by_side, spell, tree
+from gateway.console.download import attached
 from gateway.console.guard import AnyRequest, Guard
 from gateway.console.narrowing import Narrowing
 from gateway.console.respond import Respond
-from gateway.console.view import HEADERS
 from gateway.database import from_micros, to_micros
 from gateway.errors import NotFoundHere
 from gateway.ports import DiffsPort, SlicesPort
@@ -113,11 +113,10 @@ class DiffPages:
         @get("/diffs.csv", include_in_schema=False)
         async def table(request: AnyRequest) -> Stream:
             person = await self._guard.enter(request)
-            stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
             return Stream(
                 self._lines(person.caller, _filter(request)),
                 media_type="text/csv",
-                headers={**HEADERS, "Content-Disposition": f'attachment; filename="differences-{stamp}.csv"'},
+                headers=attached("differences", self._clock.now()),
             )
 
         @get("/diffs/{diff_id:str}", include_in_schema=False)

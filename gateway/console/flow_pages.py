@@ -18,12 +18,12 @@ from gateway.access import Caller
 from gateway.audit import LONGEST_REASON
 from gateway.clock import Clock, rfc3339
 from gateway.console.diff_view import spell
+from gateway.console.download import attached
 from gateway.console.flow_view import NAMES, cards, link, replayable, said, share, way
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.ports import FlowPort
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
-from gateway.console.view import HEADERS
 from gateway.database import from_micros
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.flow import Held, Target
@@ -110,14 +110,10 @@ class FlowPages:
         @get("/flow.csv", include_in_schema=False)
         async def table(request: AnyRequest) -> Stream:
             person = await self._guard.enter(request)
-            stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
             return Stream(
                 self._lines(person.caller, _filter(request.query_params)),
                 media_type="text/csv",
-                headers={
-                    **HEADERS,
-                    "Content-Disposition": f'attachment; filename="dead-letters-{stamp}.csv"',
-                },
+                headers=attached("dead-letters", self._clock.now()),
             )
 
         @get("/flow/replay", include_in_schema=False)

@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from gateway.clock import Clock
+from gateway.console.download import attached
 from gateway.console.guard import AnyRequest, Guard
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
@@ -67,11 +68,10 @@ class ReadinessPages:
         async def table(request: AnyRequest) -> Response[str]:
             person = await self._guard.enter(request)
             found = await self._all(person.caller.regions, person.caller.entities)
-            stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
             return Response(
                 sheet.table(found),
                 media_type="text/csv",
-                headers={**HEADERS, "Content-Disposition": f'attachment; filename="readiness-{stamp}.csv"'},
+                headers=attached("readiness", self._clock.now()),
             )
 
         @get("/readiness.pdf", include_in_schema=False)

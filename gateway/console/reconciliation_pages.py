@@ -13,6 +13,7 @@ from litestar.response import Redirect, Stream
 from gateway import spreadsheet
 from gateway.clock import Clock
 from gateway.console.diff_view import side_by_side
+from gateway.console.download import attached
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
 from gateway.console.reconciliation_view import (
@@ -27,7 +28,6 @@ from gateway.console.reconciliation_view import (
 )
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
-from gateway.console.view import HEADERS
 from gateway.errors import CannotCancel, FieldError, GatewayError, Invalid, ReconciliationRunning
 from gateway.ports import ReconcilerPort, SlicesPort
 from gateway.reconcile.bridge import Term
@@ -117,7 +117,7 @@ class ReconciliationPages:
             return Response(
                 "".join(_bridge_lines(run)),
                 media_type="text/csv",
-                headers=self._attached(f"bridge-{run.entity}-{run.region}"),
+                headers=attached(f"bridge-{run.entity}-{run.region}", self._clock.now()),
             )
 
         @get("/reconciliations/{run_id:str}/records", include_in_schema=False)
@@ -131,7 +131,7 @@ class ReconciliationPages:
             return Stream(
                 self._lines(person, run, *_asked(request)),
                 media_type="text/csv",
-                headers=self._attached(f"records-{run.entity}-{run.region}"),
+                headers=attached(f"records-{run.entity}-{run.region}", self._clock.now()),
             )
 
         return [page, start, one, progress, cancel, bridge, records, table]
@@ -272,10 +272,6 @@ class ReconciliationPages:
             if len(found) < PIECE:
                 return
             after = found[-1].record_id
-
-    def _attached(self, name: str) -> dict[str, str]:
-        stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
-        return {**HEADERS, "Content-Disposition": f'attachment; filename="{name}-{stamp}.csv"'}
 
 
 def _bridge_lines(run: Run) -> list[str]:

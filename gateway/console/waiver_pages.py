@@ -10,20 +10,19 @@ import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.response import Redirect
+from litestar.response import Redirect, Stream
 
-from gateway import spreadsheet
 from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.compare import Diff, Sample
 from gateway.compare.waiver import Pair, Standing, Wish, waiver_of
 from gateway.compare.waivers import LONGEST_DAYS
 from gateway.console.diff_view import side_by_side
+from gateway.console.download import attached, whole
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
-from gateway.console.view import HEADERS
 from gateway.database import from_micros, to_micros
 from gateway.errors import FieldError, GatewayError, Invalid, NotFoundHere
 from gateway.ports import DiffsPort, SlicesPort, WaiversPort
@@ -82,21 +81,15 @@ class WaiverPages:
             return await self._list(request, await self._guard.enter(request))
 
         @get("/waivers.csv", include_in_schema=False)
-        async def table(request: AnyRequest) -> Response[str]:
+        async def table(request: AnyRequest) -> Stream:
             person = await self._guard.enter(request)
-            stamp = self._clock.now().strftime("%Y%m%d-%H%M%S")
-            lines = [spreadsheet.line(COLUMNS)]
-            after: str | None = None
-            while True:
-                found = await self._page(person.caller, _filter(request), after, 200)
-                lines.extend(spreadsheet.line(_row(one)) for one in found)
-                if len(found) < 200:
-                    break
-                after = found[-1].waiver.id
-            return Response(
-                "".join(lines),
-                media_type="text/csv",
-                headers={**HEADERS, "Content-Disposition": f'attachment; filename="waivers-{stamp}.csv"'},
+            narrowed = _filter(request)
+            return whole(
+                COLUMNS,
+                lambda after, limit: self._page(person.caller, narrowed, after, limit),
+                _row,
+                lambda one: one.waiver.id,
+                headers=attached("waivers", self._clock.now()),
             )
 
         @post("/waivers/{waiver_id:str}/revoke", include_in_schema=False, status_code=200)
