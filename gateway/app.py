@@ -188,6 +188,7 @@ class Gateway:
             queue=settings.compare_queue,
             settle_s=settings.settle_s,
             recheck_s=settings.recheck_s,
+            confirm_s=settings.confirm_s,
             busy=lambda: self.admission.callers > BUSY_CALLERS or not self.pressure.well,
         )
         self.reconciler = open_reconciler(

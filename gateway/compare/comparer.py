@@ -18,7 +18,7 @@ from gateway.compare.look import ExpectOf, Eye, FactsOf, NeitherHasIt, NoAnswer
 from gateway.compare.observation import CompareJob, ReadObservation, Result, Sides, Uncompared, samples
 from gateway.compare.reads import Reads
 from gateway.compare.tally import Tally
-from gateway.compare.verdict import Settled, Sight, Verdict, Why, judge
+from gateway.compare.verdict import LookAgain, Settled, Sight, Verdict, Why, judge, may_be_late
 from gateway.compare.waiver import Waiver, waived
 from gateway.compare.waivers import in_force
 from gateway.database import Database, GroupCommit
@@ -45,8 +45,9 @@ class Comparer:
     """``start()`` and ``stop()`` around the life of the process; ``observe`` for reads, ``run_once`` for
     jobs.
 
-    ``confirmations``: later looks that must see the same before it is a mismatch. ``busy``: asked before
-    anything is begun; while it says yes, reads are shed and jobs wait.
+    ``confirmations``: later looks that must see the same before it is a mismatch. ``confirm_s``: how long a system that
+    does not show our last write to it may only be late. ``busy``: asked before anything is begun; while it says yes,
+    reads are shed and jobs wait.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Comparer:
         queue: int = 2_000,
         settle_s: float = 2.0,
         recheck_s: float = 3.0,
+        confirm_s: float = 300.0,
         confirmations: int = 1,
         most_changes: int = 3,
         sample_cap: int = 200,
@@ -85,6 +87,7 @@ class Comparer:
         self._places = places
         self._settle = int(settle_s * MICROS)
         self._recheck = int(recheck_s * MICROS)
+        self._confirm = int(confirm_s * MICROS)
         self._confirmations = confirmations
         self._most_changes = most_changes
         self._sample_cap = sample_cap
@@ -198,8 +201,15 @@ class Comparer:
             confirmations=self._confirmations,
             most_changes=self._most_changes,
         )
+        delay = self._recheck
         if isinstance(decision, Settled):
-            return self._over(job, decision, diffs)
+            if decision.verdict is not Verdict.MISMATCH:
+                return self._over(job, decision, diffs)
+            again_at = may_be_late(await self._sides.unshown(job.record_id, seen.shown), self._confirm, now=now)
+            if again_at is None:
+                return self._over(job, decision, diffs)
+            decision = LookAgain(sight=msgspec.structs.replace(seen.sight, stood=job.stood + 1), changes=job.changes)
+            delay = max(delay, again_at - now)
         return _Put(
             job=msgspec.structs.replace(
                 job,
@@ -212,7 +222,7 @@ class Comparer:
                 sides=decision.sight.sides,
                 differences=samples(diffs.open, self._key),
             ),
-            delay=self._recheck,
+            delay=delay,
         )
 
     def _postponed(self, job: CompareJob, at_least: int = 0) -> _Put:

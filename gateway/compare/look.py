@@ -13,7 +13,7 @@ from adapters.errors import AdapterError, NotFound, Rejected, Unavailable
 from gateway.canonical import Entity
 from gateway.compare.differ import NOISE, compared_values, diff
 from gateway.compare.difference import WHOLE_RECORD, Difference, DifferenceClass, Diffs, Document
-from gateway.compare.observation import Held, Sides
+from gateway.compare.observation import Held, Reading, Sides
 from gateway.compare.verdict import Sight, fingerprint, keyed_hash
 
 #: How fields of an entity would read after a round trip through a system: its declared losses applied.
@@ -42,11 +42,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look saw. ``wobbled``: the authority answered two ways within it."""
+    """What a look saw. ``wobbled``: the authority answered two ways within it. ``shown``: the last write of ours that
+    each system has shown, by its marker."""
 
     diffs: Diffs
     sight: Sight
     wobbled: bool = False
+    shown: Mapping[str, str | None] = {}
 
 
 class Eye:
@@ -71,7 +73,7 @@ class Eye:
     ) -> tuple[Diffs, Sight | None]:
         """Compares an answer of the authority with what the other side holds now. The sight is there if they
         part."""
-        candidate = await self._read(other, entity, record_id, held)
+        candidate, _ = await self._read(other, entity, record_id, held)
         diffs = self._parted(entity, authority, other, document, candidate)
         if not diffs.open:
             return diffs, None
@@ -82,12 +84,12 @@ class Eye:
     ) -> Seen:
         """Reads authority and other side, and the authority once more where they part: a value that the
         authority itself has shown in one of two answers is noise, another is not, however noisy its field."""
-        control = await self._read(authority, entity, record_id, held.get(authority))
-        candidate = await self._read(other, entity, record_id, held.get(other))
+        control, control_shows = await self._read(authority, entity, record_id, held.get(authority))
+        candidate, candidate_shows = await self._read(other, entity, record_id, held.get(other))
         diffs = self._parted(entity, authority, other, control, candidate)
         wobbled = False
         if diffs.open:
-            second = await self._read(authority, entity, record_id, held.get(authority))
+            second, _ = await self._read(authority, entity, record_id, held.get(authority))
             wobbled = self._settled(entity, authority, other, control) != self._settled(
                 entity, authority, other, second
             )
@@ -97,6 +99,7 @@ class Eye:
             diffs=diffs,
             sight=self._sight(entity, authority, other, control, candidate, diffs),
             wobbled=wobbled,
+            shown={authority: control_shows, other: candidate_shows},
         )
 
     def documents(
@@ -136,17 +139,20 @@ class Eye:
 
     async def _read(
         self, system: str, entity: Entity, record_id: str, held: Held | None
-    ) -> Document | Refusal:
+    ) -> tuple[Document | Refusal, str | None]:
+        """What the system answers, and the marker that it shows."""
         try:
-            return await self._sides.read(system, entity.name, record_id, held=held)
+            reading: Reading = await self._sides.read(system, entity.name, record_id, held=held)
         except NotFound as missing:
-            return Refusal(missing=True, code=missing.code)
+            return Refusal(missing=True, code=missing.code), None
         except Unavailable as silent:
             raise NoAnswer(type(silent).__name__) from silent
         except Rejected as refused:
-            return Refusal(missing=False, code=refused.code)
+            return Refusal(missing=False, code=refused.code), None
         except AdapterError as unclear:
             raise NoAnswer(type(unclear).__name__) from unclear
+        else:
+            return reading.document, reading.marker
 
     def _parted(
         self,

@@ -83,15 +83,28 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
     held: Mapping[str, Held] = {}  #: by system
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as a system has shown it, in canonical wire form, references as canonical ids (or as
+    ``difference.unresolved``). ``marker``: the last write of ours that this state carries, where the product says."""
+
+    document: Document
+    marker: str | None = None
+
+
 class Sides(Protocol):
     """The two ERPs and the journal, as the comparer needs them."""
 
-    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Document:
-        """The record as ``system`` holds it, in canonical wire form, references as canonical ids (or as
-        ``difference.unresolved``); ``held`` saves looking up where. Raises the errors of ``adapters.errors``."""
+    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Reading:
+        """The record as ``system`` holds it; ``held`` saves looking up where. Raises the errors of
+        ``adapters.errors``."""
         ...
 
     async def fence(self, record_id: str) -> Fence: ...
+
+    async def unshown(self, record_id: str, shown: Mapping[str, str | None]) -> int | None:
+        """When the newest write was applied, in microseconds UTC, that is not seen in what a system has shown; None:
+        every system has shown our last write to it, or has had none. ``shown``: the marker by system."""
+        ...
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

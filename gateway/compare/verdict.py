@@ -2,8 +2,8 @@
 
 A first inequality is only *suspected*. It is a *mismatch* when a later look finds the same differences on
 sides that did not change in between, or when an authority that answers in two ways has in no look shown what the
-other side has; and *late* when it is gone. Sides that keep changing end as *unverifiable*, and so does whatever
-could not be looked at: too little evidence is never agreement.
+other side has; and *late* when it is gone. A side that does not show our last write is given time first. Sides that
+keep changing end as *unverifiable*, as does whatever could not be looked at: too little evidence is never agreement.
 """
 
 from __future__ import annotations
@@ -110,6 +110,20 @@ def judge(
     if stood < confirmations:
         return LookAgain(sight=msgspec.structs.replace(sight, stood=stood), changes=changes)
     return Settled(verdict=Verdict.MISMATCH)
+
+
+def may_be_late(unshown: int | None, confirm: int, *, now: int) -> int | None:
+    """When to look again at sides that part, because one of them lags rather than parts as far as anybody can tell;
+    None: they part. ``unshown``: when the newest write was applied that a side does not show (None: both show ours).
+
+    A system whose reads lag looks just like one that has lost a write, at every look until it has caught up, so two
+    equal looks say nothing while it shows an older state. Looks are taken at a tenth of ``confirm`` after the write,
+    and at its end; then it is wrong. Microseconds throughout.
+    """
+    if unshown is None or unshown + confirm <= now:
+        return None
+    early = unshown + confirm // 10
+    return early if early > now else unshown + confirm
 
 
 def fingerprint(differences: Sequence[Difference], key: bytes) -> str:

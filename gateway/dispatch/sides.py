@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from adapters.contract import Adapter, Facts
 from adapters.door import Urgency, urgent
 from adapters.errors import Misconfigured, NotFound
 from gateway.canonical import BY_NAME
-from gateway.compare.observation import Fence, Held
+from gateway.compare.observation import Fence, Held, Reading
 from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, GroupCommit, among
@@ -22,7 +22,7 @@ from gateway.dispatch.records import Records
 from gateway.dispatch.translate import expected
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
-from gateway.ledger.tables import delivery, lane, record
+from gateway.ledger.tables import delivery, lane, operation, record
 from gateway.routing.plan import PLANS
 
 #: A parked delivery is a person's, and its record's sides differ meanwhile; that is told, not waited for.
@@ -54,6 +54,25 @@ _DELIVERIES = (
 )
 
 
+_LAST_APPLIED = (
+    select(delivery.c.system, operation.c.marker, delivery.c.updated_at)
+    .join(operation, operation.c.id == delivery.c.operation_id)
+    .join(
+        lane,
+        (lane.c.record_id == delivery.c.record_id)
+        & (lane.c.system == delivery.c.system)
+        & (lane.c.applied_seq == delivery.c.seq),
+    )
+    .where(delivery.c.record_id == bindparam("record_id"), delivery.c.state == DeliveryState.APPLIED.value)
+)
+
+
+def _last_written(connection: Connection, record_id: str) -> dict[str, tuple[str, int]]:
+    """The marker of the last write that each system has applied to the record, and when we knew it."""
+    rows = connection.execute(_LAST_APPLIED, {"record_id": record_id})
+    return {row.system: (row.marker, row.updated_at) for row in rows}
+
+
 class ErpSides:
     def __init__(
         self,
@@ -73,7 +92,7 @@ class ErpSides:
             database, self._fence_step, limit=200, read_only=True
         )
 
-    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Document:
+    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Reading:
         """The record as ``system`` holds it, references canonical. Raises the errors of ``adapters.errors``."""
         adapter = self._adapters.get(system)
         if adapter is None or not adapter.supports(entity):
@@ -83,7 +102,8 @@ class ErpSides:
             if held is None:
                 held = await self._where(adapter, entity, record_id)
             found = await adapter.fetch(entity, held.native_id)
-            return await self._adoption.document(adapter, entity, found, region=held.region)
+            document = await self._adoption.document(adapter, entity, found, region=held.region)
+            return Reading(document=document, marker=found.marker)
 
     def expect(self, system: str, entity: str, fields: Document) -> Document:
         """How fields would read after a round trip through the system: its declared losses applied."""
@@ -120,6 +140,17 @@ class ErpSides:
     async def fence(self, record_id: str) -> Fence:
         """Whether the record stands still, and what would show that it did not."""
         return await self._fences.submit(record_id)
+
+    async def unshown(self, record_id: str, shown: Mapping[str, str | None]) -> int | None:
+        """When the newest of our writes was applied, in microseconds UTC, that a system has not shown; None: there is
+        none. A product may have room for the end of a marker only."""
+        written = await self._database.read(lambda connection: _last_written(connection, record_id))
+        hidden = [
+            at
+            for system, (marker, at) in written.items()
+            if system in shown and not marker.endswith(shown[system] or "\0")
+        ]
+        return max(hidden, default=None)
 
     def _fence_step(self, connection: Connection, record_ids: Sequence[str]) -> list[Fence | Exception]:
         wanted = {"ids": sorted(set(record_ids))}

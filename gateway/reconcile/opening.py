@@ -56,6 +56,7 @@ def open_reconciler(
         eye=eye,
         key=key,
         settle_s=settings.settle_s,
+        confirm_s=settings.confirm_s,
         reachable=lambda system: pressure.shut(system) is None,
     )
     steps = Steps(

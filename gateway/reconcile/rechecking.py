@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select, update
 
 from gateway.compare.look import Eye, NeitherHasIt, NoAnswer
 from gateway.compare.observation import Sample, Sides, samples
+from gateway.compare.verdict import may_be_late
 from gateway.compare.waiver import Waiver, waived
 from gateway.compare.waivers import in_force
 from gateway.database import Database
@@ -61,6 +62,7 @@ class Rechecks:
         eye: Eye,
         key: bytes,
         settle_s: float,
+        confirm_s: float,
         reachable: Callable[[str], bool],
     ) -> None:
         self._database = database
@@ -68,6 +70,7 @@ class Rechecks:
         self._eye = eye
         self._key = key
         self._settle = int(settle_s * MICROS)
+        self._confirm = int(confirm_s * MICROS)
         self._reachable = reachable
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -128,6 +131,9 @@ class Rechecks:
         diffs = waived(seen.diffs, waivers, now=now, key=self._key)
         kept: tuple[Sample, ...] | None = samples((diffs.open or diffs.differences)[:KEPT], self._key)
         if diffs.open:
+            again_at = may_be_late(await self._sides.unshown(one.record_id, seen.shown), self._confirm, now=now)
+            if again_at is not None and one.tries < MOST_TRIES:
+                return self._again(one, at_least=again_at - now)
             found = Found(term=Term.UNEXPLAINED, why="parts when read again")
         elif not diffs.compared:
             # No field was looked at, and that is never agreement.

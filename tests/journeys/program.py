@@ -20,6 +20,7 @@ SETTINGS = """\
 database = "sqlite:///{folder}/twinrun.db"
 settle_s = 0.2
 recheck_s = 0.5
+confirm_s = 2.0
 
 [systems.legacy]
 profile = "sandbox_legacy"

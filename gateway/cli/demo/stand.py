@@ -29,6 +29,7 @@ port                = {port}
 database            = "sqlite:///{folder}/twinrun.db"
 settle_s            = 0.3
 recheck_s           = 1.0
+confirm_s           = 3.0
 rules_refresh_s     = 0.2
 lease_margin_s      = 3.0
 quarantine_margin_s = 1.0

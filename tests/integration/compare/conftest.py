@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from gateway.audit.tables import audit
 from gateway.canonical import BY_NAME
 from gateway.clock import SystemClock
 from gateway.compare import Comparer, Fence, tables
-from gateway.compare.difference import Document
-from gateway.compare.observation import Held
+from gateway.compare.observation import Held, Reading
 from gateway.database import Database, metadata
 from gateway.ids import SystemIds
 from tests.systems.plugin import leave_out
@@ -79,6 +78,9 @@ class FakeSides:
     def __init__(self) -> None:
         self.held: dict[tuple[str, str], Any] = {}
         self.fences: dict[str, Fence] = {}
+        self.markers: dict[tuple[str, str], str] = {}
+        #: by system and record: the marker of our last write, and when it was applied
+        self.written: dict[tuple[str, str], tuple[str, int]] = {}
         self.reads: list[tuple[str, str]] = []
         self.at_once = 0
         self.most_at_once = 0
@@ -88,7 +90,7 @@ class FakeSides:
         self.held["legacy", record_id] = legacy
         self.held["cloud", record_id] = cloud
 
-    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Document:
+    async def read(self, system: str, entity: str, record_id: str, *, held: Held | None = None) -> Reading:
         self.reads.append((system, record_id))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -102,12 +104,21 @@ class FakeSides:
                 found = found()
             if isinstance(found, Exception):
                 raise found
-            return found
+            return Reading(document=found, marker=self.markers.get((system, record_id)))
         finally:
             self.at_once -= 1
 
     async def fence(self, record_id: str) -> Fence:
         return self.fences.get(record_id, Fence(open_deliveries=0, versions=(1,), quiet_since=None))
+
+
+    async def unshown(self, record_id: str, shown: Mapping[str, str | None]) -> int | None:
+        hidden = [
+            at
+            for (system, written), (marker, at) in self.written.items()
+            if written == record_id and shown.get(system) != marker
+        ]
+        return max(hidden, default=None)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from adapters.errors import NotFound, OutcomeUnknown, Rejected, Throttled, Unavailable
 from gateway.clock import SystemClock
@@ -24,6 +25,7 @@ from gateway.compare import (
     queries,
 )
 from gateway.compare.observation import SliceSummary
+from gateway.compare.tables import compare_job
 from gateway.database import Database, to_micros
 from gateway.errors import StoreUnavailable
 from gateway.worker import compare as loop
@@ -151,6 +153,48 @@ async def test_a_difference_that_goes_away_is_late(make: Make, database: Databas
     assert (one.verdict, one.resolved_by) == (Verdict.LATE, "late")
     assert [difference.path for difference in one.differences] == ["name"]
     assert counts(await summary(database)) == {"late": 1}
+
+
+async def test_a_side_that_does_not_show_our_write_is_given_time(
+    make: Make, database: Database, sides: FakeSides
+) -> None:
+    """However often the two part: while a side shows an older write than our last one it is only suspected, and late
+    when it has caught up."""
+    comparer = make(confirm_s=60.0)
+    now = to_micros(SystemClock().now())
+    sides.written["cloud", "cus_1"] = "twr-2", now
+    sides.markers["cloud", "cus_1"] = "twr-1"
+    sides.put("cus_1", customer(), customer(name="Old"))
+    await schedule(database, written("cus_1"))
+    for _ in range(5):
+        await comparer.run_once()
+        await database.transaction(lambda conn: conn.execute(update(compare_job).values(due_at=0)))
+    assert await found(database) == []
+    assert await database.read(jobs.waiting) == 1
+    sides.markers["cloud", "cus_1"] = "twr-2"
+    sides.put("cus_1", customer(), customer())
+    await finish(comparer, database)
+    assert counts(await summary(database)) == {"late": 1}
+
+
+@pytest.mark.parametrize(
+    ("shown", "age_s"),
+    [("twr-2", 0), (None, 61), ("twr-1", 61)],
+    ids=["shows it", "shows none for long", "shows an older one for long"],
+)
+async def test_a_side_that_shows_our_write_or_never_will_is_wrong(
+    make: Make, database: Database, sides: FakeSides, shown: str | None, age_s: int
+) -> None:
+    """What parts although our last write is seen, or has had the time to be, is a mismatch at the second look."""
+    comparer = make(confirm_s=60.0)
+    sides.written["cloud", "cus_1"] = "twr-2", to_micros(SystemClock().now()) - age_s * 1_000_000
+    if shown is not None:
+        sides.markers["cloud", "cus_1"] = shown
+    sides.put("cus_1", customer(), customer(name="Old"))
+    await schedule(database, written("cus_1"))
+    await finish(comparer, database)
+    (one,) = await found(database)
+    assert (one.verdict, one.rechecks) == (Verdict.MISMATCH, 1)
 
 
 async def test_a_write_is_compared_the_same_way(make: Make, database: Database, sides: FakeSides) -> None:

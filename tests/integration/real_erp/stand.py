@@ -294,6 +294,7 @@ def standing(folder: Path, erp: Tryton, *, profile: str = "tryton_6_0", **settin
     short = {
         "TWINRUN_SETTLE_S": "0.3",
         "TWINRUN_RECHECK_S": "0.5",
+        "TWINRUN_CONFIRM_S": "4",
         "TWINRUN_RULES_REFRESH_S": "0.2",
         "TWINRUN_QUARANTINE_MARGIN_S": "0.5",
         "TWINRUN_LEASE_MARGIN_S": "2",

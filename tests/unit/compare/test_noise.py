@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -17,7 +17,7 @@ from adapters.errors import NotFound
 from gateway.canonical import BY_NAME
 from gateway.compare.differ import NOISE
 from gateway.compare.look import Eye, Seen
-from gateway.compare.observation import Held
+from gateway.compare.observation import Held, Reading
 from gateway.compare.verdict import LookAgain, Settled, Verdict, judge
 from tests.unit.compare.test_differ import customer, invoice, money
 
@@ -33,10 +33,13 @@ class Sides:
         found = self._other if system == "cloud" else next(self._answers)
         if isinstance(found, Exception):
             raise found
-        return found
+        return Reading(document=found)
 
     async def fence(self, record_id: str) -> Any:
         raise AssertionError("a look asks for no fence")
+
+    async def unshown(self, record_id: str, shown: Mapping[str, str | None]) -> int | None:
+        raise AssertionError("a look asks for no write")
 
 
 def facts(system: str, entity: str) -> Facts:

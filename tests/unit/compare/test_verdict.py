@@ -14,6 +14,7 @@ from gateway.compare.verdict import (
     at_first_sight,
     fingerprint,
     judge,
+    may_be_late,
 )
 
 PARTED = Difference(path="name", field="name", kind=DifferenceClass.VALUE, control="a", candidate="b")
@@ -131,3 +132,13 @@ def test_fingerprint_is_of_the_set() -> None:
     changed = Difference(path="name", field="name", kind=DifferenceClass.VALUE, control="a", candidate="c")
     assert fingerprint((PARTED,), b"k") != fingerprint((changed,), b"k")
     assert fingerprint((PARTED,), b"k") != fingerprint((PARTED,), b"l")
+
+
+def test_a_lagging_side_is_looked_at_early_at_the_end_and_then_no_more() -> None:
+    """Looks are due a tenth of the time after the write and at its end; from then on, and where nothing of ours is
+    unseen, what parts is wrong."""
+    assert may_be_late(None, 300, now=1_000) is None
+    assert may_be_late(1_000, 300, now=1_000) == 1_030
+    assert may_be_late(1_000, 300, now=1_030) == 1_300
+    assert may_be_late(1_000, 300, now=1_299) == 1_300
+    assert may_be_late(1_000, 300, now=1_300) is None
