@@ -87,6 +87,7 @@ class ErpSides:
         self._records = records
         self._adoption = adoption
         self._slices = slices
+        self._database = database
         #: Looks of one moment share their statements.
         self._fences: GroupCommit[str, Fence] = GroupCommit(
             database, self._fence_step, limit=200, read_only=True
