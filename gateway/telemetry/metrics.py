@@ -65,6 +65,11 @@ class Metrics:
             ["system"],
             registry=self.registry,
         )
+        self.comparisons_waiting = Gauge(
+            "twinrun_comparisons_waiting",
+            "Records whose two sides are still to be compared, or to be looked at again, as last counted",
+            registry=self.registry,
+        )
         self.purged = Counter(
             "twinrun_purged_rows",
             "Rows deleted because their time was over",

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.cases import Cases, Kind
+from gateway.compare import jobs
 from gateway.compare.waivers import Waivers
 from gateway.database import Database
 from gateway.dispatch.backlog import Backlog
@@ -42,6 +43,7 @@ class Upkeep:
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
+        self._database = database
         self._metrics = metrics
         self._log = log
         self._slices = slices
@@ -82,4 +84,5 @@ class Upkeep:
                 # A state in which nothing is any more falls to 0 instead of standing where it was.
                 metrics.deliveries_open.labels(system, state.value).set(one["open"].get(state.value, 0))
             metrics.delivery_oldest_s.labels(system).set(one["oldest_age_s"])
+        metrics.comparisons_waiting.set(await self._database.read(jobs.waiting))
         return 1

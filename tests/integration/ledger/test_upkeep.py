@@ -157,6 +157,7 @@ async def test_what_is_left_to_do_is_counted_by_system_and_state(world: World) -
     await upkeep.figures()
     assert (figure("twinrun_delivery_oldest_age_seconds", system="cloud") or 0.0) > oldest
     assert figure("twinrun_delivery_oldest_age_seconds", system="legacy") == 0.0
+    assert figure("twinrun_comparisons_waiting") is not None
     world.sandbox.heal()
     await world.reaches(answer, "settled")
     await upkeep.figures()
