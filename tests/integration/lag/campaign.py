@@ -83,11 +83,12 @@ class Found(msgspec.Struct, kw_only=True):
 
 
 class Campaign:
-    """One run. ``compares``: how many verdicts are wanted before anything is planted; ``plants``: how many edits."""
+    """One run. ``requests``: how many writes and reads the callers make before anything is planted; about five of six
+    end in a comparison of their own, since looks at one record are merged. ``plants``: how many edits."""
 
-    def __init__(self, service: Service, *, compares: int, plants: int, seed: int = 1) -> None:
+    def __init__(self, service: Service, *, requests: int, plants: int, seed: int = 1) -> None:
         self._service = service
-        self._wanted = compares
+        self._wanted = requests
         self._plants = plants
         self._dice = Random(seed)
         self._numbers = itertools.count(1)
@@ -203,7 +204,7 @@ class Campaign:
         for plan in itertools.cycle(PLANS):
             if len(self._edited) >= self._plants:
                 break
-            assert self._alone[plan.entity], f"the traffic left too few of {plan.entity} alone: ask for more compares"
+            assert self._alone[plan.entity], f"the traffic left too few of {plan.entity} alone: ask for more requests"
             made = self._alone[plan.entity].pop()
             record = (await self._current(made)).json()
             edit = {
@@ -314,7 +315,7 @@ def _invoice(customer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def campaign(folder: Path, *, compares: int, plants: int, seed: int = 1, **settings: str) -> Found:
+def campaign(folder: Path, *, requests: int, plants: int, seed: int = 1, **settings: str) -> Found:
     """Runs one in ``folder``, with processes of its own."""
     with running(folder, scale="empty", TWINRUN_LOG_LEVEL="WARNING", **settings) as service:
-        return asyncio.run(Campaign(service, compares=compares, plants=plants, seed=seed).run())
+        return asyncio.run(Campaign(service, requests=requests, plants=plants, seed=seed).run())

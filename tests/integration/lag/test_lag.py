@@ -10,6 +10,7 @@ from tests.integration.lag.campaign import campaign
 
 pytestmark = pytest.mark.slow
 
+REQUESTS = 12_500
 COMPARES = 10_000
 PLANTS = 40
 
@@ -18,10 +19,10 @@ def test_nothing_late_is_called_wrong_and_nothing_wrong_is_missed(tmp_path: Path
     """With reads up to 20 s behind and live traffic, not one record is called a mismatch that nobody has edited, and
     every edited one is, with its field and class. Settings are as shipped, but that the confirmation is a minute, which
     is three times the lag, because a record that was deleted behind our back is called missing no sooner."""
-    found = campaign(tmp_path, compares=COMPARES, plants=PLANTS, TWINRUN_CONFIRM_S="60")
+    found = campaign(tmp_path, requests=REQUESTS, plants=PLANTS, TWINRUN_CONFIRM_S="60")
     assert found.false == []
     assert found.missed == []
     assert len(found.report_s) == PLANTS
     assert found.verdicts["mismatch"] == 0
     assert found.verdicts["late"] > 0, "nothing lagged: the campaign proved nothing"
-    assert found.compares + found.uncompared["merged"] >= COMPARES
+    assert found.compares >= COMPARES
