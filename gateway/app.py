@@ -352,6 +352,7 @@ class Gateway:
             deliveries=self.deliveries,
             replays=self.replays,
             reconciler=self.reconciler,
+            backfiller=self.backfiller,
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,
