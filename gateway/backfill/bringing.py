@@ -99,10 +99,11 @@ def bring(
             "created_at": at,
             "updated_at": at,
         }
+        known = ids.new(DELIVERY)
         deliveries.append(
             {
                 **base,
-                "id": ids.new(DELIVERY),
+                "id": known,
                 "system": run.source,
                 "role": "authority",
                 "state": DeliveryState.APPLIED.value,
@@ -124,6 +125,16 @@ def bring(
                 "code": AMBIGUOUS_MATCH if parked else None,
                 "message": one.unclear,
             }
+        )
+        events.append(
+            journal.event_row(
+                at=at,
+                operation_id=operation_id,
+                record_id=one.record_id,
+                name="authority_applied",
+                delivery_id=known,
+                detail=f"{run.source} had it when it was read",
+            )
         )
         events.append(
             journal.event_row(
