@@ -224,6 +224,17 @@ def unlinked(connection: Connection, entity: str, region: str, source: str, targ
     ).scalar_one()
 
 
+def verified(connection: Connection, entity: str, region: str, *, epoch: int) -> bool:
+    """Whether a backfill of the slice was seen through in this authority period."""
+    query = select(_runs.id).where(
+        _runs.entity == entity,
+        _runs.region == region,
+        _runs.epoch == epoch,
+        _runs.state == State.DONE.value,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def _run(row: Any) -> Run:
     return Run(
         state=State(row.state),

@@ -69,7 +69,7 @@ def twin(made: dict[str, Any]) -> dict[str, str]:
         "LegalEntity": made["legal_entity"],
         "Status": "Active",
         "Name": made["name"],
-        "Currency": "GBP",
+        "CurrencyCode": "GBP",
     }
 
 
