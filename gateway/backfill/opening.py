@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from adapters.contract import Adapter
 from adapters.profile import load
 from gateway.backfill.backfiller import Backfiller
-from gateway.backfill.steps import Bound, Steps
+from gateway.backfill.looking import Bound
+from gateway.backfill.steps import Steps
 from gateway.database import Database
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.records import Records

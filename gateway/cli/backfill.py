@@ -19,7 +19,17 @@ from gateway.http.admin.backfill_wire import told
 #: Seconds between two looks at a run that others work on.
 LOOK_S = 0.2
 MOST = 1_000
-_FIGURES = ("taken", "remaining", "per s", "linked", "created", "present", "ambiguous", "blocked", "superseded")
+_FIGURES = (
+    "taken",
+    "remaining",
+    "per s",
+    "linked",
+    "created",
+    "present",
+    "ambiguous",
+    "blocked",
+    "superseded",
+)
 
 
 def start(*, entity: str, region: str, reason: str | None = None, json: Json = False) -> int:
