@@ -10,6 +10,7 @@ from litestar import Litestar
 from adapters.contract import Adapter
 from gateway import __version__
 from gateway.access import Keys, instance_secret
+from gateway.backfill.opening import open_backfiller
 from gateway.canonical import ENTITIES
 from gateway.cases import Cases
 from gateway.clock import Clock, SystemClock
@@ -192,20 +193,15 @@ class Gateway:
             busy=lambda: self.admission.callers > BUSY_CALLERS or not self.pressure.well,
         )
         self.reconciler = open_reconciler(
-            database=database,
-            adapters=adapters,
-            settings=settings,
-            adoption=self.adoption,
-            ruleset=self.ruleset,
-            sides=self.sides,
-            slices=self.slices,
-            pressure=self.pressure,
-            ids=self.ids,
-            log=self.log,
-            key=self.secret,
-            lease_s=max(lease_s.values()),
-            busy=lambda: self.admission.callers > BUSY_CALLERS,
-        )
+            database=database, adapters=adapters, settings=settings, adoption=self.adoption, ruleset=self.ruleset,
+            sides=self.sides, slices=self.slices, pressure=self.pressure, ids=self.ids, log=self.log, key=self.secret,
+            lease_s=max(lease_s.values()), busy=lambda: self.admission.callers > BUSY_CALLERS,
+        )  # fmt: skip
+        self.backfiller = open_backfiller(
+            database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
+            ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
+            busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
+        )  # fmt: skip
         self.reads = Reads(
             adapters=adapters,
             records=self.records,
@@ -250,6 +246,7 @@ class Gateway:
             backlog=self.backlog,
             waivers=self.waivers,
             reconciler=self.reconciler,
+            backfiller=self.backfiller,
             systems=adapters,
             resolved_diffs_days=settings.resolved_diffs_days,
         )
@@ -356,6 +353,7 @@ class Gateway:
             deliveries=self.deliveries,
             replays=self.replays,
             reconciler=self.reconciler,
+            backfiller=self.backfiller,
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,

@@ -139,6 +139,14 @@ class ReconciliationRunning(GatewayError):
     """A reconciliation of this slice is under way already."""
 
 
+class BackfillRunning(GatewayError):
+    """A backfill of this slice is under way, or paused, already."""
+
+
+class BackfillStale(GatewayError):
+    """The backfill is in no state in which that can be done to it."""
+
+
 class CannotReplay(GatewayError):
     """The delivery does not wait for a person, so there is nothing to send again."""
 

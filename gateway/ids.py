@@ -19,6 +19,7 @@ CASE = "cas_"
 WAIVER = "wai_"
 SWITCH = "swi_"
 RECONCILIATION = "rcn_"
+BACKFILL = "bfl_"
 
 
 def first_of(prefix: str, at: int) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from gateway.backfill.run import Act
+from gateway.backfill.run import Run as Backfill
 from gateway.cases import Case
 from gateway.cases.queries import Filter
 from gateway.cases.queue import Detail
@@ -262,6 +264,45 @@ class ReconcilerPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Reconciliation: ...
+
+
+class BackfillerPort(Protocol):
+    """Backfills of slices. One outside ``regions`` and ``entities`` is not there."""
+
+    async def start(
+        self, entity: str, region: str, *, actor: str, reason: str | None = None
+    ) -> Backfill: ...
+
+    async def get(
+        self,
+        run_id: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Backfill: ...
+
+    async def list(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        state: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Backfill]: ...
+
+    async def act(
+        self,
+        run_id: str,
+        act: Act,
+        *,
+        actor: str,
+        reason: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Backfill: ...
 
 
 class DiffsPort(Protocol):

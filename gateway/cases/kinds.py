@@ -20,6 +20,7 @@ class Kind(StrEnum):
     REFUSED_AFTER_ACCEPTANCE = "refused_after_acceptance"
     COLLISION = "collision"
     REFERENCE_MISSING = "reference_missing"
+    AMBIGUOUS_MATCH = "ambiguous_match"
 
 
 class Resolution(StrEnum):
@@ -97,6 +98,10 @@ KINDS: Mapping[Kind, KindRow] = {
          (_R.REPLAY, _R.ACCEPT_DIVERGENCE),
          "This write refers to a record that the other system does not hold, and has waited for it for a day.",
          "Bring the missing record into the other system, then send this write again."),
+        (Kind.AMBIGUOUS_MATCH,          "Fits several records",     _S.HIGH,   _FINANCE,     24,
+         (_R.REPLAY, _R.ACCEPT_DIVERGENCE),
+         "The other system holds several records that this one may be, and the gateway never guesses which.",
+         "Leave one of them in the other system, by its own rules, then send the write again: it goes to that one."),
     )
 }
 
@@ -128,6 +133,7 @@ STAKES: Mapping[str, str] = {
 
 #: What a delivery was parked with -> the kind of its case; anything else follows from its role.
 _CODES: Mapping[str, Kind] = {
+    "ambiguous_match":   Kind.AMBIGUOUS_MATCH,
     "collision":         Kind.COLLISION,
     "duplicate_effect":  Kind.DUPLICATE_EFFECT,
     "poison":            Kind.POISON,

@@ -63,6 +63,16 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "revoke": ("gateway.cli.waivers:revoke", "End a waiver now."),
         },
     ),
+    "backfill": (
+        "What one system of a slice holds, brought into the other.",
+        {
+            "start": ("gateway.cli.backfill:start", "Bring it, with progress, and verify it."),
+            "status": ("gateway.cli.backfill:status", "One backfill, or all of them, the newest first."),
+            "pause": ("gateway.cli.backfill:pause", "Let one rest."),
+            "resume": ("gateway.cli.backfill:resume", "Let a paused one go on."),
+            "cancel": ("gateway.cli.backfill:cancel", "End one early."),
+        },
+    ),
     "adapters": (
         "The products that can stand on either side.",
         {
@@ -74,7 +84,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 }
 
 #: noun -> the verb that it stands for when none is named
-LISTED = {"cases": "list", "waivers": "list", "switch": "status"}
+LISTED = {"cases": "list", "waivers": "list", "switch": "status", "backfill": "status"}
 
 #: name -> (where the function is, what it does)
 VERBS: dict[str, tuple[str, str]] = {

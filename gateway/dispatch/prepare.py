@@ -44,6 +44,10 @@ class NotOffered(Exception):
     """The profile has no such call for this kind of record, so trying again is of no use."""
 
 
+class AmbiguousMatch(Exception):
+    """The system holds several records that this may be, so a person has to say which; never is another one made."""
+
+
 class MatchTaken(Exception):
     """The system holds a record with this number, and it is another canonical record's."""
 
@@ -144,10 +148,14 @@ class Preparation:
             # upserts on our id needs no look for that id.
             if entity.natural_key is None or not value:
                 return None
-            return await find_match(adapter, claim.entity, None, str(value), legal_entity)
-        return await find_match(
-            adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity
-        )
+            found, whole = await find_matches(adapter, claim.entity, None, str(value), legal_entity)
+        else:
+            found, whole = await find_matches(
+                adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity
+            )
+        if len(found) > 1 or not whole:
+            raise AmbiguousMatch(f"{adapter.name} holds several with {entity.match_key} {value}")
+        return found[0] if found else None
 
 
 def _left_out(entity: str, record_id: str) -> str | None:
@@ -170,20 +178,28 @@ async def find_match(
     adapter: Adapter, entity_name: str, record_id: str | None, match_key: str | None, legal_entity: str | None
 ) -> Found | None:
     """The one record of a system that is this canonical record: by our id, else by its match key."""
+    found, whole = await find_matches(adapter, entity_name, record_id, match_key, legal_entity)
+    return found[0] if len(found) == 1 and whole else None
+
+
+async def find_matches(
+    adapter: Adapter, entity_name: str, record_id: str | None, match_key: str | None, legal_entity: str | None
+) -> tuple[tuple[Found, ...], bool]:
+    """The records of a system that this canonical record may be, and whether that is all of them."""
     facts = adapter.facts(entity_name)
     if record_id is not None and facts.idempotency is Idempotency.B_EXTERNAL_ID:
         mine = await adapter.find(entity_name, external_id=record_id)
         if len(mine) == 1:
-            return mine[0]
+            return mine, True
     name = BY_NAME[entity_name].match_key
     if match_key is None or name not in facts.filters:
-        return None
+        return (), True
     where: dict[str, str | tuple[str, ...]] = {name: match_key}
     if legal_entity is not None and "legal_entity" in facts.filters:
         where["legal_entity"] = legal_entity
     page = await adapter.search(entity_name, Query(where=where, limit=2))
-    exact = [one for one in page.items if str(one.fields.get(name)) == match_key]
-    return exact[0] if len(exact) == 1 and page.next_cursor is None else None
+    exact = tuple(one for one in page.items if str(one.fields.get(name)) == match_key)
+    return exact, page.next_cursor is None
 
 
 def found_link(adapter: Adapter, entity: str, record_id: str, found: Found) -> Link:

@@ -33,6 +33,7 @@ from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import Conclusion
 from gateway.dispatch.prepare import (
+    AmbiguousMatch,
     MatchTaken,
     NotOffered,
     Preparation,
@@ -126,6 +127,8 @@ class Sender:
             return self._refused(
                 claim, "dependency_refused", str(gone), refusal=DependencyRefused(str(gone), errors=[error])
             )
+        except AmbiguousMatch as several:
+            return self._refused(claim, "ambiguous_match", str(several), refusal=Collision(str(several)))
         except MatchTaken as taken:
             return self._refused(claim, "collision", str(taken), refusal=Collision(str(taken)))
         except NotOffered as never:

@@ -18,6 +18,7 @@ from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.http import entities, problems
 from gateway.http.admin.audit import Audit
+from gateway.http.admin.backfills import Backfills
 from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
@@ -40,6 +41,7 @@ from gateway.http.schemas import components
 from gateway.http.serve import ALWAYS, Rim, instance
 from gateway.ids import Ids
 from gateway.ports import (
+    BackfillerPort,
     CasesPort,
     DiffsPort,
     JourneyPort,
@@ -87,6 +89,7 @@ def build(
     deliveries: DeliveriesPort,
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
+    backfiller: BackfillerPort,
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
@@ -124,6 +127,7 @@ def build(
     sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
     again = Replays(replays=replays, slices=slices, cursors=cursors, systems=systems)
     reconciled = Reconciliations(reconciler=reconciler, slices=slices, cursors=cursors)
+    filled = Backfills(backfiller=backfiller, slices=slices, cursors=cursors)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)
     health = Health(
@@ -146,6 +150,7 @@ def build(
             *sent.routes(),
             *again.routes(regions),
             *reconciled.routes(regions),
+            *filled.routes(regions),
             *waiting.routes(regions),
             *records.routes(),
             *audit.routes(),

@@ -57,6 +57,8 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.CannotCancel,          "cannot-cancel",          409),
         (errors.CannotReplay,          "cannot-replay",          409),
         (errors.ReconciliationRunning, "reconciliation-running", 409),
+        (errors.BackfillRunning,       "backfill-running",       409),
+        (errors.BackfillStale,         "backfill-stale",         409),
         (errors.DecisionStale,         "decision-stale",         409),
         (errors.Collision,             "collision",              409),
         (errors.EvidenceChanged,       "evidence-changed",       409),

@@ -12,6 +12,7 @@ from gateway.audit import Act
 from gateway.canonical import BY_NAME, ENTITIES, schemas
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
+from gateway.http.admin.backfill_wire import BackfillTold, BackfillWish
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import (
@@ -168,6 +169,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(ReplayWish, ReplayForecast, ReplayTold),
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
+        *(BackfillWish, BackfillTold),
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ReadinessTold, Draft, Simulated),
     )
@@ -189,7 +191,7 @@ def components(regions: tuple[str, ...]) -> Json:
                 "enum": list(regions),
                 "description": "a region that a routing rule knows",
             }
-    for named in ("WaiverWish", "SwitchWish", "ReconciliationWish", "DraftRule"):
+    for named in ("WaiverWish", "SwitchWish", "ReconciliationWish", "BackfillWish", "DraftRule"):
         wish: Json = found[named]["properties"]
         for name, known in (("entity", BY_NAME), ("region", regions)):
             if known:
@@ -197,7 +199,7 @@ def components(regions: tuple[str, ...]) -> Json:
                 wish[name] = {"description": described, "type": "string", "enum": list(known)}
     for name in ("expires_at", "created_at"):
         found["WaiverTold"]["properties"][name] = _MOMENT
-    for named in ("ReconciliationLine", "ReconciliationTold"):
+    for named in ("ReconciliationLine", "ReconciliationTold", "BackfillTold"):
         properties = found[named]["properties"]
         properties.update(created_at=_MOMENT, updated_at=_MOMENT)
         properties["ended_at"] = {"anyOf": [_MOMENT, {"type": "null"}]}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, select
 
+from gateway.backfill.store import verified
 from gateway.clock import rfc3339
 from gateway.compare import tables as compare
 from gateway.compare.verdict import Verdict
@@ -106,6 +107,7 @@ def measure(connection: Connection, one: Slice, known: Shared) -> Facts:
         money_mismatched=_money_parts(connection, key),
         unverifiable=stands.get(Verdict.UNVERIFIABLE, 0),
         unlinked=None if mirror is None else len(unlinked(connection, one, mirror, under_way=False)),
+        backfilled=verified(connection, *key, epoch=one.epoch),
         lag_p99_s=None if queue is None else queue["lag_p99_s"],
         open=0 if queue is None else queue["open"],
         parked=0 if queue is None else queue["parked"],

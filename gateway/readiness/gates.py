@@ -75,6 +75,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     money_mismatched: int = 0  #: of these, records in which money parts
     unverifiable: int = 0
     unlinked: int | None = None  #: records without an id in the system that is not the authority
+    backfilled: bool = False  #: a backfill of this authority period was verified
     lag_p99_s: float | None = None
     open: int = 0
     parked: int = 0
@@ -102,6 +103,7 @@ def judge(facts: Facts) -> tuple[Gate, ...]:
         _unverifiable(facts),
         _coverage(facts),
         _reconciled(facts),
+        _backfill(facts),
         _crosswalk(facts),
         _lag(facts),
         _deliveries(facts),
@@ -214,6 +216,22 @@ def _reconciled(facts: Facts) -> Gate:
 
 def _counted(number: int | None) -> str:
     return "nobody knows how many" if number is None else f"{number:,}"
+
+
+def _backfill(facts: Facts) -> Gate:
+    known = facts.unlinked is not None and facts.paired
+    verdict = Outcome.INCONCLUSIVE
+    if known and (facts.backfilled or facts.unlinked == 0):
+        verdict = _holds(facts.unlinked == 0)
+    return Gate(
+        name="backfill",
+        title="Backfill complete",
+        verdict=verdict,
+        measure="not mirrored"
+        if not known
+        else f"{'verified' if facts.backfilled else 'never run'}, {facts.unlinked:,} without a link",
+        threshold="0 without a link",
+    )
 
 
 def _crosswalk(facts: Facts) -> Gate:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.backfill import Backfiller
 from gateway.cases import Cases, Kind
 from gateway.compare import jobs
 from gateway.compare.waivers import Waivers
@@ -26,6 +27,8 @@ FIGURES_S = 10.0
 WAIVERS_S = 1.0
 #: How soon a reconciliation that is due is taken up.
 RECONCILIATIONS_S = 0.25
+#: How soon a backfill that is due is taken up.
+BACKFILLS_S = 0.1
 
 
 class Upkeep:
@@ -40,6 +43,7 @@ class Upkeep:
         backlog: Backlog,
         waivers: Waivers,
         reconciler: Reconciler,
+        backfiller: Backfiller,
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
@@ -51,6 +55,7 @@ class Upkeep:
         self._backlog = backlog
         self._waivers = waivers
         self._reconciler = reconciler
+        self._backfiller = backfiller
         self._systems = tuple(systems)
         self.invariants = Invariants(database=database, metrics=metrics, log=log)
         self.housekeeping = Housekeeping(
@@ -63,6 +68,7 @@ class Upkeep:
         if worker:
             loops.append((self._waivers.run_once, "waivers", WAIVERS_S))
             loops.append((self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S))
+            loops.append((self._backfiller.run_once, "backfills", BACKFILLS_S))
             loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
             loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
         return [

@@ -17,7 +17,6 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from gateway import crash
 from gateway.app import Gateway
 from gateway.database.migrate import upgrade
 from gateway.errors import StoreUnavailable
@@ -25,7 +24,7 @@ from gateway.settings import Settings, SystemSettings
 from tests.integration.kill import judge, operator
 from tests.integration.kill.callers import Callers
 from tests.integration.kill.disturbances import LEASE_S, Disturbances
-from tests.integration.kill.programs import DatabaseUp, Death, Launcher, Postgres, Slot, free_port
+from tests.integration.kill.programs import PASSED, DatabaseUp, Death, Launcher, Postgres, Slot, free_port
 from tests.simulation.check import Verdict
 from tests.simulation.history import History, open_operations
 from tests.systems.processes import ROOT
@@ -53,7 +52,7 @@ WEIGHTS = dict.fromkeys((*_WRITES, "CP09", "CP10", "CP11"), 3)
 _SENDS = frozenset(("CP03", "CP09"))
 RANDOM_SHARE = 0.15  #: of all lives that end at no point but at any moment
 
-assert {name for names in REACHES.values() for name in names} == set(crash.POINTS)
+assert {name for names in REACHES.values() for name in names} == set(PASSED)
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -316,7 +315,7 @@ class Campaign:
         await self._until(
             lambda: (
                 len(self._deaths) >= self._kills
-                and all(self._fired[name] >= self._each for name in crash.POINTS)
+                and all(self._fired[name] >= self._each for name in PASSED)
             ),
             began + self._limit_s,
             others,

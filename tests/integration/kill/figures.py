@@ -14,6 +14,7 @@ import msgspec
 from gateway import crash
 from tests.integration.kill.campaign import Outcome
 from tests.integration.kill.judge import percentile
+from tests.integration.kill.programs import PASSED
 from tests.systems.processes import ROOT
 
 
@@ -75,7 +76,7 @@ def figures(outcomes: Sequence[Outcome], *, seed: int) -> Figures:
         campaigns=len(outcomes),
         seconds=round(sum(one.seconds for one in outcomes), 1),
         kills=points.total(),
-        kills_by_point={name: points[name] for name in (*crash.POINTS, "random")},
+        kills_by_point={name: points[name] for name in (*PASSED, "random")},
         pauses=had["pause"],
         database_kills=had["postgres"],
         redis_kills=had["redis"],
@@ -101,7 +102,7 @@ def figures(outcomes: Sequence[Outcome], *, seed: int) -> Figures:
         quiet_s=round(max((one.quiet_s for one in outcomes), default=0.0), 1),
         breaches=[str(one) for one in breaches],
         unexpected=[text for one in outcomes for text in one.unexpected],
-        never_reached=[name for name in crash.POINTS if not points[name]],
+        never_reached=[name for name in PASSED if not points[name]],
     )
 
 

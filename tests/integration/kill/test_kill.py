@@ -10,11 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import crash
 from tests.integration.kill import judge
 from tests.integration.kill.campaign import Campaign, Outcome
 from tests.integration.kill.figures import figures, table
-from tests.integration.kill.programs import CannotHave, Postgres
+from tests.integration.kill.programs import PASSED, CannotHave, Postgres
 from tests.simulation.erp import Effect
 from tests.simulation.history import History
 from tests.systems.plugin import leave_out
@@ -57,7 +56,7 @@ def test_nothing_is_lost_doubled_or_reordered(outcome: Outcome) -> None:
 def test_every_point_was_reached(outcome: Outcome) -> None:
     """A point at which nobody died has proved nothing, nor has a campaign in which nothing was under way."""
     assert len(outcome.deaths) >= KILLS
-    assert [name for name in crash.POINTS if not outcome.by_point[name]] == [], table(
+    assert [name for name in PASSED if not outcome.by_point[name]] == [], table(
         figures([outcome], seed=0)
     )
     assert all(outcome.disturbances[name] for name in ("flush", "redis", "postgres", "pause", "move: moved"))
@@ -71,7 +70,7 @@ def test_one_process_on_sqlite_loses_nothing(tmp_path: Path) -> None:
     told = table(figures([outcome], seed=0))
     assert not outcome.verdicts, told
     assert not outcome.unexpected, "\n".join(outcome.unexpected)
-    assert [name for name in crash.POINTS if not outcome.by_point[name]] == [], told
+    assert [name for name in PASSED if not outcome.by_point[name]] == [], told
     assert outcome.recoveries, "no death left anything in the middle"
 
 

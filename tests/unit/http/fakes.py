@@ -34,6 +34,7 @@ from gateway.ids import SystemIds
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
+from tests.unit.http.fake_backfiller import FakeBackfiller
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
 from tests.unit.http.fake_switches import FakeSimulation, FakeSwitches
@@ -345,6 +346,7 @@ class World:
         self.readiness = FakeReadiness()
         self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
+        self.backfiller = FakeBackfiller()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -374,6 +376,7 @@ class World:
             deliveries=self.admin,
             replays=self.replays,
             reconciler=self.reconciler,
+            backfiller=self.backfiller,
             diffs=self.admin,
             waivers=self.waivers,
             cases=self.cases,
