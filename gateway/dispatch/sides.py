@@ -63,7 +63,12 @@ _LAST_APPLIED = (
         & (lane.c.system == delivery.c.system)
         & (lane.c.applied_seq == delivery.c.seq),
     )
-    .where(delivery.c.record_id == bindparam("record_id"), delivery.c.state == DeliveryState.APPLIED.value)
+    .where(
+        delivery.c.record_id == bindparam("record_id"),
+        delivery.c.state == DeliveryState.APPLIED.value,
+        # What a backfill has found in a system was never sent there, so its marker cannot be seen.
+        delivery.c.attempt > 0,
+    )
 )
 
 
