@@ -250,12 +250,14 @@ class Gateway:
             systems=adapters,
             resolved_diffs_days=settings.resolved_diffs_days,
         )
-        self.readiness = Readiness(database=database, backlog=self.backlog)
+        calendar = self.ruleset.calendar
+        self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
         self.switchover = Switchover(
             database=database,
             slices=self.slices,
             gates=Gates(
-                database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs, log=self.log
+                database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
+                calendar=calendar, log=self.log,
             ),
             clock=self.clock,
             ids=self.ids,

@@ -98,5 +98,5 @@ def _print_one(one: Report) -> None:
         ],
         right=("sample",),
     )
-    say(f"Way back: {one.way_back.words}. Not measured: {', '.join(one.not_measured)}.")
+    say(f"Way back: {one.way_back.words}.")
     say(f"Evidence {one.evidence_hash}")

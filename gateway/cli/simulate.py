@@ -78,6 +78,7 @@ def _print(found: Simulated) -> None:
                     (
                         *(("an override",) if one.leap else ()),
                         *(("a switch",) if one.switches else ()),
+                        *((f"an override of {one.frozen}",) if one.frozen else ()),
                         *one.gates,
                     )
                 ),

@@ -33,6 +33,7 @@ from gateway.readiness.variants import variants
 from gateway.reconcile import Run, Term
 from gateway.reconcile import Verdict as Reconciled
 from gateway.reconcile.queries import last_done
+from gateway.routing.calendar import Calendar
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import new_violations
@@ -66,10 +67,16 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     backlog: Mapping[Key, SliceBacklog]  #: as ``Backlog.of_slices`` counts it
     compares: Mapping[Key, int]  #: comparisons that came to a verdict in the window
     waivers: Mapping[Key, Sequence[Waiver]]
+    calendar: Calendar
 
 
 def shared(
-    connection: Connection, stages: Mapping[Key, Stage], backlog: Mapping[Key, SliceBacklog], *, now: int
+    connection: Connection,
+    stages: Mapping[Key, Stage],
+    backlog: Mapping[Key, SliceBacklog],
+    *,
+    calendar: Calendar,
+    now: int,
 ) -> Shared:
     table = compare.compare_counter
     since = from_micros(now - (WINDOW_DAYS - 1) * DAY).date().isoformat()
@@ -84,6 +91,7 @@ def shared(
         backlog=backlog,
         compares={(row.entity, row.region): int(row.times) for row in rows},
         waivers=in_force(connection, now),
+        calendar=calendar,
     )
 
 
@@ -121,6 +129,7 @@ def measure(connection: Connection, one: Slice, known: Shared) -> Facts:
         dependencies=()
         if following is None
         else tuple(broken.message for broken in new_violations(known.stages, *key, following)),
+        frozen=known.calendar.frozen(*key, from_micros(now).date()),
         waivers=len(waivers),
         waivers_ending=tuple(
             f"{waiver.id} of {waiver.field or 'the record'} ends {rfc3339(from_micros(waiver.expires_at))[:10]}"

@@ -87,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     variants: Sequence[Variant] = ()
     records: int = 0  #: that the variants were read from
     dependencies: Sequence[str] = ()
+    frozen: str | None = None  #: the window in which no authority moves, and its last day
     waivers: int = 0
     waivers_ending: Sequence[str] = ()
     rehearsed: str | None = None  #: when the way back was last gone
@@ -110,6 +111,7 @@ def judge(facts: Facts) -> tuple[Gate, ...]:
         _cases(facts),
         _next_authority(facts),
         _dependencies(facts),
+        _period(facts),
         _waivers(facts),
         _rehearsed(facts),
     )
@@ -311,6 +313,16 @@ def _dependencies(facts: Facts) -> Gate:
         measure="in order" if not facts.dependencies else f"{len(facts.dependencies)} in the way",
         threshold="none is led by the other system",
         details=tuple(facts.dependencies),
+    )
+
+
+def _period(facts: Facts) -> Gate:
+    return Gate(
+        name="period",
+        title="Outside of freeze windows",
+        verdict=_holds(facts.frozen is None),
+        measure=facts.frozen or "open",
+        threshold="no window in which no authority moves",
     )
 
 

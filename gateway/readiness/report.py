@@ -17,11 +17,9 @@ from gateway.ledger.slices import Slice
 from gateway.readiness.facts import Shared, measure, next_stage, shared
 from gateway.readiness.gates import Facts, Gate, Outcome, Variant, judge, together
 from gateway.readiness.trend import Day, trend
+from gateway.routing.calendar import Calendar
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
-
-#: What compare.md asks for and this report does not look at yet; said in every report.
-NOT_MEASURED = ("period lock", "backfill")
 
 
 class WayBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,16 +46,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Outcome
     gates: tuple[Gate, ...]
     variants: tuple[Variant, ...]
-    not_measured: tuple[str, ...]
     way_back: WayBack
     evidence_hash: str
     at: str
 
 
 class Readiness:
-    def __init__(self, *, database: Database, backlog: Backlog) -> None:
+    def __init__(self, *, database: Database, backlog: Backlog, calendar: Calendar) -> None:
         self._database = database
         self._backlog = backlog
+        self._calendar = calendar
 
     async def all(
         self,
@@ -74,7 +72,7 @@ class Readiness:
             now = self._database.now(connection)
             there = slices.read(connection)
             stages = {key: one.stage for key, one in there.items()}
-            known = shared(connection, stages, backlog, now=now)
+            known = shared(connection, stages, backlog, calendar=self._calendar, now=now)
             return [
                 _report(connection, one, known)
                 for key, one in there.items()
@@ -125,7 +123,6 @@ def _report(
         verdict=verdict,
         gates=gates,
         variants=tuple(facts.variants),
-        not_measured=NOT_MEASURED,
         way_back=way_back(one.stage, facts),
         evidence_hash=_digest(one, gates),
         at=rfc3339(from_micros(known.now)),

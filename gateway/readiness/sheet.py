@@ -50,7 +50,7 @@ def printed(reports: Sequence[Report]) -> bytes:
         said = (
             f"At {report.stage.value}, next {'none' if report.next is None else report.next.value}. "
             f"Authority {report.authority}, rule version {report.version}. {report.at}. "
-            f"Way back: {_way_back(report)}. Not measured: {', '.join(report.not_measured)}."
+            f"Way back: {_way_back(report)}."
         )
         sheet.multi_cell(0, 5, _latin(said), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         sheet.ln(2)

@@ -21,11 +21,13 @@ from gateway.canonical import ENTITIES
 from gateway.canonical.money import Currency
 from gateway.canonical.values import Country, LegalEntityCode, Name, RegionCode
 from gateway.errors import RuleFileWrong, UnknownRegion
+from gateway.routing.calendar import EVERYWHERE, Calendar, misplaced
 from gateway.routing.plan import PLANS, Plan
 from gateway.routing.stage import Stage
 
 REGIONS_FILE = "regions.toml"
-EVERYWHERE = "*"
+#: When no authority moves. It may be left out.
+CALENDAR_FILE = "calendar.toml"
 
 Slice = tuple[str, str]  # (entity, region)
 _S = TypeVar("_S", bound=Struct)
@@ -87,6 +89,7 @@ class Ruleset(Struct, frozen=True, kw_only=True):
 
     regions: Mapping[str, Region]
     rules: Mapping[Slice, Rule]
+    calendar: Calendar = Calendar()
 
     def region(self, code: str) -> Region:
         """The region called ``code``. Raises UnknownRegion and names those that there are."""
@@ -159,7 +162,7 @@ def read(files: Mapping[str, str]) -> Ruleset:
     source: dict[str, str] = {}
     known = [entity.name for entity in ENTITIES]
     for file, text in files.items():
-        if file == REGIONS_FILE:
+        if file in (REGIONS_FILE, CALENDAR_FILE):
             continue
         parsed = _parsed(_RuleFile, file, text)
         if parsed.entity not in known:
@@ -173,7 +176,13 @@ def read(files: Mapping[str, str]) -> Ruleset:
     for entity in known:
         if entity not in source:
             raise RuleFileWrong(f"{entity}.toml: is missing: no rule says where {entity} is")
-    return Ruleset(regions=regions, rules={(e, r): rules[e, r] for e in known for r in regions})
+    calendar = _parsed(Calendar, CALENDAR_FILE, files[CALENDAR_FILE]) if CALENDAR_FILE in files else Calendar()
+    problem = misplaced(calendar.freezes, regions, known)
+    if problem is not None:
+        raise RuleFileWrong(f"{CALENDAR_FILE}: {problem}")
+    return Ruleset(
+        regions=regions, rules={(e, r): rules[e, r] for e in known for r in regions}, calendar=calendar
+    )
 
 
 def difference(current: Mapping[Slice, Rule], desired: Mapping[Slice, Rule]) -> tuple[Change, ...]:

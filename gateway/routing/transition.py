@@ -17,6 +17,7 @@ from gateway.routing.stage import Stage
 GATES: Mapping[str, str] = {
     "open_deliveries": "deliveries of the slice that are not settled",
     "crosswalk": "records of the slice without an id in the system that takes over",
+    "freeze": "windows in which no authority moves are open for the slice",
     "mapping": "fields that the mirror cannot take: required and not held there, or money that it would change",
 }
 
@@ -33,19 +34,20 @@ _LI, _RD, _CO = Stage.LIVE, Stage.RAMP_DOWN, Stage.CLOUD_ONLY
 
 # A mirror is let go only when it has everything that was meant for it: what is still on its way would be
 # lost to it without a word. Authority changes hands only when both hold the same, and know the same records. Where
-# a mirror begins, it must be able to hold what every write carries.
+# a mirror begins, it must be able to hold what every write carries. While the books are being closed they stay where
+# they are.
 # fmt: off
 TRANSITIONS: Mapping[tuple[Stage, Stage], Move] = {
     # from  to        moves_authority  gates
     (_LO, _DW): Move(False,           ("mapping",)),
     (_DW, _SH): Move(False,           ()),
-    (_SH, _LI): Move(True,            ("open_deliveries", "crosswalk")),
+    (_SH, _LI): Move(True,            ("open_deliveries", "crosswalk", "freeze")),
     (_LI, _RD): Move(False,           ()),
     (_RD, _CO): Move(False,           ("open_deliveries",)),
     # and back, the same table with the systems swapped
     (_CO, _RD): Move(False,           ("mapping",)),
     (_RD, _LI): Move(False,           ()),
-    (_LI, _SH): Move(True,            ("open_deliveries", "crosswalk")),
+    (_LI, _SH): Move(True,            ("open_deliveries", "crosswalk", "freeze")),
     (_SH, _DW): Move(False,           ()),
     (_DW, _LO): Move(False,           ("open_deliveries",)),
 }

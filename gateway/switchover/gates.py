@@ -25,6 +25,7 @@ from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery, record
 from gateway.proof import Notice, Proofs
 from gateway.routing import transition
+from gateway.routing.calendar import Calendar
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.fence import MOVING
@@ -56,6 +57,7 @@ class Gates:
         adapters: Mapping[str, Adapter],
         records: Records,
         proofs: Proofs,
+        calendar: Calendar,
         log: Log,
     ) -> None:
         self._database = database
@@ -63,6 +65,7 @@ class Gates:
         self._adapters = adapters
         self._records = records
         self._proofs = proofs
+        self.calendar = calendar
         self._log = log
 
     async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
@@ -96,12 +99,17 @@ class Gates:
             facts["open_deliveries"] = await self._database.read(lambda conn: stuck(conn, current))
         if "crosswalk" in gates:
             facts["crosswalk"] = await self._complete_crosswalk(current, PLANS[wanted].authority.value)
-        blocking = "; ".join(f"{one.path} {one.words}" for one in known or () if one.blocks)
+        details: dict[str, str | None] = {}
+        if "freeze" in gates:
+            today = self._database.clock.now().date()
+            details["freeze"] = self.calendar.frozen(current.entity, current.region, today)
+            facts["freeze"] = int(details["freeze"] is not None)
+        details["mapping"] = "; ".join(f"{one.path} {one.words}" for one in known or () if one.blocks)
         failures = [
             FieldError(
                 pointer="/stage",
                 code=one.gate,
-                message=f"{one.message}: {blocking}" if one.gate == "mapping" and blocking else one.message,
+                message=f"{one.message}: {detail}" if (detail := details.get(one.gate)) else one.message,
             )
             for one in transition.judge(current.stage, wanted, facts)
         ]

@@ -21,6 +21,7 @@ from gateway.ids import OPERATION, first_of
 from gateway.ledger import slices
 from gateway.ledger.tables import operation
 from gateway.routing import transition
+from gateway.routing.calendar import Calendar
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage, System
 
@@ -41,6 +42,7 @@ class SimulatedMove(msgspec.Struct, frozen=True, kw_only=True):
     switches: bool  #: needs a switch: writes are held while it drains
     gates: tuple[str, ...]  #: what will be measured before it may move
     leap: bool  #: leaves out a stage, so it needs an override
+    frozen: str | None  #: the window in which its authority may not move today, and its last day
     writes: int
     rerouted: int
 
@@ -74,12 +76,13 @@ class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     moves: tuple[SimulatedMove, ...]
     breaks: tuple[SimulatedBreak, ...]
     load: tuple[SimulatedLoad, ...]
-    not_measured: tuple[str, ...] = ("reads", "open periods")
+    not_measured: tuple[str, ...] = ("reads",)
 
 
 class Simulation:
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, calendar: Calendar) -> None:
         self._database = database
+        self._calendar = calendar
 
     async def run(
         self,
@@ -108,14 +111,21 @@ class Simulation:
                     raise UnknownRegion(
                         message, errors=[FieldError(pointer=pointer, code="unknown_slice", message=message)]
                     )
-            return _simulate(connection, stages, draft, now=now, days=days)
+            return _simulate(connection, stages, draft, calendar=self._calendar, now=now, days=days)
 
         return await self._database.read(unit)
 
 
 def _simulate(
-    connection: Connection, stages: Mapping[Key, Stage], draft: Mapping[Key, Stage], *, now: int, days: int
+    connection: Connection,
+    stages: Mapping[Key, Stage],
+    draft: Mapping[Key, Stage],
+    *,
+    calendar: Calendar,
+    now: int,
+    days: int,
 ) -> Simulated:
+    today = from_micros(now).date()
     since = now - days * 24 * 3600 * MICROS
     recorded: Counter[tuple[Key, Stage]] = Counter()
     for row in connection.execute(
@@ -154,6 +164,7 @@ def _simulate(
                 switches=transition.is_fenced(stages[key], stage),
                 gates=transition.gates(stages[key], stage),
                 leap=abs(stages[key].position - stage.position) > 1,
+                frozen=calendar.frozen(*key, today) if transition.moves_authority(stages[key], stage) else None,
                 writes=writes[key],
                 rerouted=rerouted[key],
             )

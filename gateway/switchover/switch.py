@@ -57,7 +57,7 @@ class Switchover:
             told=told,
         )
         self.switches = Switches(database=database, gates=gates, moves=self.moves, ids=ids)
-        self.simulation = Simulation(database=database)
+        self.simulation = Simulation(database=database, calendar=gates.calendar)
         self._database = database
         self._slices = slices
         self._gates = gates

@@ -43,7 +43,6 @@ def _report(entity: str, region: str, verdict: Outcome, stage: Stage, way_back: 
             Variant(field="currency", value="GBP", records=120, compared=120),
             Variant(field="currency", value="SEK", records=3, compared=0),
         ),
-        not_measured=("period lock",),
         way_back=way_back,
         evidence_hash="b" * 64,
         at="2026-11-23T09:30:00.000000Z",

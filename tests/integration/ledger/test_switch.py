@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -365,3 +367,28 @@ async def _slice(world: World) -> Any:
     return next(
         one for one in await world.gateway.slices.all() if (one.entity, one.region) == ("customer", REGION)
     )
+
+
+async def test_no_authority_moves_in_a_freeze_window(settings: Settings, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Within a window a move of authority is refused with the window and its last day, readiness and simulation say so
+    before, other stages change, and an override with its reason moves it all the same."""
+    rules = tmp_path / "frozen"
+    shutil.copytree(str(settings.rules), rules)
+    (rules / "calendar.toml").write_text(
+        '[[freezes]]\nname = "Audit"\nfirst = 2020-01-01\nlast = 2099-12-31\nentities = ["customer"]\n',
+        encoding="utf-8",
+    )
+    async with opened(msgspec.structs.replace(settings, rules=str(rules)), sandbox) as world:
+        await world.stage("customer", Stage.SHADOW)
+        told = (await world.get(f"/admin/v1/readiness/customer/{REGION}")).json()
+        (gate,) = [one for one in told["gates"] if one["name"] == "period"]
+        assert (gate["verdict"], gate["measure"]) == ("fail", "Audit, until 2099-12-31")
+        draft = {"rules": [{"entity": "customer", "region": REGION, "stage": "live"}]}
+        simulated = await world.client.post("/admin/v1/rules/simulate", json=draft)
+        assert simulated.json()["moves"][0]["frozen"] == "Audit, until 2099-12-31"
+        with pytest.raises(RuleRefused) as refused:
+            await world.stage("customer", Stage.LIVE)
+        assert [(one.code, "Audit, until 2099-12-31" in one.message) for one in refused.value.errors] == [
+            ("freeze", True)
+        ]
+        assert (await world.stage("customer", Stage.LIVE, override=True)).stage is Stage.LIVE

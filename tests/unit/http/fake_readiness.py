@@ -29,7 +29,6 @@ def report(entity: str = "customer", region: str = "UK", verdict: Outcome = Outc
             gate("money", verdict, measure="=1+1", details=("<b>1080.00</b> GBP",)),
         ),
         variants=(),
-        not_measured=("period lock",),
         way_back=WayBack(verdict=None, words="the authority has not moved"),
         evidence_hash="a" * 64,
         at="2026-11-23T09:30:00.000000Z",

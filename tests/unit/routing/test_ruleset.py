@@ -48,7 +48,7 @@ def _rules(entity: str, *rows: str) -> str:
 EVERYWHERE = 'region = "*"\nstage = "legacy_only"'
 
 
-def _files(**changed: str) -> dict[str, str]:
+def rule_files(**changed: str) -> dict[str, str]:
     whole = {f"{entity.name}.toml": _rules(entity.name, EVERYWHERE) for entity in ENTITIES}
     return {"regions.toml": REGIONS, **whole, **{f"{name}.toml": text for name, text in changed.items()}}
 
@@ -86,7 +86,7 @@ def test_specific_beats_everywhere() -> None:
     """A rule for one region beats the rule for all, whichever stands first."""
     norway = 'region = "NO"\nstage = "shadow"\ncompare_sample = 5\nstorable = false\nnote = "pilot"'
     for rows in ((EVERYWHERE, norway), (norway, EVERYWHERE)):
-        ruleset = read(_files(customer=_rules("customer", *rows)))
+        ruleset = read(rule_files(customer=_rules("customer", *rows)))
         assert ruleset.rule("customer", "UK").stage is Stage.LEGACY_ONLY
         assert ruleset.rule("customer", "NO") == Rule(
             entity="customer", region="NO", stage=Stage.SHADOW, compare_sample=5, storable=False, note="pilot"
@@ -96,7 +96,7 @@ def test_specific_beats_everywhere() -> None:
 
 def test_regions() -> None:
     """A legal entity tells its region, a region its default; an unknown one is refused with those known."""
-    ruleset = read(_files())
+    ruleset = read(rule_files())
     assert ruleset.region_of("NO01") == "NO"
     assert ruleset.region_of("XX01") is None
     assert ruleset.default_legal_entity("NO") == "NO02"
@@ -151,13 +151,13 @@ def test_regions() -> None:
 def test_what_stops_the_start(changed: dict[str, str], says: str) -> None:
     """A gap, an overlap, an unknown key, a wrong value: each is refused with its file and its place."""
     with pytest.raises(RuleFileWrong, match=says):
-        read(_files(**changed))
+        read(rule_files(**changed))
 
 
 @pytest.mark.parametrize("name", ["regions.toml", *(f"{entity.name}.toml" for entity in ENTITIES)])
 def test_a_missing_file_stops_the_start(name: str) -> None:
     """Each entity has its file, and there is one for the regions."""
-    whole = _files()
+    whole = rule_files()
     del whole[name]
     with pytest.raises(RuleFileWrong, match=rf"{name}: is missing"):
         read(whole)
@@ -171,9 +171,9 @@ def test_a_missing_folder_stops_the_start(tmp_path: Path) -> None:
 
 def test_files_that_are_no_rules_are_left_alone(tmp_path: Path) -> None:
     """Only TOML files are read, so that an editor's backup does not stop the start."""
-    for name, text in {**_files(), "customer.toml~": "?", "README": "?"}.items():
+    for name, text in {**rule_files(), "customer.toml~": "?", "README": "?"}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert load(tmp_path) == read(_files())
+    assert load(tmp_path) == read(rule_files())
 
 
 def _with(ruleset: Ruleset, rule: Rule) -> dict[tuple[str, str], Rule]:
@@ -182,7 +182,7 @@ def _with(ruleset: Ruleset, rule: Rule) -> dict[tuple[str, str], Rule]:
 
 def test_difference() -> None:
     """The plan names each slice that would change and what in it; nothing for what stays."""
-    ruleset = read(_files())
+    ruleset = read(rule_files())
     assert difference(ruleset.rules, ruleset.rules) == ()
     before = ruleset.rule("project", "NO")
     after = msgspec.structs.replace(before, stage=Stage.DUAL_WRITE, note="begin")
@@ -196,7 +196,7 @@ def test_difference() -> None:
 
 def test_export_reads_back() -> None:
     """What is exported reads back to the same rules, whatever stands in a note."""
-    ruleset = read(_files())
+    ruleset = read(rule_files())
     odd = Rule(
         entity="project",
         region="NO",

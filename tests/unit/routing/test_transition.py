@@ -61,7 +61,7 @@ def test_judge(current: Stage, wanted: Stage) -> None:
 
 def test_a_gate_that_does_not_pass() -> None:
     """What stands open is named with its number; what was not measured does not pass."""
-    failures = judge(Stage.SHADOW, Stage.LIVE, {"open_deliveries": 3, "crosswalk": None})
+    failures = judge(Stage.SHADOW, Stage.LIVE, {"open_deliveries": 3, "crosswalk": None, "freeze": 0})
     assert [(f.gate, f.measured) for f in failures] == [("open_deliveries", 3), ("crosswalk", None)]
     assert "3 deliveries" in failures[0].message
     assert "not measured" in failures[1].message
