@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -18,7 +19,12 @@ from gateway.http.admin.readiness import ReadinessTold
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.gates import together
 
-FORMS = ("csv", "html", "pdf")
+FORMS: Mapping[str, Callable[[Sequence[Report]], str | bytes]] = {
+    "csv": sheet.table,
+    "html": sheet.page,
+    "pdf": sheet.printed,
+    "xlsx": sheet.workbook,
+}
 _ENDS = {Outcome.PASS: PASS, Outcome.FAIL: DIFFER, Outcome.INCONCLUSIVE: UNSURE}
 
 
@@ -40,10 +46,10 @@ def readiness(
     region:
         Only in this region.
     as_:
-        csv, html or pdf on standard output, instead of tables.
+        csv, html, pdf or xlsx on standard output, instead of tables.
     """
     one_of("--entity", entity, tuple(BY_NAME))
-    one_of("--as", as_, FORMS)
+    one_of("--as", as_, tuple(FORMS))
 
     async def work(gateway: Gateway) -> list[Report]:
         one_of("--region", region, gateway.slices.regions())
@@ -63,10 +69,11 @@ def readiness(
 
 
 def _write(found: list[Report], form: str) -> None:
-    if form == "pdf":
-        sys.stdout.buffer.write(sheet.printed(found))
+    made = FORMS[form](found)
+    if isinstance(made, bytes):
+        sys.stdout.buffer.write(made)
     else:
-        sys.stdout.write(sheet.table(found) if form == "csv" else sheet.page(found))
+        sys.stdout.write(made)
     sys.stdout.flush()
 
 

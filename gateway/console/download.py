@@ -17,11 +17,11 @@ T = TypeVar("T")
 AT_ONCE = 200
 
 
-def attached(name: str, at: datetime) -> dict[str, str]:
-    """The headers of a CSV file of this moment."""
+def attached(name: str, at: datetime, *, kind: str = "csv") -> dict[str, str]:
+    """The headers of a file of this moment; ``kind`` is the end of its name."""
     return {
         **HEADERS,
-        "Content-Disposition": f'attachment; filename="{name}-{at.strftime("%Y%m%d-%H%M%S")}.csv"',
+        "Content-Disposition": f'attachment; filename="{name}-{at.strftime("%Y%m%d-%H%M%S")}.{kind}"',
     }
 
 

@@ -74,6 +74,16 @@ class ReadinessPages:
                 headers=attached("readiness", self._clock.now()),
             )
 
+        @get("/readiness.xlsx", include_in_schema=False)
+        async def workbook(request: AnyRequest) -> Response[bytes]:
+            person = await self._guard.enter(request)
+            found = await self._all(person.caller.regions, person.caller.entities)
+            return Response(
+                sheet.workbook(found),
+                media_type=sheet.XLSX,
+                headers=attached("readiness", self._clock.now(), kind="xlsx"),
+            )
+
         @get("/readiness.pdf", include_in_schema=False)
         async def printed(request: AnyRequest) -> Response[bytes]:
             person = await self._guard.enter(request)
@@ -111,7 +121,7 @@ class ReadinessPages:
                 may_change=person.may_change,
             )
 
-        return [page, table, printed, one]
+        return [page, table, workbook, printed, one]
 
     async def _all(self, regions: frozenset[str] | None, entities: frozenset[str] | None) -> Sequence[Report]:
         order = {name: place for place, name in enumerate(self._entities)}

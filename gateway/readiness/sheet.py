@@ -1,9 +1,11 @@
-"""Reports as a table for a spreadsheet, as a page for a browser and a printer, and as a PDF: the same figures."""
+"""Reports as a table for a spreadsheet, as a workbook, as a page for a browser and a printer, and as a PDF: the same
+figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -17,6 +19,9 @@ COLUMNS = (
     "threshold", "sample", "least", "window", "details", "way_back", "evidence_hash", "at",
 )  # fmt: skip
 
+#: The kind of media of a workbook.
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
 _TITLE = "Readiness"
 
 
@@ -25,6 +30,30 @@ def table(reports: Sequence[Report]) -> str:
     return spreadsheet.line(COLUMNS) + "".join(
         spreadsheet.line(_row(report, gate)) for report in reports for gate in report.gates
     )
+
+
+def workbook(reports: Sequence[Report]) -> bytes:
+    """XLSX with the lines of the CSV. Every cell is text or a whole number, and never a formula."""
+    from xlsxwriter import Workbook  # pyright: ignore[reportMissingTypeStubs]
+
+    made = BytesIO()
+    book = Workbook(made, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    grid = book.add_worksheet(_TITLE)  # pyright: ignore[reportUnknownMemberType]
+    bold = book.add_format({"bold": True})  # pyright: ignore[reportUnknownMemberType]
+    lines = [(report, gate) for report in reports for gate in report.gates]
+    for column, name in enumerate(COLUMNS):
+        grid.write_string(0, column, name, bold)
+        for row, (report, gate) in enumerate(lines, start=1):
+            number = {"version": report.version, "sample": gate.sample, "least": gate.least}.get(name)
+            if number is not None:
+                grid.write_number(row, column, number)
+            else:
+                grid.write_string(row, column, _row(report, gate)[column])
+    grid.freeze_panes(1, 0)
+    grid.autofilter(0, 0, max(len(lines), 1), len(COLUMNS) - 1)
+    grid.autofit(480)
+    book.close()
+    return made.getvalue()
 
 
 def page(reports: Sequence[Report]) -> str:

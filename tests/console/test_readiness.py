@@ -63,3 +63,6 @@ def test_the_same_on_paper(page: Page, enter: Enter) -> None:
     printed = page.request.get("/console/readiness.pdf?entity=project")
     assert printed.body().startswith(b"%PDF-")
     assert "attachment" in printed.headers["content-disposition"]
+    book = page.request.get("/console/readiness.xlsx")
+    assert book.body().startswith(b"PK")
+    assert ".xlsx" in book.headers["content-disposition"]

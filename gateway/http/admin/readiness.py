@@ -1,4 +1,4 @@
-"""Readiness: every slice, or one, as JSON, CSV, a page or a PDF, whichever is asked for."""
+"""Readiness: every slice, or one, as JSON, CSV, a workbook, a page or a PDF, whichever is asked for."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ _MADE: Mapping[str, tuple[Callable[[Sequence[Report]], bytes], str | None]] = {
     "text/html": (lambda reports: sheet.page(reports).encode(), None),
     "text/csv": (lambda reports: sheet.table(reports).encode(), "readiness.csv"),
     "application/pdf": (sheet.printed, "readiness.pdf"),
+    sheet.XLSX: (sheet.workbook, "readiness.xlsx"),
 }
 MEDIA = (JSON, *_MADE)
 
@@ -77,7 +78,7 @@ class Readiness:
         )
         description = (
             "Each gate with what was measured, what it may be and how much evidence there was. Too little evidence is "
-            "never a pass. `Accept` chooses between JSON, text/html, text/csv and application/pdf."
+            f"never a pass. `Accept` chooses between JSON, text/html, text/csv, application/pdf and {sheet.XLSX}."
         )
         return (
             Route(

@@ -1,19 +1,24 @@
-"""Readiness over HTTP, over stand-ins: one set of figures in four forms."""
+"""Readiness over HTTP, over stand-ins: one set of figures in five forms."""
 
 from __future__ import annotations
 
 import csv
+import io
+import zipfile
 from typing import Any
 
 import pytest
 from litestar.testing import TestClient
+from lxml import etree
 
 from gateway.readiness import Outcome
+from gateway.readiness.sheet import XLSX
 from tests.unit.http.fake_readiness import report
 from tests.unit.http.fakes import World
 
 Client = TestClient[Any]
 BASE = "/admin/v1/readiness"
+OOXML = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
 def test_the_worst_slice_decides(world: World, client: Client) -> None:
@@ -28,8 +33,9 @@ def test_the_worst_slice_decides(world: World, client: Client) -> None:
         assert client.get(BASE).json()["verdict"] == whole
 
 
-def test_one_slice_in_four_forms(client: Client) -> None:
-    """JSON where nothing else is asked for; CSV, a page and a PDF carry the same figures; text of others is text."""
+def test_one_slice_in_five_forms(client: Client) -> None:
+    """JSON where nothing else is asked for; CSV, a workbook, a page and a PDF carry the same figures; text of others is
+    text, and no formula."""
     path = f"{BASE}/customer/UK"
     told = client.get(path)
     assert told.headers["content-type"] == "application/json"
@@ -46,6 +52,22 @@ def test_one_slice_in_four_forms(client: Client) -> None:
     printed = client.get(path, headers={"Accept": "application/pdf"})
     assert printed.content.startswith(b"%PDF-")
     assert "readiness.pdf" in printed.headers["content-disposition"]
+    book = client.get(path, headers={"Accept": XLSX})
+    assert "readiness.xlsx" in book.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(book.content)) as parts:
+        grid = etree.fromstring(parts.read("xl/worksheets/sheet1.xml"))
+        texts = ["".join(one.itertext()) for one in etree.fromstring(parts.read("xl/sharedStrings.xml"))]
+    assert grid.findall(f".//{OOXML}f") == []
+    cells = {
+        one.attrib["r"]: texts[int(value)] if one.get("t") == "s" else value
+        for one in grid.iter(f"{OOXML}c")
+        if (value := one.findtext(f"{OOXML}v")) is not None
+    }
+    heads = {cells[name]: name.rstrip("1") for name in cells if name.rstrip("1").isalpha()}
+    assert [
+        tuple(cells[f"{heads[name]}{n}"] for name in ("gate", "gate_verdict", "measure")) for n in (2, 3)
+    ] == [("compares", "pass", "1,204"), ("money", "fail", "=1+1")]
+    assert cells[f"{heads['sample']}2"] == rows[0]["sample"]
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/plain;q=0.5, image/*"])
