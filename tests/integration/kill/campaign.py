@@ -243,6 +243,7 @@ class Campaign:
             drain_limit_s=DRAIN_OF_ONE_S if self._postgres is None else DRAIN_S,
             settle_s=0.5,
             recheck_s=1.0,
+            confirm_s=5.0,
             log_level="WARNING",
         )
 
@@ -252,7 +253,7 @@ class Campaign:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TWINRUN_")}
         names = (
             "database", "redis", "rules", "lease_margin_s", "quarantine_margin_s", "breaker_pause_s", "drain_limit_s",
-            "settle_s", "recheck_s", "log_level",
+            "settle_s", "recheck_s", "confirm_s", "log_level",
         )  # fmt: skip
         return {
             **kept,

@@ -47,6 +47,7 @@ def settings(journal: str, rules: Path, sandbox: Sandbox) -> Settings:
         drain_limit_s=15.0,
         settle_s=0.2,
         recheck_s=0.5,
+        confirm_s=2.0,
     )
 
 

@@ -45,6 +45,7 @@ def settings_of(journal: str, rules: Path, erps: Sandbox, **more: Any) -> Settin
         quarantine_margin_s=0.5,
         settle_s=0.2,
         recheck_s=0.5,
+        confirm_s=2.0,
     )
     return msgspec.structs.replace(made, **more)
 

@@ -53,6 +53,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TWINRUN_RULES": str(settings.rules),
         "TWINRUN_LEASE_MARGIN_S": str(settings.lease_margin_s),
         "TWINRUN_SETTLE_S": str(settings.settle_s),
+        "TWINRUN_CONFIRM_S": str(settings.confirm_s),
     }
     for name, system in settings.systems.items():
         given[f"TWINRUN_SYSTEMS__{name.upper()}__BASE_URL"] = system.base_url
