@@ -36,6 +36,9 @@ from gateway.ledger.states import (
 from gateway.ledger.tables import attempt, idem, late_outcome, operation, record
 from gateway.routing.stage import System
 
+#: Microseconds before its caller's time is over in which a write counts as told to be accepted already: the commit of
+#: what became of it takes some of them.
+TOLD_WITHIN = MICROS // 4
 #: What only somebody who looked can say.
 LOOKS = frozenset(
     {DeliveryEvent.FOUND, DeliveryEvent.PROVEN_ABSENT, DeliveryEvent.GAVE_UP, DeliveryEvent.LOOKED}
@@ -64,7 +67,8 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
         False  #: applied, and an earlier attempt may still land: the lane rests until it cannot any more
     )
     found_nothing: bool = False  #: a look that was answered, and it was not there
-    withdraw: bool = False  #: nothing was taken, and the slice does not store: the write is given back
+    #: nothing was taken, and the slice does not store: the write is given back, if its caller still waits for it
+    withdraw: bool = False
 
 
 class Concluded(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,12 +242,16 @@ class Consequences:
         """Nothing more is tried by itself: from this commit on a person has it."""
         self._case(one, kind_of(one.code, one.claim.role))
 
+    def may_be_told(self, op: Any) -> bool:
+        """Whether the caller has been told that the write is accepted, or may be while this is being committed."""
+        return self.now + TOLD_WITHIN >= op.waited_until
+
     def refused_late(self, one: Conclusion, op: Any, *, collided: bool) -> None:
         """The authority has refused a write whose caller was told, or may have been told, that it is accepted. Or it
         has not refused it and ``collided``: then something of ours stands in a record of somebody else."""
         if collided:
             self._case(one, Kind.COLLISION)
-        elif self.now >= op.waited_until:
+        elif self.may_be_told(op):
             self._case(one, Kind.REFUSED_AFTER_ACCEPTANCE)
 
     def settled(self, delivery_id: str, how: str) -> None:

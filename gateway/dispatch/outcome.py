@@ -177,6 +177,9 @@ class _Batch:
                 }
             )
             return Concluded(operation_id=op.id, state=state, counted=False)
+        if one.withdraw and self.rows.may_be_told(op):
+            # Who was told 202 has been promised it: it is kept and tried again, as in a slice that stores.
+            one = msgspec.structs.replace(one, withdraw=False, refusal=None)
         if claim.delivery_id in self.collided:
             one = Conclusion(
                 claim=claim,

@@ -152,6 +152,27 @@ async def test_the_authority_is_down_and_the_slice_does_not_store(world: World) 
     await world.check()
 
 
+async def test_who_was_told_that_it_is_accepted_keeps_it(world: World) -> None:
+    """A write that was answered 202 is not given back because its slice does not store: it is kept, and both systems
+    have it once the authority is back."""
+    await world.stage("customer", Stage.DUAL_WRITE, storable=False)
+    world.sandbox.fault(AUTHORITY, "outage")
+    told = await world.create("customers", customer(number=fresh()), Prefer="respond-async")
+    assert told.status_code == 202, told.text
+
+    async def tried() -> bool:
+        (delivery, *_) = (await world.operation(told))["deliveries"]
+        return delivery["attempt"] >= 1
+
+    await world.until(tried, "an attempt")
+    assert (await world.operation(told))["state"] == "accepted"
+    world.sandbox.heal()
+    await world.reaches(told, "settled")
+    await world.quiet()
+    assert len(world.effects(AUTHORITY)) == len(world.effects(MIRROR)) == 1
+    await world.check()
+
+
 async def test_the_mirror_is_down(world: World) -> None:
     """The caller does not notice; the mirror has it when it is back."""
     world.sandbox.fault(MIRROR, "outage")
