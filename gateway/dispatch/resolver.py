@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Integer, bindparam, select
 
 from adapters.contract import Adapter, Found, Idempotency
 from adapters.errors import AdapterError, NotFound, Throttled
@@ -20,6 +20,7 @@ from gateway.canonical import BY_NAME
 from gateway.crash import crash_point
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, GroupCommit, among
+from gateway.database.rows import rows_by_id
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import Concluded, Conclusion
@@ -36,6 +37,25 @@ from gateway.telemetry import Log
 GIVE_UP_S = 24 * 3600.0  #: after this long a person decides
 POISONED = 3  #: leases of one delivery that ran out in a row before a person looks at it
 NEEDED_LOOKS = 2  #: looks that must have found nothing before a class D write is sent again
+
+_UNKNOWN = (
+    select(delivery)
+    .where(
+        delivery.c.state == DeliveryState.UNKNOWN.value,
+        among(delivery.c.system, "systems"),
+        delivery.c.wake_at <= bindparam("now"),
+    )
+    .order_by(delivery.c.wake_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_EXPIRED = (
+    select(delivery)
+    .where(delivery.c.state == DeliveryState.SENDING.value, delivery.c.lease_until <= bindparam("now"))
+    .order_by(delivery.c.lease_until)
+    .limit(200)
+)
+_IMAGES = select(record.c.id, record.c.image).where(among(record.c.id, "ids"))
 
 
 class _Open(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,15 +200,7 @@ class Resolver:
     def _due(self, connection: Connection, limit: int) -> list[_Open]:
         now = self._database.now(connection)
         rows = connection.execute(
-            select(delivery)
-            .where(
-                delivery.c.state == DeliveryState.UNKNOWN.value,
-                among(delivery.c.system, list(self._adapters)),
-                delivery.c.wake_at <= now,
-            )
-            .order_by(delivery.c.wake_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
+            _UNKNOWN, {"systems": list(self._adapters), "now": now, "most": limit}
         ).all()
         journal.update_rows(
             connection,
@@ -216,12 +228,7 @@ class Resolver:
 
     def _expired(self, connection: Connection) -> list[Claim]:
         now = self._database.now(connection)
-        rows = connection.execute(
-            select(delivery)
-            .where(delivery.c.state == DeliveryState.SENDING.value, delivery.c.lease_until <= now)
-            .order_by(delivery.c.lease_until)
-            .limit(200)
-        ).all()
+        rows = connection.execute(_EXPIRED, {"now": now}).all()
         return list(self._claims(connection, rows).values())
 
     def _claims(
@@ -232,18 +239,8 @@ class Resolver:
         said: Mapping[str, str] = {} if stated is None else stated
         if not rows:
             return {}
-        operations = {
-            row.id: row
-            for row in connection.execute(
-                select(operation).where(among(operation.c.id, {r.operation_id for r in rows}))
-            )
-        }
-        records = {
-            row.id: row
-            for row in connection.execute(
-                select(record).where(among(record.c.id, {r.record_id for r in rows}))
-            )
-        }
+        operations = rows_by_id(connection, operation, {row.operation_id for row in rows})
+        records = rows_by_id(connection, record, {row.record_id for row in rows})
         links = links_of(connection, records)
         claims: dict[str, Claim] = {}
         for row in rows:
@@ -338,7 +335,7 @@ def _images(connection: Connection, record_ids: set[str]) -> dict[str, Document]
     """The committed documents of these records, those that have one."""
     if not record_ids:
         return {}
-    rows = connection.execute(select(record.c.id, record.c.image).where(among(record.c.id, record_ids)))
+    rows = connection.execute(_IMAGES, {"ids": sorted(record_ids)})
     return {row.id: msgspec.json.decode(row.image) for row in rows if row.image is not None}
 
 

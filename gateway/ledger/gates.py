@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, select
 
 from gateway.database.rows import insert_missing
 from gateway.ledger.pressure_tables import target_gate
@@ -29,11 +29,12 @@ def shut(connection: Connection, system: str, *, seconds: float, reason: str, no
     )
 
 
+_SHUT = select(target_gate.c.system, target_gate.c.until).where(target_gate.c.until > bindparam("now"))
+
+
 def shut_for(connection: Connection, *, now: int) -> dict[str, float]:
     """Seconds that each gate stays shut, for those that are."""
-    rows = connection.execute(
-        select(target_gate.c.system, target_gate.c.until).where(target_gate.c.until > now)
-    )
+    rows = connection.execute(_SHUT, {"now": now})
     return {row.system: (row.until - now) / MICROS for row in rows}
 
 

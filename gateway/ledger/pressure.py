@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from adapters.contract import Adapter
 from adapters.door import Urgency, urgent
@@ -46,6 +46,8 @@ FORGOTTEN_S = 3600.0
 PROBE_PATIENCE_S = 3.0
 #: Seconds between two probes of a system that is well.
 HEALTH_EVERY_S = 10.0
+
+_ALIVE = select(func.count()).select_from(replica).where(replica.c.seen_at >= bindparam("since"))
 
 
 class Pressure:
@@ -243,8 +245,7 @@ class Pressure:
                 gone = now - int(FORGOTTEN_S * gates.MICROS)
                 connection.execute(replica.delete().where(replica.c.seen_at < gone))
             since = now - int(ALIVE_S * gates.MICROS)
-            alive = select(func.count()).select_from(replica).where(replica.c.seen_at >= since)
-            return connection.execute(alive).scalar_one()
+            return connection.execute(_ALIVE, {"since": since}).scalar_one()
 
         replicas = await self._database.transaction(unit)
         self._said_alive = self._clock.monotonic()

@@ -274,8 +274,11 @@ class Slices:
         self._asked.clear()
 
 
+_FINGERPRINT = select(func.coalesce(func.sum(slice_.c.updated_at), 0))
+
+
 def _fingerprint(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.sum(slice_.c.updated_at), 0))).scalar_one())
+    return int(connection.execute(_FINGERPRINT).scalar_one())
 
 
 _TOLD = ("stage", "authority", "epoch", "compare_sample", "storable", "draining", "note")

@@ -64,43 +64,49 @@ def some(seeds: Iterable[int], bug: str | None = None) -> Result:
     gc.disable()
     try:
         for seed in seeds:
-            began = time.process_time()
-            if bug is None:
-                made = scenario(seed)
-                world, history, verdicts = one(made)
-            else:
-                with planted.planted(bug):
-                    made = planted.BUGS[bug].scenario(seed)
-                    world, history, verdicts = one(made)
-            if bug is None and seed % TWICE == 0:
-                total.repeated += 1
-                again, _, _ = one(scenario(seed))
-                if again.trace.digest() != world.trace.digest():
-                    verdicts.append(Verdict(law="determinism", what="two runs of this seed differ"))
+            found = _judged(seed, bug)
+            total.add(found)
             gc.collect()
-            total.add(
-                Result(
-                    seeds=1,
-                    operations=len(history.operations),
-                    effects=len(history.effects),
-                    virtual_s=history.elapsed_s,
-                    cpu_s=time.process_time() - began,
-                    counted=dict(world.counted),
-                    states=dict(Counter(op.state for op in history.operations.values())),
-                    classes=dict(Counter(p.idempotency.value for p in made.products.values())),
-                    failed={seed: verdicts}
-                    if (verdicts if bug is None else _by_its_law(bug, verdicts))
-                    else {},
-                )
-            )
-            if bug is not None and _by_its_law(bug, verdicts):
+            gc.freeze()  # what is left is the program and what it keeps: not looked through again at each seed
+            if bug is not None and found.failed:
                 _, _, without = one(planted.BUGS[bug].scenario(seed))
                 if without:
                     raise RuntimeError(f"{bug}: seed {seed} breaks laws without it: {without[0]}")
                 break
     finally:
+        gc.unfreeze()
         gc.enable()
     return total
+
+
+def _judged(seed: int, bug: str | None) -> Result:
+    """One seed. With a planted bug, it failed only if a law was broken that this bug breaks."""
+    began = time.process_time()
+    if bug is None:
+        made = scenario(seed)
+        world, history, verdicts = one(made)
+    else:
+        with planted.planted(bug):
+            made = planted.BUGS[bug].scenario(seed)
+            world, history, verdicts = one(made)
+    repeated = bug is None and seed % TWICE == 0
+    if repeated:
+        again, _, _ = one(scenario(seed))
+        if again.trace.digest() != world.trace.digest():
+            verdicts.append(Verdict(law="determinism", what="two runs of this seed differ"))
+    broken = verdicts if bug is None or _by_its_law(bug, verdicts) else []
+    return Result(
+        seeds=1,
+        operations=len(history.operations),
+        effects=len(history.effects),
+        virtual_s=history.elapsed_s,
+        cpu_s=time.process_time() - began,
+        repeated=int(repeated),
+        counted=dict(world.counted),
+        states=dict(Counter(op.state for op in history.operations.values())),
+        classes=dict(Counter(p.idempotency.value for p in made.products.values())),
+        failed={seed: broken} if broken else {},
+    )
 
 
 def _by_its_law(bug: str, verdicts: list[Verdict]) -> bool:
