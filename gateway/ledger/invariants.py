@@ -11,6 +11,11 @@ them. Who asks again and again gives the range since the last time but one, beca
 commit a lower position than one that is there already. The range of ids walks through the journal bit by bit, so that
 damage to what nobody touches is found as well, only later.
 
+Where a row is reached by its key, its state is spelled ``state || ''``, which no index answers. Left to choose, a
+server whose statistics are from a moment when hardly anything was applied goes through everything that is applied, once
+for each row it is asked about (measured on a journal of 10,000 writes: every look was cancelled after 15 s, and took a
+whole core until then).
+
 Nothing is repaired here, and a broken law takes no process out of service: it is about single records, a person has to
 look at them, and every other write goes on as well as before.
 """
@@ -165,13 +170,13 @@ INVARIANTS: tuple[Invariant, ...] = (
                         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS highest,
                     row_number() OVER (PARTITION BY e.record_id, d.system ORDER BY e.position) AS place
                 FROM $touched e JOIN delivery d ON d.id = e.delivery_id
-                WHERE e.event IN $applied_events AND d.state = 'applied')""",
+                WHERE e.event IN $applied_events AND d.state || '' = 'applied')""",
         query="""
             SELECT record_id FROM done WHERE highest > seq
             UNION
             SELECT f.record_id FROM done f
             JOIN delivery n ON n.record_id = f.record_id AND n.system = f.system AND n.seq > f.seq
-                AND n.state = 'applied'
+                AND n.state || '' = 'applied'
             WHERE f.place = 1 AND NOT EXISTS (
                 SELECT 1 FROM operation_event l
                 WHERE l.operation_id = n.operation_id AND l.delivery_id = n.id AND l.position > f.position
@@ -185,7 +190,7 @@ INVARIANTS: tuple[Invariant, ...] = (
             WHERE EXISTS (
                 SELECT 1 FROM delivery d
                 WHERE d.record_id = l.record_id AND d.system = l.system AND d.seq > l.applied_seq
-                    AND d.state = 'applied')""",
+                    AND d.state || '' = 'applied')""",
     ),
     Invariant(
         name="mirror_first",
@@ -197,7 +202,7 @@ INVARIANTS: tuple[Invariant, ...] = (
             UNION
             SELECT m.record_id FROM $operations t JOIN delivery m ON m.operation_id = t.operation_id
             LEFT JOIN delivery a ON a.operation_id = m.operation_id AND a.role = 'authority'
-            WHERE m.state = 'applied' AND m.role = 'mirror' AND (a.state IS NULL OR a.state <> 'applied')""",
+            WHERE m.state || '' = 'applied' AND m.role = 'mirror' AND (a.state IS NULL OR a.state <> 'applied')""",
     ),
     Invariant(
         name="blocked_mirror",
@@ -205,7 +210,8 @@ INVARIANTS: tuple[Invariant, ...] = (
         query="""
             SELECT m.record_id FROM delivery m
             JOIN delivery a ON a.operation_id = m.operation_id AND a.role = 'authority'
-            WHERE m.state = 'blocked' AND m.role = 'mirror' AND a.state IN ('applied', 'rejected', 'skipped')""",
+            WHERE m.state = 'blocked' AND m.role = 'mirror'
+                AND a.state || '' IN ('applied', 'rejected', 'skipped')""",
     ),
     Invariant(
         name="epochs",
@@ -262,7 +268,7 @@ INVARIANTS: tuple[Invariant, ...] = (
             UNION
             SELECT d.record_id FROM $deliveries t JOIN delivery d ON d.id = t.delivery_id
             LEFT JOIN crosswalk x ON x.record_id = d.record_id AND x.system = d.system
-            WHERE d.state = 'applied' AND x.record_id IS NULL""",
+            WHERE d.state || '' = 'applied' AND x.record_id IS NULL""",
     ),
     Invariant(
         name="one_effect",
@@ -288,7 +294,7 @@ INVARIANTS: tuple[Invariant, ...] = (
             SELECT o.record_id FROM slice s CROSS JOIN operation o
             WHERE o.entity = s.entity AND o.region = s.region AND o.state IN $unended AND o.updated_at < :rested
                 AND NOT EXISTS (
-                    SELECT 1 FROM delivery d WHERE d.operation_id = o.id AND d.state IN $open)
+                    SELECT 1 FROM delivery d WHERE d.operation_id = o.id AND d.state || '' IN $open)
                 AND NOT EXISTS (
                     SELECT 1 FROM case_ c WHERE c.operation_id = o.id AND c.state = 'open')""",
     ),
@@ -310,7 +316,7 @@ INVARIANTS: tuple[Invariant, ...] = (
             WHERE d.state = 'ready' AND l.inflight IS NULL AND l.wake_at IS NULL AND NOT EXISTS (
                 SELECT 1 FROM delivery b
                 WHERE b.record_id = d.record_id AND b.system = d.system AND b.seq < d.seq
-                    AND b.state IN $open AND b.state <> 'ready'
+                    AND b.state || '' IN $open AND b.state || '' <> 'ready'
                     AND (b.role = 'authority' OR d.role = 'authority' OR b.entity NOT IN $latest OR b.maybe_sent > 0))
             UNION
             SELECT record_id FROM delivery WHERE state = 'sending' AND lease_until IS NULL
