@@ -1,8 +1,8 @@
 """Writes of unknown outcome: look first, send again only when that cannot make a second effect.
 
 What may be done depends on what the system offers (idempotency class): A and B take the same request again without a
-second effect; C refuses it, and the refusal is then looked into; D is sent again only after the quarantine and two
-looks that found nothing, because a request that we gave up on may still land; E is never sent again.
+second effect; C refuses a second record, and the refusal is then looked into; D is sent again only after the quarantine and
+two looks that found nothing, because a request that we gave up on may still land; E is never sent again.
 """
 
 from __future__ import annotations
@@ -295,12 +295,18 @@ def _is_ours(adapter: Adapter, one: _Open, found: Found) -> bool:
 
 
 def _offered(adapter: Adapter, claim: Claim) -> Idempotency:
-    """What the system offers for this very write: one that only refuses the same number twice takes a record without a
-    number as often as it is sent."""
-    offered = adapter.facts(claim.entity).idempotency
-    name = BY_NAME[claim.entity].natural_key
-    unnamed = claim.kind == "create" and (name is None or claim.image.get(name) is None)
-    return Idempotency.D_SEARCHABLE if offered is Idempotency.C_UNIQUE_KEY and unnamed else offered
+    """What the system offers for this very write. One that only refuses the same number twice takes a record without a
+    number as often as it is sent, and a change of a record as well, unless it is told which version is to be changed:
+    sent again too early, such a change would undo what somebody has done there in between."""
+    facts = adapter.facts(claim.entity)
+    if facts.idempotency is not Idempotency.C_UNIQUE_KEY:
+        return facts.idempotency
+    if claim.kind == "create":
+        name = BY_NAME[claim.entity].natural_key
+        guarded = name is not None and claim.image.get(name) is not None
+    else:
+        guarded = facts.conditional and claim.native_version is not None
+    return Idempotency.C_UNIQUE_KEY if guarded else Idempotency.D_SEARCHABLE
 
 
 def _reads_like(adapter: Adapter, claim: Claim, found: Found) -> bool:

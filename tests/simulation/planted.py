@@ -179,6 +179,18 @@ def class_e_resent() -> Planting:
     return _with(Resolver, "_absent", absent)
 
 
+@bug(
+    "a change is sent again at once where only records are told apart",
+    "C2",
+    where=_where(
+        "C", "late landing", "error with effect", "direct edit",
+        read_lag_s=3.0, records=3, operations=12, kinds=("customer",), numbered=1.0,
+    ),
+)  # fmt: skip
+def class_c_change_resent() -> Planting:
+    return _with(resolver, "_offered", lambda adapter, claim: adapter.facts(claim.entity).idempotency)
+
+
 @bug("whatever a look finds is taken for our own", "C1", "C9", where=_where("D", "request lost", "hang"))
 def anything_is_ours() -> Planting:
     return _with(resolver, "_is_ours", lambda adapter, one, found: True)

