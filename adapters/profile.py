@@ -65,6 +65,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -235,10 +236,16 @@ def load(name_or_path: str | Path) -> Profile:
         if not path.is_file():
             raise Misconfigured(f"there is no profile file {text}")
         return parse(path.read_text("utf-8"), file=text)
-    entry = files("adapters").joinpath("profiles", f"{text}.toml")
+    return _shipped(text)
+
+
+@cache
+def _shipped(name: str) -> Profile:
+    # What ships with the program does not change while it runs, and several rooms want it at the start.
+    entry = files("adapters").joinpath("profiles", f"{name}.toml")
     if not entry.is_file():
-        raise Misconfigured(f"there is no profile {text!r}; there are: {', '.join(names())}")
-    return parse(entry.read_text("utf-8"), file=f"adapters/profiles/{text}.toml")
+        raise Misconfigured(f"there is no profile {name!r}; there are: {', '.join(names())}")
+    return parse(entry.read_text("utf-8"), file=f"adapters/profiles/{name}.toml")
 
 
 def parse(text: str, *, file: str) -> Profile:

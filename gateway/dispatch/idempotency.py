@@ -88,6 +88,9 @@ def _digest(*parts: str) -> str:
     return whole.hexdigest()
 
 
+_OF_SCOPES = select(idem).where(among(idem.c.scope, "scopes"))
+
+
 def reserve(connection: Connection, intents: Sequence[Intent], *, now: int) -> dict[int, Answered]:
     """Idempotency keys: a new one is reserved for its operation; a known one answers for it. Returns, by its place
     among ``intents``, what has its answer already."""
@@ -108,7 +111,7 @@ def reserve(connection: Connection, intents: Sequence[Intent], *, now: int) -> d
     old = set(rows) - fresh
     before = {}
     if old:
-        before = {row.scope: row for row in connection.execute(select(idem).where(among(idem.c.scope, old)))}
+        before = {row.scope: row for row in connection.execute(_OF_SCOPES, {"scopes": sorted(old)})}
     owners: dict[str, str] = {}
     for index, intent in enumerate(intents):
         if intent.scope is None:

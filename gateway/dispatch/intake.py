@@ -48,6 +48,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 Outcome = Accepted | Twin | KeptRefusal
 
+_REGIONS = select(record.c.id, record.c.region).where(among(record.c.id, "ids"))
+
 
 class Intake:
     """The T1 step. ``lease_s`` is each system's lease; ``default_legal_entity`` gives a region's first."""
@@ -139,8 +141,7 @@ class _Batch:
         wanted = {intent.record_id for intent in self.intents if intent.command.kind != "create"}
         if not wanted:
             return {}
-        rows = self.connection.execute(select(record.c.id, record.c.region).where(among(record.c.id, wanted)))
-        return {row.id: row.region for row in rows}
+        return {row.id: row.region for row in self.connection.execute(_REGIONS, {"ids": sorted(wanted)})}
 
     def _slice_key(self, intent: Intent, known: Mapping[str, str]) -> tuple[str, str] | None:
         command = intent.command

@@ -1,8 +1,9 @@
 """Writes of unknown outcome: look first, send again only when that cannot make a second effect.
 
 What may be done depends on what the system offers (idempotency class): A and B take the same request again without a
-second effect; C refuses a second record, and the refusal is then looked into; D is sent again only after the quarantine and
-two looks that found nothing, because a request that we gave up on may still land; E is never sent again.
+second effect; C refuses a second record, and the refusal is then looked into; D is sent again only after the
+quarantine and two looks that found nothing, because a request that we gave up on may still land; E is never sent
+again.
 """
 
 from __future__ import annotations

@@ -72,12 +72,15 @@ def read(
     connection: Connection, keys: Iterable[tuple[str, str]] | None = None
 ) -> dict[tuple[str, str], Slice]:
     """The slices as this transaction sees them; all of them when no keys are given."""
-    query = select(slice_)
-    wanted = None if keys is None else set(keys)
-    if wanted is not None:
-        query = query.where(among(slice_.c.entity, {entity for entity, _ in wanted}))
-    found = {(row.entity, row.region): _slice(row) for row in connection.execute(query)}
-    return found if wanted is None else {key: found[key] for key in wanted if key in found}
+    if keys is None:
+        return {(row.entity, row.region): _slice(row) for row in connection.execute(_ALL)}
+    wanted = set(keys)
+    rows = connection.execute(_OF_ENTITIES, {"entities": sorted({entity for entity, _ in wanted})})
+    return {key: _slice(row) for row in rows if (key := (row.entity, row.region)) in wanted}
+
+
+_ALL = select(slice_)
+_OF_ENTITIES = _ALL.where(among(slice_.c.entity, "entities"))
 
 
 def seed(connection: Connection, rules: Mapping[tuple[str, str], Rule], *, at: int, actor: str) -> int:
