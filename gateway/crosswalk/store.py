@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from gateway.crosswalk.tables import crosswalk
-from gateway.database import among
-from gateway.database.rows import put_rows, rows_by_keys
+from gateway.database.rows import put_rows, rows_among, rows_by_keys
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +20,6 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     native_version: str | None = None
 
 
-_OF_RECORDS = select(crosswalk).where(among(crosswalk.c.record_id, "ids"))
 _NATIVE: tuple[str, ...] = ("system", "entity", "native_id")
 
 
@@ -30,7 +28,7 @@ def links_of(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[st
     ids = list(record_ids)
     if not ids:
         return {}
-    return {(row.record_id, row.system): _link(row) for row in connection.execute(_OF_RECORDS, {"ids": ids})}
+    return {(row.record_id, row.system): _link(row) for row in rows_among(connection, crosswalk, {"record_id": ids})}
 
 
 def linked(

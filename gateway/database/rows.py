@@ -1,9 +1,10 @@
-"""Many rows in one statement: the journal's inserts and updates, whatever the number of rows.
+"""Many rows in one statement: the journal's inserts, updates and looks by key, whatever the number of rows.
 
 A row is a dict from column name to value; a column that a row does not name becomes NULL. On PostgreSQL all rows travel
 as one JSON parameter and are taken apart by the server; on SQLite the driver runs the statement for each row in C.
 (Measured on PostgreSQL, 8 rows of the delivery table: 860 us through one bound parameter a value, 150 us so.) The
-statements are texts, made once for each table and set of columns.
+statements are texts, made once for each table and set of columns. What is read is as the database has it: a truth of
+SQLite is 0 or 1.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Select, Table, select
-
-from gateway.database.among import among
+from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, LargeBinary, Table
 
 Row = Mapping[str, Any]
 
@@ -79,14 +78,27 @@ def rows_by_id(
     """The rows of ``table`` with these ids; with ``lock`` they are locked, in the order of their ids."""
     if not ids:
         return {}
-    return {row.id: row for row in connection.execute(_by_id(table, lock=lock), {"ids": sorted(ids)})}
+    order = ("id",) if lock else ()
+    return {row.id: row for row in rows_among(connection, table, {"id": sorted(ids)}, order=order, lock=lock)}
 
 
-@cache
-def _by_id(table: Table, *, lock: bool) -> Select[Any]:
-    # Making a statement costs about as much as running it, so each is made once.
-    wanted = select(table).where(among(table.c.id, "ids"))
-    return wanted.order_by(table.c.id).with_for_update() if lock else wanted
+def rows_among(
+    connection: Connection,
+    table: Table,
+    wanted: Mapping[str, list[str]],
+    *,
+    columns: tuple[str, ...] = (),
+    order: tuple[str, ...] = (),
+    lock: bool = False,
+) -> Sequence[Any]:
+    """``columns``, or all, of the rows in which each column that ``wanted`` names, a text, has one of its values; with
+    ``lock`` they are locked in that ``order``. (Measured on SQLite, 4 records: 140 us through a statement in
+    SQLAlchemy's language that was made once, 40 us so; on PostgreSQL there is no difference to be seen.)"""
+    names = tuple(wanted)
+    server = connection.dialect.name == "postgresql"
+    values = tuple(wanted.values()) if server else tuple(_encode(some).decode() for some in wanted.values())
+    statement = _among_text(table, names, columns, order, lock=lock, server=server)
+    return connection.exec_driver_sql(statement, values).all()
 
 
 def rows_by_keys(
@@ -154,6 +166,18 @@ def _insert_text(table: Table, columns: tuple[str, ...], tail: str, *, server: b
         )
     places = ", ".join("?" for _ in columns)
     return f'INSERT INTO "{table.name}" ({names}) VALUES ({places}){tail}'  # noqa: S608 - as above
+
+
+@cache
+def _among_text(
+    table: Table, names: tuple[str, ...], columns: tuple[str, ...], order: tuple[str, ...], *, lock: bool, server: bool
+) -> str:
+    read = ", ".join(f'"{name}"' for name in columns or table.columns.keys())
+    given = "= ANY (${}::text[])" if server else "IN (SELECT value FROM json_each(?{}))"
+    where = " AND ".join(f'"{name}" {given.format(place)}' for place, name in enumerate(names, 1))
+    sort = " ORDER BY " + ", ".join(f'"{name}"' for name in order) if order else ""
+    hold = " FOR UPDATE" if lock and server else ""
+    return f'SELECT {read} FROM "{table.name}" WHERE {where}{sort}{hold}'  # noqa: S608 - names of our own tables and columns
 
 
 @cache

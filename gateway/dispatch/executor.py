@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select
 from gateway.canonical import BY_NAME, Entity
 from gateway.clock import Clock
 from gateway.crash import crash_point
-from gateway.database import Database, GroupCommit, among, to_micros
+from gateway.database import Database, GroupCommit, to_micros
+from gateway.database.rows import rows_by_id
 from gateway.dispatch.admission import Admission
 from gateway.dispatch.command import Answer, Command, Document
 from gateway.dispatch.conclusion import Concluded
@@ -301,10 +302,7 @@ def _answer(
 
 def answered(connection: Connection, operation_ids: Any) -> list[Concluded | None]:
     """What became of operations, for those whose authority has spoken."""
-    rows = {
-        row.id: row
-        for row in connection.execute(select(operation).where(among(operation.c.id, set(operation_ids))))
-    }
+    rows = rows_by_id(connection, operation, set(operation_ids))
     return [None if (row := rows.get(one)) is None else _concluded(row) for one in operation_ids]
 
 

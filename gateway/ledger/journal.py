@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from gateway.database import among
-from gateway.database.rows import insert_missing, insert_new, insert_rows, rows_by_id, update_rows
+from gateway.database.rows import insert_missing, insert_new, insert_rows, rows_among, rows_by_id, update_rows
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
 
@@ -75,18 +74,8 @@ _DELIVERY_CHANGES = (
     "message",
 )
 _OPEN = [state.value for state in DELIVERY_OPEN]
+_LANE = ("record_id", "system")
 # Statements of the path of every write are made once; making one costs about as much as running it.
-_LANES = (
-    select(*(lane.c[name] for name in Lane.__struct_fields__))
-    .where(among(lane.c.record_id, "ids"))
-    .order_by(lane.c.record_id, lane.c.system)
-    .with_for_update()
-)
-_OPEN_DELIVERIES = (
-    select(*(delivery.c[name] for name in Delivery.__struct_fields__))
-    .where(among(delivery.c.record_id, "ids"), among(delivery.c.state, "states"))
-    .order_by(delivery.c.seq)
-)
 
 
 def encode(value: Any) -> str:
@@ -103,7 +92,10 @@ def lanes_for_update(connection: Connection, record_ids: Iterable[str]) -> dict[
     wanted = sorted(set(record_ids))
     if not wanted:
         return {}
-    return {one.key: one for row in connection.execute(_LANES, {"ids": wanted}) if (one := Lane(*row))}
+    rows = rows_among(
+        connection, lane, {"record_id": wanted}, columns=Lane.__struct_fields__, order=_LANE, lock=True
+    )
+    return {one.key: one for row in rows if (one := Lane(*row))}
 
 
 def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[LaneKey, list[Delivery]]:
@@ -112,7 +104,8 @@ def open_deliveries(connection: Connection, record_ids: Iterable[str]) -> dict[L
     if not wanted:
         return {}
     found: dict[LaneKey, list[Delivery]] = {}
-    for row in connection.execute(_OPEN_DELIVERIES, {"ids": wanted, "states": _OPEN}):
+    states = {"record_id": wanted, "state": _OPEN}
+    for row in rows_among(connection, delivery, states, columns=Delivery.__struct_fields__, order=("seq",)):
         one = Delivery(*row)
         found.setdefault(one.lane, []).append(one)
     return found
