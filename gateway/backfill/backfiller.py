@@ -17,7 +17,7 @@ from adapters.errors import AdapterError, Misconfigured, Rejected, Unreadable
 from gateway.audit import reason_of
 from gateway.audit import record as audited
 from gateway.backfill import store
-from gateway.backfill.run import ACTS, Act, Run
+from gateway.backfill.run import ACTS, Act, Item, Outcome, Run
 from gateway.backfill.steps import Moved, Steps
 from gateway.backfill.store import Lost, Scope, Work
 from gateway.backfill.tables import backfill_run
@@ -183,6 +183,25 @@ class Backfiller:
                 entities=entities,
             )
         )
+
+    async def records(
+        self,
+        run_id: str,
+        *,
+        outcome: Outcome | None = None,
+        after: str = "",
+        limit: int = 50,
+        regions: Scope = None,
+        entities: Scope = None,
+    ) -> Sequence[Item]:
+        """What became of the records that the run has taken, by their ids, all of them or those of one outcome.
+        Raises NotFoundHere."""
+
+        def unit(connection: Connection) -> Sequence[Item]:
+            found = store.one(connection, run_id, regions, entities)
+            return store.items(connection, found, outcome=outcome, after=after, limit=limit)
+
+        return await self._database.read(unit)
 
     # --- who works on it -----------------------------------------------------------------------------------------
 

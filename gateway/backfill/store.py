@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, exists, func, select, update
 
-from gateway.backfill.run import OPEN, WORKED, Outcome, Run, State
+from gateway.backfill.run import OPEN, WORKED, Item, Outcome, Run, State
 from gateway.backfill.tables import backfill_item, backfill_run
+from gateway.cases.tables import case_
 from gateway.compare.tables import compare_job, diff
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import among
@@ -222,6 +223,43 @@ def unlinked(connection: Connection, entity: str, region: str, source: str, targ
             ),
         )
     ).scalar_one()
+
+
+def items(
+    connection: Connection, run: Run, *, outcome: Outcome | None, after: str, limit: int
+) -> Sequence[Item]:
+    """What became of the run's records, by their ids; ``after`` is the id that the last page ended with."""
+    newest = select(func.max(case_.c.id)).where(
+        case_.c.record_id == _items.record_id, case_.c.delivery_id == _items.delivery_id
+    )
+    query = (
+        select(
+            _items.record_id,
+            _items.outcome,
+            func.coalesce(_items.why, delivery.c.message).label("why"),
+            _items.delivery_id,
+            delivery.c.state.label("delivery_state"),
+            newest.scalar_subquery().label("case_id"),
+        )
+        .select_from(backfill_item)
+        .outerjoin(delivery, delivery.c.id == _items.delivery_id)
+        .where(_items.run_id == run.id, _items.record_id > after)
+        .order_by(_items.record_id)
+        .limit(limit)
+    )
+    if outcome is not None:
+        query = query.where(_items.outcome == outcome.value)
+    return [
+        Item(
+            record_id=row.record_id,
+            outcome=Outcome(row.outcome),
+            why=row.why,
+            delivery_id=row.delivery_id,
+            delivery_state=row.delivery_state,
+            case_id=row.case_id,
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def verified(connection: Connection, entity: str, region: str, *, epoch: int) -> bool:
