@@ -17,15 +17,12 @@ from gateway.database import among
 from gateway.errors import NotFoundHere
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, event, record
+from gateway.runs import Lost
 
 Scope = frozenset[str] | None  #: what a caller may see; None: all
 _runs, _items = backfill_run.c, backfill_item.c
 _MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 _FAILED = [state.value for state in (DeliveryState.PARKED, DeliveryState.REJECTED, DeliveryState.SKIPPED)]
-
-
-class Lost(Exception):
-    """Somebody else holds the run, or it is not being worked on any more: what was done of this step is void."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +33,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None
     failures: int
     token: int
+    next_at: int
+
+    @property
+    def id(self) -> str:
+        return self.run.id
 
 
 def one(
@@ -117,12 +119,6 @@ def advance(connection: Connection, work: Work, *, now: int, **values: Any) -> W
     if row is None:
         raise Lost(work.run.id)
     return _work(row)
-
-
-def is_due(connection: Connection, work: Work, *, now: int) -> bool:
-    """Whether the next step may be taken already."""
-    query = select(_runs.id).where(_runs.id == work.run.id, _runs.next_at <= now)
-    return connection.execute(query).first() is not None
 
 
 def keep_lease(connection: Connection, work: Work, *, until: int | None) -> bool:
@@ -281,4 +277,11 @@ def _run(row: Any) -> Run:
 
 
 def _work(row: Any) -> Work:
-    return Work(run=_run(row), epoch=row.epoch, cursor=row.cursor, failures=row.failures, token=row.token)
+    return Work(
+        run=_run(row),
+        epoch=row.epoch,
+        cursor=row.cursor,
+        failures=row.failures,
+        token=row.token,
+        next_at=row.next_at,
+    )

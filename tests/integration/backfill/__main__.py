@@ -1,5 +1,5 @@
-"""``python -m tests.integration.backfill [--time-entries 20000] [--invoices 1500] [--seed N] [--json FILE]``: a mirror is
-filled while callers write, and the worker is killed twice on the way.
+"""``python -m tests.integration.backfill [--time-entries 20000] [--invoices 1500] [--seed N] [--json FILE]``: a mirror
+is filled while callers write, and the worker is killed twice on the way.
 
 Exit code 1: something was overwritten, doubled or left out.
 """
