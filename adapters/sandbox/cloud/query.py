@@ -130,6 +130,9 @@ class Parser:
 
     def _one_of(self, name: str, values: frozenset[Any]) -> Filter:
         get, _ = self._property(name)
+        # What has no value stands in no index.
+        if None in values:
+            return Filter(lambda row: get(row) in values)
         return Filter(lambda row: get(row) in values, {name: values}, plain=True)
 
     def _both(self) -> Filter:

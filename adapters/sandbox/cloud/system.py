@@ -253,7 +253,7 @@ class CloudSystem(Simulator):
                 key for marker in among["LastOperation"] for key in shelf.markers.get(marker, ())
             )
         for name, index in shelf.index.items():
-            if name in among and None not in among[name]:
+            if name in among:
                 return shelf.pick(key for value in among[name] for key in index.get(value, ()))
         if compiled.since is not None:
             return shelf.since(compiled.since)

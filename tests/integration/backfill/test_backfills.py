@@ -121,6 +121,30 @@ async def test_an_empty_mirror_becomes_complete_while_live_writes_race(
     assert (again.present, again.created, again.complete) == (60, 0, True)
 
 
+async def test_live_writes_without_end_do_not_hold_it_up(world: World) -> None:
+    """A record that is never quiet is compared some day; the run does not wait for that, and ends."""
+    busy, *_ = await firm(world, Stage.LEGACY_ONLY, 3)
+    await world.stage(ENTITY, Stage.DUAL_WRITE, region=REGION, override=True)
+    run = await world.gateway.backfiller.start(ENTITY, REGION, actor="tests")
+    over = asyncio.Event()
+
+    async def caller() -> int:
+        count = 0
+        while not over.is_set():
+            count += 1
+            answer = await world.patch(COLLECTION, busy["id"], {"phone": f"+44 {count}"}, key=fresh())
+            assert answer.status_code in (200, 202), answer.text
+        return count
+
+    writing = asyncio.create_task(caller())
+    try:
+        done = await ended(world, run)
+    finally:
+        over.set()
+    assert await writing > 0
+    assert (done.state, done.unlinked, done.failed) == (State.DONE, 0, 0)
+
+
 async def test_killed_twice_in_a_chunk(settings: Settings, erps: Sandbox, tmp_path: Path) -> None:
     """kill -9 before a chunk's commit, twice: nothing of that chunk is there, whoever comes next takes it again, and
     every record is in the mirror once."""
