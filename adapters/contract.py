@@ -145,9 +145,10 @@ class Adapter(Protocol):
     ) -> Page: ...
 
     async def find(
-        self, entity: str, *, marker: str | None = None, external_id: str | None = None
+        self, entity: str, *, marker: str | None = None, external_id: str | tuple[str, ...] | None = None
     ) -> tuple[Found, ...]:
-        """Records that carry our marker (or external id). At most ten are returned."""
+        """Records that carry our marker (or external id; a tuple means any of these). At most ten are returned, or
+        two for each of several external ids."""
         ...
 
     async def create(self, write: Write) -> Receipt: ...

@@ -125,11 +125,12 @@ class System:
         return await self._page(entity, entity_map, conditions, limit, query.cursor, headers)
 
     async def find(
-        self, entity: str, *, marker: str | None = None, external_id: str | None = None
+        self, entity: str, *, marker: str | None = None, external_id: str | tuple[str, ...] | None = None
     ) -> tuple[Found, ...]:
         entity_map = self._able(entity, Capability.FIND)
         spec = entity_map.spec
         conditions: list[Condition] = []
+        limit = FIND_LIMIT
         if marker is not None:
             if spec.marker is None:
                 raise Misconfigured(f"the profile names no marker for {entity}", system=self._name)
@@ -140,11 +141,13 @@ class System:
             external = spec.external
             if external is None:
                 raise Misconfigured(f"the profile names no external_id for {entity}", system=self._name)
-            kept = entity_map.kept_external_id(external_id)
-            conditions.append(Condition(name=external.filter or external.path, values=(kept,)))
+            ids = external_id if isinstance(external_id, tuple) else (external_id,)
+            kept = tuple(entity_map.kept_external_id(one) for one in ids)
+            conditions.append(Condition(name=external.filter or external.path, values=kept))
+            limit = max(limit, 2 * len(ids))
         if not conditions:
             raise ValueError("find needs a marker or an external id")
-        return (await self._page(entity, entity_map, conditions, FIND_LIMIT, None, None)).items
+        return (await self._page(entity, entity_map, conditions, limit, None, None)).items
 
     async def create(self, write: Write) -> Receipt:
         entity_map = self._able(write.entity, Capability.CREATE)

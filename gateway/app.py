@@ -203,15 +203,9 @@ class Gateway:
             busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
         )  # fmt: skip
         self.reads = Reads(
-            adapters=adapters,
-            records=self.records,
-            adoption=self.adoption,
-            slices=self.slices,
-            ruleset=self.ruleset,
-            comparer=self.comparer,
-            clock=self.clock,
-            ids=self.ids,
-        )
+            adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, ruleset=self.ruleset,
+            comparer=self.comparer, clock=self.clock, ids=self.ids,
+        )  # fmt: skip
         first_entity = {code: region.default_legal_entity for code, region in self.ruleset.regions.items()}
         self.executor = Executor(
             database=database,
@@ -381,6 +375,7 @@ class Gateway:
                     flow=self.flow,
                     replays=self.replays,
                     reconciler=self.reconciler,
+                    backfiller=self.backfiller,
                     health=lambda: dict(self.pressure.health),
                     keys=self.keys,
                     secret=self.secret,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from gateway.backfill.run import Act
+from gateway.backfill.run import Act, Item, Outcome
 from gateway.backfill.run import Run as Backfill
 from gateway.cases import Case
 from gateway.cases.queries import Filter
@@ -303,6 +303,17 @@ class BackfillerPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Backfill: ...
+
+    async def records(
+        self,
+        run_id: str,
+        *,
+        outcome: Outcome | None = None,
+        after: str = "",
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Item]: ...
 
 
 class DiffsPort(Protocol):

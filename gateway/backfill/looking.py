@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 
 import msgspec
@@ -12,7 +13,7 @@ from gateway.backfill.run import Run, places
 from gateway.canonical import BY_NAME
 from gateway.database import Database
 from gateway.dispatch.command import Document
-from gateway.dispatch.prepare import find_matches
+from gateway.dispatch.matching import Wanted, free, marks_of, matches_of_all
 from gateway.dispatch.present import overlay
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import expected, references
@@ -58,33 +59,54 @@ class Looks:
         """What the target shows of each record, and how many calls that took."""
         source, target, entity = self._adapters[run.source], self._adapters[run.target], BY_NAME[run.entity]
         views = await self._records.views(documents)
-        missing = await self._missing(run, documents)
         room = asyncio.Semaphore(places(self._bounds[run.target].concurrency))
-
-        async def one(record_id: str, document: Document) -> Seen:
-            view = views[record_id]
-            image = overlay(
+        natives, missing, calls = await self._referred(run, documents, room)
+        images = {
+            record_id: overlay(
                 entity,
-                view.image,
+                views[record_id].image,
                 document,
                 mapped=source.facts(entity.name).mapped,
                 expect=lambda known: expected(source, entity, known),
             )
+            for record_id, document in documents.items()
+        }
+        wanted = [
+            Wanted(
+                record_id=record_id,
+                match_key=views[record_id].match_key,
+                legal_entity=views[record_id].legal_entity,
+                marks=marks_of(target, entity, image, natives),
+            )
+            for record_id, image in images.items()
+            if run.target not in views[record_id].links
+        ]
+        looked = await matches_of_all(target, entity.name, wanted, room)
+        matched = await free(self._records, run.target, entity, looked.matches)
+        fitting: dict[str, list[str]] = defaultdict(list)
+        for record_id, (found, _) in matched.items():
+            if len(found) == 1:
+                fitting[found[0].native_id].append(record_id)
+        keys = [(run.target, entity.name, native_id) for native_id in fitting]
+        holders = await self._records.canonical_ids(keys)
+        seen: list[Seen] = []
+        for record_id, image in images.items():
+            view = views[record_id]
             if run.target in view.links:
-                return Seen(record_id=record_id, image=image, present=True, seq=view.seq)
-            async with room:
-                found, whole = await find_matches(
-                    target, entity.name, record_id, view.match_key, view.legal_entity
-                )
+                seen.append(Seen(record_id=record_id, image=image, present=True, seq=view.seq))
+                continue
+            found, whole = matched[record_id]
             unclear = None
             if len(found) > 1 or not whole:
                 names = ", ".join(each.native_id for each in found)
                 unclear = f"{run.target} holds several with {entity.match_key} {view.match_key}: {names}"
             elif found:
-                key = (run.target, entity.name, found[0].native_id)
-                holder = (await self._records.canonical_ids([key])).get(key)
+                holder = holders.get((run.target, entity.name, found[0].native_id))
                 if holder not in (None, record_id):
                     unclear = f"{run.target} has it as {found[0].native_id}, which is {holder}"
+                elif len(rivals := fitting[found[0].native_id]) > 1:
+                    others = ", ".join(sorted(set(rivals).difference({record_id})))
+                    unclear = f"{run.target} has it as {found[0].native_id}, which {others} fits as well"
             blocked = next(
                 (
                     f"{pointer}: {named} is not in {run.target}; backfill {owner} first"
@@ -93,21 +115,24 @@ class Looks:
                 ),
                 None,
             )
-            return Seen(
-                record_id=record_id,
-                image=image,
-                present=False,
-                seq=view.seq,
-                found=found,
-                unclear=unclear,
-                blocked=blocked,
+            seen.append(
+                Seen(
+                    record_id=record_id,
+                    image=image,
+                    present=False,
+                    seq=view.seq,
+                    found=found,
+                    unclear=unclear,
+                    blocked=blocked,
+                )
             )
+        return seen, calls + looked.calls
 
-        seen = await asyncio.gather(*(one(id_, document) for id_, document in documents.items()))
-        return seen, 1 + sum(not each.present for each in seen) + len(missing)
-
-    async def _missing(self, run: Run, documents: Mapping[str, Document]) -> frozenset[str]:
-        """Records that these refer to, and that the target neither holds nor has on its way."""
+    async def _referred(
+        self, run: Run, documents: Mapping[str, Document], room: asyncio.Semaphore
+    ) -> tuple[Mapping[str, str], frozenset[str], int]:
+        """Of the records that these refer to: the target's ids of those that it holds, and those that it neither holds
+        nor has on their way. And the calls that it took to know."""
         target = self._adapters[run.target]
         owners = {
             named: owner
@@ -118,15 +143,23 @@ class Looks:
         known = await self._records.native_ids(run.target, owners)
         rest = sorted(set(owners).difference(known))
         if not rest:
-            return frozenset()
+            return known, frozenset(), 0
         lanes = await self._database.read(lambda conn: journal.open_deliveries(conn, rest))
         coming = {record_id for record_id, system in lanes if system == run.target}
         views = await self._records.views(one for one in rest if one not in coming)
         absent: set[str] = set()
-        for record_id, view in views.items():
-            found, whole = await find_matches(
-                target, owners[record_id], record_id, view.match_key, view.legal_entity
+        calls = 0
+        for owner in sorted({owners[record_id] for record_id in views}):
+            wanted = [
+                Wanted(record_id=view.id, match_key=view.match_key, legal_entity=view.legal_entity)
+                for record_id, view in views.items()
+                if owners[record_id] == owner
+            ]
+            looked = await matches_of_all(target, owner, wanted, room)
+            calls += looked.calls
+            absent.update(
+                record_id
+                for record_id, (found, whole) in looked.matches.items()
+                if len(found) != 1 or not whole
             )
-            if len(found) != 1 or not whole:
-                absent.add(record_id)
-        return frozenset(absent)
+        return known, frozenset(absent), calls

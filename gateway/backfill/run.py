@@ -52,6 +52,7 @@ ACTS: Mapping[tuple[State, Act], State] = {
 }
 # fmt: on
 STATES: tuple[str, ...] = tuple(state.value for state in State)
+OUTCOMES: tuple[str, ...] = tuple(outcome.value for outcome in Outcome)
 #: Somebody works on these.
 WORKED = (State.RUNNING.value, State.VERIFYING.value)
 #: What still has something to do, by a loop or by a person.
@@ -107,6 +108,18 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def complete(self) -> bool:
         """Verified, and nothing is missing or differs."""
         return self.state is State.DONE and not (self.failed or self.differs or self.unlinked)
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one record of the source. ``delivery_state`` is where the write into the target stands now, and
+    ``case_id`` the newest case about it; ``why`` is what a person reads: ours, or the target's where it refused."""
+
+    record_id: str
+    outcome: Outcome
+    why: str | None = None
+    delivery_id: str | None = None
+    delivery_state: str | None = None
+    case_id: str | None = None
 
 
 def rate(requests_per_second: float | None, concurrency: int) -> float:

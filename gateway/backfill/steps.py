@@ -29,6 +29,7 @@ from gateway.ids import Ids
 from gateway.ledger import journal, slices
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Ruleset
+from gateway.runs import Over
 
 MICROS = 1_000_000
 #: Records of a chunk: small enough that a kill loses little, and that a watermark seldom drops a record.
@@ -43,7 +44,7 @@ WAIT_S = 0.5
 CALLS_A_DELIVERY = 2
 
 
-class Moved(Exception):
+class Moved(Over):
     """The slice is not where it was when the run began, so the run may write nothing more."""
 
 

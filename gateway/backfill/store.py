@@ -8,23 +8,21 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, exists, func, select, update
 
-from gateway.backfill.run import OPEN, WORKED, Outcome, Run, State
+from gateway.backfill.run import OPEN, WORKED, Item, Outcome, Run, State
 from gateway.backfill.tables import backfill_item, backfill_run
+from gateway.cases.tables import case_
 from gateway.compare.tables import compare_job, diff
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import among
 from gateway.errors import NotFoundHere
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, event, record
+from gateway.runs import Lost
 
 Scope = frozenset[str] | None  #: what a caller may see; None: all
 _runs, _items = backfill_run.c, backfill_item.c
 _MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 _FAILED = [state.value for state in (DeliveryState.PARKED, DeliveryState.REJECTED, DeliveryState.SKIPPED)]
-
-
-class Lost(Exception):
-    """Somebody else holds the run, or it is not being worked on any more: what was done of this step is void."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +33,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None
     failures: int
     token: int
+    next_at: int
+
+    @property
+    def id(self) -> str:
+        return self.run.id
 
 
 def one(
@@ -118,12 +121,6 @@ def advance(connection: Connection, work: Work, *, now: int, **values: Any) -> W
     return _work(row)
 
 
-def is_due(connection: Connection, work: Work, *, now: int) -> bool:
-    """Whether the next step may be taken already."""
-    query = select(_runs.id).where(_runs.id == work.run.id, _runs.next_at <= now)
-    return connection.execute(query).first() is not None
-
-
 def keep_lease(connection: Connection, work: Work, *, until: int | None) -> bool:
     """Holds the run for longer, or lets go of it. False: somebody else has it."""
     done = connection.execute(
@@ -169,12 +166,18 @@ def moving(connection: Connection, run: Run) -> int:
 
 
 def comparing(connection: Connection, run: Run) -> int:
-    """Comparisons of the run's records that are still to be made."""
+    """Comparisons of what the run has linked or created that are still to be made. That of a later live write is not
+    waited for: where there is always one, a run would never end."""
     return connection.execute(
         select(func.count())
         .select_from(backfill_item)
         .join(compare_job, compare_job.c.record_id == _items.record_id)
-        .where(_items.run_id == run.id)
+        .outerjoin(delivery, delivery.c.id == _items.delivery_id)
+        .where(
+            _items.run_id == run.id,
+            (compare_job.c.operation_id == delivery.c.operation_id)
+            | (compare_job.c.operation_id.is_(None) & _items.delivery_id.is_(None)),
+        )
     ).scalar_one()
 
 
@@ -224,6 +227,43 @@ def unlinked(connection: Connection, entity: str, region: str, source: str, targ
     ).scalar_one()
 
 
+def items(
+    connection: Connection, run: Run, *, outcome: Outcome | None, after: str, limit: int
+) -> Sequence[Item]:
+    """What became of the run's records, by their ids; ``after`` is the id that the last page ended with."""
+    newest = select(func.max(case_.c.id)).where(
+        case_.c.record_id == _items.record_id, case_.c.delivery_id == _items.delivery_id
+    )
+    query = (
+        select(
+            _items.record_id,
+            _items.outcome,
+            func.coalesce(_items.why, delivery.c.message).label("why"),
+            _items.delivery_id,
+            delivery.c.state.label("delivery_state"),
+            newest.scalar_subquery().label("case_id"),
+        )
+        .select_from(backfill_item)
+        .outerjoin(delivery, delivery.c.id == _items.delivery_id)
+        .where(_items.run_id == run.id, _items.record_id > after)
+        .order_by(_items.record_id)
+        .limit(limit)
+    )
+    if outcome is not None:
+        query = query.where(_items.outcome == outcome.value)
+    return [
+        Item(
+            record_id=row.record_id,
+            outcome=Outcome(row.outcome),
+            why=row.why,
+            delivery_id=row.delivery_id,
+            delivery_state=row.delivery_state,
+            case_id=row.case_id,
+        )
+        for row in connection.execute(query)
+    ]
+
+
 def verified(connection: Connection, entity: str, region: str, *, epoch: int) -> bool:
     """Whether a backfill of the slice was seen through in this authority period."""
     query = select(_runs.id).where(
@@ -243,4 +283,11 @@ def _run(row: Any) -> Run:
 
 
 def _work(row: Any) -> Work:
-    return Work(run=_run(row), epoch=row.epoch, cursor=row.cursor, failures=row.failures, token=row.token)
+    return Work(
+        run=_run(row),
+        epoch=row.epoch,
+        cursor=row.cursor,
+        failures=row.failures,
+        token=row.token,
+        next_at=row.next_at,
+    )

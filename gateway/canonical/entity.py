@@ -57,6 +57,8 @@ class Entity(Struct, frozen=True, kw_only=True, eq=False):
     natural_key: str | None
     #: Finds the same record in another system. Not always unique: a timesheet has many entries.
     match_key: str
+    #: Of records that share a match key, what two different ones do not share.
+    told_apart_by: tuple[str, ...]
     policy: ComparePolicy
     key_required: bool
     if_match_required: bool
@@ -89,6 +91,7 @@ def define(
     policy: ComparePolicy,
     match_key: str,
     natural_key: str | None = None,
+    told_apart_by: tuple[str, ...] = (),
     references: Mapping[str, str] | None = None,
     key_required: bool = False,
     if_match_required: bool = False,
@@ -115,6 +118,7 @@ def define(
         references=tuple(Reference(path=path, entity=to) for path, to in (references or {}).items()),
         natural_key=natural_key,
         match_key=match_key,
+        told_apart_by=told_apart_by,
         policy=policy,
         key_required=key_required,
         if_match_required=if_match_required,

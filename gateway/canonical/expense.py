@@ -52,6 +52,7 @@ EXPENSE = define(
     label="Expense",
     fields=ExpenseFields,
     match_key="receipt_ref",
+    told_apart_by=("resource_id", "project_id", "date", "category"),
     references={"resource_id": "resource", "project_id": "project"},
     key_required=True,
     filters=("resource_id", "project_id", "date", "receipt_ref", "category", "billable"),

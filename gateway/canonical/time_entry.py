@@ -44,6 +44,7 @@ TIME_ENTRY = define(
     label="Time entry",
     fields=TimeEntryFields,
     match_key="timesheet_ref",
+    told_apart_by=("resource_id", "project_id", "date", "task_code"),
     references={"resource_id": "resource", "project_id": "project"},
     key_required=True,
     filters=("resource_id", "project_id", "date", "timesheet_ref", "billable"),

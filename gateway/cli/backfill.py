@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway.app import Gateway
-from gateway.backfill.run import Act, Run, State
+from gateway.backfill.run import OUTCOMES, Act, Outcome, Run, State
 from gateway.canonical import BY_NAME
 from gateway.cli import codes
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, err, put_json, put_table, say
 from gateway.cli.session import actor, with_gateway
 from gateway.errors import BackfillRunning, Malformed
-from gateway.http.admin.backfill_wire import told
+from gateway.http.admin.backfill_wire import told, told_record
 
 #: Seconds between two looks at a run that others work on.
 LOOK_S = 0.2
@@ -110,6 +110,41 @@ def resume(backfill: str, /, *, reason: str | None = None, json: Json = False) -
 def cancel(backfill: str, /, *, reason: str | None = None, json: Json = False) -> int:
     """Ends a backfill early; what it has brought stays."""
     return _acted(backfill, Act.CANCEL, reason, json=json)
+
+
+def records(
+    backfill: str, /, *, outcome: str | None = None, limit: int = 200, json: Json = False
+) -> int:
+    """Shows what became of each record that a backfill has taken, with the reason.
+
+    Parameters
+    ----------
+    backfill:
+        The id of a backfill.
+    outcome:
+        Only of this outcome: present, linked, created, ambiguous, blocked or superseded.
+    limit:
+        How many lines the list has.
+    """
+    one_of("--outcome", outcome, OUTCOMES)
+    if not 1 <= limit <= MOST:
+        raise Malformed(f"--limit {limit}; allowed is 1 to {MOST}")
+    wanted = None if outcome is None else Outcome(outcome)
+    found = with_gateway(lambda gateway: gateway.backfiller.records(backfill, outcome=wanted, limit=limit + 1))
+    shown = found[:limit]
+    if json:
+        put_json({"items": [told_record(one) for one in shown], "next_cursor": None})
+        return codes.PASS
+    if not shown:
+        say("No record fits.")
+        return codes.PASS
+    put_table(
+        ("record", "outcome", "delivery", "case", "why"),
+        [(one.record_id, one.outcome.value, one.delivery_state, one.case_id, one.why) for one in shown],
+    )
+    if len(found) > limit:
+        say(f"Those are the first {limit}: --limit takes up to {MOST}, and the console gives all of them as CSV.")
+    return codes.PASS
 
 
 def _acted(run_id: str, act: Act, reason: str | None, *, json: bool) -> int:

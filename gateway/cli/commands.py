@@ -68,6 +68,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         {
             "start": ("gateway.cli.backfill:start", "Bring it, with progress, and verify it."),
             "status": ("gateway.cli.backfill:status", "One backfill, or all of them, the newest first."),
+            "records": ("gateway.cli.backfill:records", "What became of each record, with the reason."),
             "pause": ("gateway.cli.backfill:pause", "Let one rest."),
             "resume": ("gateway.cli.backfill:resume", "Let a paused one go on."),
             "cancel": ("gateway.cli.backfill:cancel", "End one early."),

@@ -32,6 +32,7 @@ REMEDIES: Mapping[type[GatewayError], tuple[int, str]] = {
     errors.RuleVersionMoved:   (409, "Below is the slice as it is now. What you typed is kept."),
     errors.DecisionStale:      (409, "Below is the case as it is now. What you typed is kept."),
     errors.SecondPersonNeeded: (403, "Ask somebody else who may approve to look at it."),
+    errors.BackfillStale:      (409, "Below is how it stands now. What you typed is kept."),
     errors.EvidenceChanged:    (409, "Below is the evidence as it is now. Look at it again, then decide."),
     errors.SwitchOver:         (409, "Below is how it stands now."),
     errors.RuleRefused:        (422, "Clear what stands against it, or override it and say why."),

@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException
 
 from gateway.clock import Clock
 from gateway.console.assets import packaged
+from gateway.console.backfill_pages import BackfillPages
 from gateway.console.case_pages import CasePages
 from gateway.console.diff_pages import DiffPages
 from gateway.console.flow_pages import FlowPages
@@ -26,6 +27,7 @@ from gateway.console.view import packaged_view
 from gateway.console.waiver_pages import WaiverPages
 from gateway.errors import GatewayError
 from gateway.ports import (
+    BackfillerPort,
     CasesPort,
     DiffsPort,
     JourneyPort,
@@ -53,6 +55,7 @@ def console_router(
     flow: FlowPort,
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
+    backfiller: BackfillerPort,
     health: Callable[[], Mapping[str, str]],
     keys: Keyring,
     secret: bytes,
@@ -115,6 +118,14 @@ def console_router(
             guard=guard,
             respond=respond,
             reconciler=reconciler,
+            slices=slices,
+            clock=clock,
+            entities=entities,
+        ),
+        BackfillPages(
+            guard=guard,
+            respond=respond,
+            backfiller=backfiller,
             slices=slices,
             clock=clock,
             entities=entities,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.contract import Adapter, Capability, Found, Idempotency, Query, Write
+from adapters.contract import Adapter, Capability, Found, Idempotency, Write
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import Link
 from gateway.dispatch.claim import Claim
 from gateway.dispatch.command import Document
+from gateway.dispatch.matching import Marks, Wanted, free, marks_of, matches
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import references, translated
 
@@ -132,7 +133,9 @@ class Preparation:
             raise ReferenceRefused(pointer, record_id)
         if adapter.name in view.links:
             return view.links[adapter.name].native_id
-        found = await find_match(adapter, entity, record_id, view.match_key, view.legal_entity)
+        found = await find_match(
+            adapter, entity, record_id, view.match_key, view.legal_entity, view.image
+        )
         if found is None:
             return None
         kept = await self._records.keep_link(found_link(adapter, entity, record_id, found))
@@ -150,9 +153,16 @@ class Preparation:
                 return None
             found, whole = await find_matches(adapter, claim.entity, None, str(value), legal_entity)
         else:
+            marks: Marks = {}
+            if entity.told_apart_by:
+                named = [record_id for _, _, record_id in references(entity, claim.image)]
+                natives = await self._records.native_ids(adapter.name, named)
+                marks = marks_of(adapter, entity, claim.image, natives)
             found, whole = await find_matches(
-                adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity
+                adapter, claim.entity, claim.record_id, str(value) if value else None, legal_entity, marks
             )
+            looked = await free(self._records, adapter.name, entity, {claim.record_id: (found, whole)})
+            found, whole = looked[claim.record_id]
         if len(found) > 1 or not whole:
             raise AmbiguousMatch(f"{adapter.name} holds several with {entity.match_key} {value}")
         return found[0] if found else None
@@ -175,31 +185,34 @@ async def look(adapter: Adapter, claim: Claim) -> tuple[Found, ...]:
 
 
 async def find_match(
-    adapter: Adapter, entity_name: str, record_id: str | None, match_key: str | None, legal_entity: str | None
+    adapter: Adapter,
+    entity_name: str,
+    record_id: str | None,
+    match_key: str | None,
+    legal_entity: str | None,
+    image: Document | None = None,
 ) -> Found | None:
-    """The one record of a system that is this canonical record: by our id, else by its match key."""
-    found, whole = await find_matches(adapter, entity_name, record_id, match_key, legal_entity)
+    """The one record of a system that is this canonical record: by our id, else by its match key, unless ``image``
+    says that it is another one with this key."""
+    marks = marks_of(adapter, BY_NAME[entity_name], image, {})
+    found, whole = await find_matches(adapter, entity_name, record_id, match_key, legal_entity, marks)
     return found[0] if len(found) == 1 and whole else None
 
 
 async def find_matches(
-    adapter: Adapter, entity_name: str, record_id: str | None, match_key: str | None, legal_entity: str | None
+    adapter: Adapter,
+    entity_name: str,
+    record_id: str | None,
+    match_key: str | None,
+    legal_entity: str | None,
+    marks: Marks | None = None,
 ) -> tuple[tuple[Found, ...], bool]:
-    """The records of a system that this canonical record may be, and whether that is all of them."""
-    facts = adapter.facts(entity_name)
-    if record_id is not None and facts.idempotency is Idempotency.B_EXTERNAL_ID:
-        mine = await adapter.find(entity_name, external_id=record_id)
-        if len(mine) == 1:
-            return mine, True
-    name = BY_NAME[entity_name].match_key
-    if match_key is None or name not in facts.filters:
-        return (), True
-    where: dict[str, str | tuple[str, ...]] = {name: match_key}
-    if legal_entity is not None and "legal_entity" in facts.filters:
-        where["legal_entity"] = legal_entity
-    page = await adapter.search(entity_name, Query(where=where, limit=2))
-    exact = tuple(one for one in page.items if str(one.fields.get(name)) == match_key)
-    return exact, page.next_cursor is None
+    """The records of a system that this canonical record may be, and whether that is all of them. ``marks`` tell it
+    from others with its match key."""
+    wanted = Wanted(
+        record_id=record_id or "", match_key=match_key, legal_entity=legal_entity, marks=marks or {}
+    )
+    return await matches(adapter, entity_name, record_id, wanted)
 
 
 def found_link(adapter: Adapter, entity: str, record_id: str, found: Found) -> Link:

@@ -189,7 +189,8 @@ class Reads:
     async def _find(self, adapter: Adapter, entity: Entity, view: RecordView) -> Link:
         """The authority's record for one that only the other system was known to hold."""
         found = await asked(
-            adapter, find_match(adapter, entity.name, view.id, view.match_key, view.legal_entity)
+            adapter,
+            find_match(adapter, entity.name, view.id, view.match_key, view.legal_entity, view.image),
         )
         if found is not None:
             link = Link(

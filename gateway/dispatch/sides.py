@@ -127,7 +127,9 @@ class ErpSides:
             raise NotFound(f"no record {record_id}", system=system)
         link = view.links.get(system)
         if link is None:
-            found = await find_match(adapter, entity, record_id, view.match_key, view.legal_entity)
+            found = await find_match(
+                adapter, entity, record_id, view.match_key, view.legal_entity, view.image
+            )
             if found is None:
                 raise NotFound(f"{system} does not hold {record_id}", system=system)
             link = Link(

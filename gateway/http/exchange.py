@@ -60,6 +60,11 @@ class Exchange:
         raw = self.scope["query_string"]
         return query.parse(raw, known) if raw else {}
 
+    @property
+    def has_body(self) -> bool:
+        """Whether there is a body, for the calls that can do without one."""
+        return self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
+
     async def body(self, media: tuple[str, ...] = JSON) -> bytes:
         """The body, which must say that it is one of ``media`` and stay within the limit."""
         self._is(media)

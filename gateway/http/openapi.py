@@ -104,7 +104,7 @@ def _operation(route: Route, regions: Sequence[str]) -> Json:
         if route.body.example is not None:
             content["example"] = _placed(route, route.body.example, regions)
         found["requestBody"] = {
-            "required": True,
+            "required": route.body.required,
             "content": dict.fromkeys(route.body.media, content),
         }
     for gives in route.gives:

@@ -33,6 +33,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     schema: Schema
     media: tuple[str, ...]
     example: Any = None
+    required: bool = True
 
 
 class Gives(msgspec.Struct, frozen=True, kw_only=True):

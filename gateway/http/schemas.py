@@ -12,7 +12,7 @@ from gateway.audit import Act
 from gateway.canonical import BY_NAME, ENTITIES, schemas
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
-from gateway.http.admin.backfill_wire import BackfillTold, BackfillWish
+from gateway.http.admin.backfill_wire import BackfillActing, BackfilledRecord, BackfillTold, BackfillWish
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import (
@@ -169,7 +169,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(ReplayWish, ReplayForecast, ReplayTold),
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
-        *(BackfillWish, BackfillTold),
+        *(BackfillWish, BackfillActing, BackfillTold, BackfilledRecord),
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ReadinessTold, Draft, Simulated),
     )

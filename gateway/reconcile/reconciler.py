@@ -1,25 +1,19 @@
-"""Starts, works on, shows and cancels reconciliations.
-
-A run is rows of the database and no task of a process: whichever worker finds it due takes it under a lease, which it
-renews for as long as it works; a killed one's lease runs out, and another goes on from the last commit.
-"""
+"""Starts, works on, shows and cancels reconciliations. A run is rows of the database and no task of a process;
+``gateway.runs`` says who works on it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from adapters.errors import AdapterError, Misconfigured, Rejected, Unreadable
 from gateway.audit import LONGEST_REASON
 from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.database import Database
 from gateway.database.rows import insert_rows
-from gateway.errors import CannotCancel, FieldError, Invalid, ReconciliationRunning, StoreUnavailable
+from gateway.errors import CannotCancel, FieldError, Invalid, ReconciliationRunning
 from gateway.ids import RECONCILIATION, Ids
 from gateway.ledger import slices as slice_store
 from gateway.ledger.slices import Slices
@@ -29,18 +23,11 @@ from gateway.reconcile.queries import Scope
 from gateway.reconcile.reading import Reader
 from gateway.reconcile.run import Phase, Run, TermRecord
 from gateway.reconcile.steps import Steps, Unbalanced
-from gateway.reconcile.store import Lost, Work
+from gateway.reconcile.store import Work
 from gateway.reconcile.tables import reconcile_run
 from gateway.routing.plan import PLANS
+from gateway.runs import LeasedRuns, Over
 from gateway.telemetry import Log
-
-MICROS = 1_000_000
-#: How often in a row a step may fail for a reason that waiting does not mend.
-MOST_FAILURES = 5
-#: The longest wait after a failure, in seconds.
-LONGEST_WAIT_S = 30.0
-#: Seconds that a run is worked on before another one gets its turn.
-TURN_S = 5.0
 
 
 class Reconciler:
@@ -65,12 +52,14 @@ class Reconciler:
         self.steps = steps
         self._reader = reader
         self._slices = slices
-        self._clock = clock
         self._ids = ids
         self._log = log
         self._scope_of = scope_of
         self._busy = busy
-        self._lease_s = lease_s
+        self._runs = LeasedRuns[Work](
+            what="reconciliation", store=store, step=self._take, database=database, clock=clock, log=log, busy=busy,
+            lease_s=lease_s,
+        )  # fmt: skip
 
     # --- what people ask -----------------------------------------------------------------------------------------
 
@@ -204,50 +193,23 @@ class Reconciler:
     # --- who works on it -----------------------------------------------------------------------------------------
 
     async def run_once(self, only: str | None = None) -> int:
-        """Takes a run that is due and works on it for a while; how many steps. ``only``: no other run. Safe to run
-        twice, and anywhere at once."""
+        """Takes a run that is due and works on it for a while, or else deletes what ended runs have read; how many
+        steps, or rows. ``only``: no other run. Safe to run twice, and anywhere at once."""
         if self._busy():
             return 0
-        lease = int(self._lease_s * MICROS)
-        work = await self._database.transaction(
-            lambda conn: store.claim(conn, now=self._database.now(conn), lease=lease, only=only)
-        )
-        if work is None:
-            return await self._database.transaction(store.sweep)
-        began = self._clock.monotonic()
-        steps = 0
-        async with self._holding(work):
-            at: Work | None = work
-            while at is not None and self._clock.monotonic() - began < TURN_S and not self._busy():
-                at = await self._step(at)
-                steps += 1
-        return steps
+        return await self._runs.run_once(only) or await self._database.transaction(store.sweep)
 
-    async def _step(self, work: Work) -> Work | None:
-        """One step; None where this process has nothing more to do on the run for now."""
+    async def _take(self, work: Work) -> Work | None:
+        """The next step of a run. Raises Over, Lost, and what adapters raise."""
+        if (moved := await self._moved(work)) is not None:
+            raise Over(moved)
         try:
-            if (moved := await self._moved(work)) is not None:
-                await self._fail(work, moved)
-                return None
-            following = await self.steps.take(work)
-        except (Lost, StoreUnavailable) as over:
-            self._log.info("reconciliation let go", run=work.id, reason=type(over).__name__)
-            return None
-        except AdapterError as error:
-            note = f"{error.system or 'a system'}: {type(error).__name__}: {error}"
-            await self._failed(work, note, lasting=isinstance(error, Misconfigured | Rejected | Unreadable))
-            return None
+            return await self.steps.take(work)
         except Unbalanced as wrong:
             self._log.exception("a bridge does not sum to zero", run=work.id)
-            await self._fail(
-                work, f"the bridge does not sum to zero, which is a fault of this program: {wrong}"
-            )
-            return None
-        except Exception as wrong:  # noqa: BLE001 - whatever breaks, the run says so and the loop goes on
-            self._log.exception("a step of a reconciliation failed", run=work.id)
-            await self._failed(work, f"a fault of this program: {type(wrong).__name__}", lasting=True)
-            return None
-        return following if following is not None and await self._due(following) else None
+            raise Over(
+                f"the bridge does not sum to zero, which is a fault of this program: {wrong}"
+            ) from wrong
 
     async def _moved(self, work: Work) -> str | None:
         """Why the run can say nothing any more: it is about an authority period that is over."""
@@ -257,60 +219,3 @@ class Reconciler:
         if now.epoch == work.epoch and mirror is not None and mirror.value == work.other:
             return None
         return f"the slice has moved to {now.stage.value} since this began: reconcile it anew"
-
-    async def _due(self, work: Work) -> bool:
-        return work.next_at <= await self._database.read(self._database.now)
-
-    async def _failed(self, work: Work, note: str, *, lasting: bool) -> None:
-        """Puts the run off. What does not get better by waiting ends it in the end; an outage never does."""
-        failures = work.failures + 1
-        if lasting and failures >= MOST_FAILURES:
-            await self._fail(work, note)
-            return
-        wait = int(min(LONGEST_WAIT_S, 0.5 * 2 ** min(failures, 10)) * MICROS)
-
-        def unit(connection: Connection) -> None:
-            now = self._database.now(connection)
-            store.advance(connection, work, now=now, failures=failures, note=note, next_at=now + wait)
-
-        await self._unless_lost(unit)
-
-    async def _fail(self, work: Work, note: str) -> None:
-        def unit(connection: Connection) -> None:
-            now = self._database.now(connection)
-            store.advance(
-                connection, work, now=now, state="failed", note=note, ended_at=now, lease_until=None
-            )
-
-        await self._unless_lost(unit)
-
-    async def _unless_lost(self, unit: Callable[[Connection], None]) -> None:
-        try:
-            await self._database.transaction(unit)
-        except Lost as over:
-            self._log.info("reconciliation let go", run=str(over), reason="Lost")
-
-    @asynccontextmanager
-    async def _holding(self, work: Work) -> AsyncGenerator[None]:
-        """Renews the lease while the block lasts, and lets go of it afterwards."""
-        beat = asyncio.create_task(self._beat(work), name="reconciliation: lease")
-        try:
-            yield
-        finally:
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
-            await self._database.transaction(lambda conn: store.keep_lease(conn, work, until=None))
-
-    async def _beat(self, work: Work) -> None:
-        while True:
-            await self._clock.sleep(self._lease_s / 3)
-
-            def unit(connection: Connection) -> bool:
-                until = self._database.now(connection) + int(self._lease_s * MICROS)
-                return store.keep_lease(connection, work, until=until)
-
-            try:
-                if not await self._database.transaction(unit):
-                    return  # the next commit of the step is void by the same token
-            except StoreUnavailable as lost:
-                self._log.warning("lease not renewed", run=work.id, reason=str(lost))

@@ -23,15 +23,12 @@ from gateway.reconcile.tables import (
     reconcile_run,
 )
 from gateway.reconcile.tally import Side, Tally
+from gateway.runs import Lost
 
 #: Rows of an ended run that are deleted at once.
 SWEEP = 2_000
 encode = msgspec.json.Encoder(decimal_format="string").encode
 _tally = msgspec.json.Decoder(Tally).decode
-
-
-class Lost(Exception):
-    """Somebody else holds the run, or it has ended: what was done of this step is void."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

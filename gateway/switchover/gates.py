@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from adapters.contract import Adapter
 from adapters.errors import AdapterError
+from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import Link
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, among
@@ -128,11 +129,16 @@ class Gates:
             return 1
         missing = await self._database.read(lambda conn: unlinked(conn, current, system, under_way=False))
         places = asyncio.Semaphore(MATCHES_AT_ONCE)
+        told_apart = BY_NAME[current.entity].told_apart_by and len(missing) <= MATCHED_BY_A_MOVE
+        views = await self._records.views(row[0] for row in missing) if told_apart else {}
 
         async def one(record_id: str, match_key: str | None, legal_entity: str | None) -> bool:
             async with places:
                 try:
-                    found = await find_match(adapter, current.entity, record_id, match_key, legal_entity)
+                    image = views[record_id].image if record_id in views else None
+                    found = await find_match(
+                        adapter, current.entity, record_id, match_key, legal_entity, image
+                    )
                 except AdapterError as failed:
                     self._log.warning("not matched", record=record_id, system=system, reason=failed.message)
                     return False

@@ -100,6 +100,7 @@ async def test_the_life_of_a_record(adapter: Adapter, entity: str) -> None:
     if found.external_id is not None:
         assert found.external_id == f"x_{entity}_1"
         assert await adapter.find(entity, external_id=found.external_id) == (found,)
+        assert await adapter.find(entity, external_id=("x_nobody", found.external_id)) == (found,)
 
     change = CHANGES[entity]
     updated = await adapter.update(

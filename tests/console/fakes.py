@@ -33,6 +33,7 @@ from gateway.proof import Notice
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
+from tests.console.fake_backfiller import FakeBackfills
 from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_reconciler import FakeReconciler
 from tests.console.fake_switches import FakeSwitches
@@ -692,6 +693,7 @@ class FakeGateway:
         self.switches = FakeSwitches()
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
+        self.backfiller = FakeBackfills()
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -711,6 +713,7 @@ class FakeGateway:
             flow=FakeFlow(),
             replays=FakeReplays(),
             reconciler=self.reconciler,
+            backfiller=self.backfiller,
             health=lambda: {"legacy": "up", "cloud": "down"},
             keys=self.keys,
             secret=b"s" * 32,

@@ -53,7 +53,7 @@ def running(folder: Path, *, scale: str = "small", **settings: str) -> Iterator[
     with ExitStack() as stack:
         sandbox = [*PYTHON, "sandbox", "--json", "--scale", scale]
         ports = ["--legacy-port", "0", "--cloud-port", "0", "--control-port", "0"]
-        systems = stack.enter_context(_process([*sandbox, *ports], folder, {}, folder / "sandbox.log"))
+        systems = stack.enter_context(process([*sandbox, *ports], folder, {}, folder / "sandbox.log"))
         environment = {
             "TWINRUN_DATABASE": f"sqlite:///{database}",
             "TWINRUN_SYSTEMS__LEGACY__PROFILE": "sandbox_legacy",
@@ -63,7 +63,7 @@ def running(folder: Path, *, scale: str = "small", **settings: str) -> Iterator[
             **settings,
         }
         served = stack.enter_context(
-            _process([*PYTHON, "serve", "--json", "--port", "0"], folder, environment, log)
+            process([*PYTHON, "serve", "--json", "--port", "0"], folder, environment, log)
         )
         yield Service(
             address=served["address"],
@@ -81,7 +81,7 @@ def make_key(folder: Path, environment: dict[str, str], name: str, scopes: str, 
     made = subprocess.run(
         [*PYTHON, "keys", "create", name, "--scopes", scopes, *more, "--json"],
         cwd=folder,
-        env=_environment(environment),
+        env=environment_of(environment),
         capture_output=True,
         text=True,
         check=False,
@@ -91,16 +91,16 @@ def make_key(folder: Path, environment: dict[str, str], name: str, scopes: str, 
 
 
 @contextmanager
-def _process(
+def process(
     command: Sequence[str], folder: Path, environment: dict[str, str], log: Path
 ) -> Iterator[dict[str, Any]]:
     """A process that prints one JSON document when it is ready; yields that."""
     with log.open("wb") as lines:
         process = subprocess.Popen(
-            command, cwd=folder, env=_environment(environment), stdout=subprocess.PIPE, stderr=lines
+            command, cwd=folder, env=environment_of(environment), stdout=subprocess.PIPE, stderr=lines
         )
         try:
-            yield _announced(process, log)
+            yield announced(process, log)
         finally:
             process.terminate()
             try:
@@ -111,7 +111,7 @@ def _process(
                 process.stdout.close()
 
 
-def _announced(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+def announced(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     """The document that the process prints when it is ready."""
     said: Queue[bytes] = Queue()
     assert process.stdout is not None
@@ -131,6 +131,6 @@ def _announced(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
             return json.loads(text)
 
 
-def _environment(more: dict[str, str]) -> dict[str, str]:
+def environment_of(more: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TWINRUN_")}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}

@@ -107,14 +107,15 @@ class SimAdapter:
         return await self._read("search", done)
 
     async def find(
-        self, entity: str, *, marker: str | None = None, external_id: str | None = None
+        self, entity: str, *, marker: str | None = None, external_id: str | tuple[str, ...] | None = None
     ) -> tuple[Found, ...]:
         lag = self._rng.random() * self._erp.product.search_lag_s
 
         def done() -> tuple[Found, ...]:
             if marker is not None:
                 return tuple(one for one in self._erp.all(entity, lag) if one.marker == marker)[:10]
-            return tuple(one for one in self._erp.all(entity, lag) if one.external_id == external_id)[:10]
+            ids = external_id if isinstance(external_id, tuple) else (external_id,)
+            return tuple(one for one in self._erp.all(entity, lag) if one.external_id in ids)[: 10 * len(ids)]
 
         return await self._read("find", done, marker=marker)
 

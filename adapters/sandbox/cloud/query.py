@@ -1,7 +1,7 @@
 """System query options: ``$filter`` and ``$orderby`` compiled to functions over rows. Pure.
 
-A compiled filter also tells what an index can answer at once: the equalities and the lower bound of the
-change stamp that every hit must meet.
+A compiled filter also tells what an index can answer at once: the values of which every hit must have one, and the
+lower bound of the change stamp that every hit must meet.
 """
 
 from __future__ import annotations
@@ -48,14 +48,23 @@ _NUMERIC = (Amount, Number, Whole)
 
 
 class Filter:
-    """A test, with what holds for every hit."""
+    """A test, with what holds for every hit. ``among``: values of a property of which each hit has one. ``plain``: that
+    is the whole test."""
 
-    __slots__ = ("equal", "since", "test")
+    __slots__ = ("among", "plain", "since", "test")
 
-    def __init__(self, test: Test, equal: dict[str, Any] | None = None, since: int | None = None) -> None:
+    def __init__(
+        self,
+        test: Test,
+        among: dict[str, frozenset[Any]] | None = None,
+        since: int | None = None,
+        *,
+        plain: bool = False,
+    ) -> None:
         self.test = test
-        self.equal = equal or {}
+        self.among = among or {}
         self.since = since
+        self.plain = plain
 
 
 def properties(table: Table) -> dict[str, tuple[Get, Kind | None]]:
@@ -107,8 +116,24 @@ class Parser:
             found.append(self._both())
         if len(found) == 1:
             return found[0]
+        first, *others = (one.among for one in found)
+        among = {
+            name: values.union(*(other[name] for other in others))
+            for name, values in first.items()
+            if all(name in other for other in others)
+        }
+        if all(one.plain for one in found) and len(among) == 1:
+            ((name, values),) = among.items()
+            return self._one_of(name, values)
         tests = [one.test for one in found]
-        return Filter(lambda row: any(test(row) for test in tests))
+        return Filter(lambda row: any(test(row) for test in tests), among)
+
+    def _one_of(self, name: str, values: frozenset[Any]) -> Filter:
+        get, _ = self._property(name)
+        # What has no value stands in no index.
+        if None in values:
+            return Filter(lambda row: get(row) in values)
+        return Filter(lambda row: get(row) in values, {name: values}, plain=True)
 
     def _both(self) -> Filter:
         found = [self._single()]
@@ -117,9 +142,9 @@ class Parser:
         if len(found) == 1:
             return found[0]
         tests = [one.test for one in found]
-        equal = {name: value for one in found for name, value in one.equal.items()}
+        among = {name: values for one in found for name, values in one.among.items()}
         bounds = [one.since for one in found if one.since is not None]
-        return Filter(lambda row: all(test(row) for test in tests), equal, max(bounds, default=None))
+        return Filter(lambda row: all(test(row) for test in tests), among, max(bounds, default=None))
 
     def _single(self) -> Filter:
         if self._take_word("not"):
@@ -154,14 +179,17 @@ class Parser:
                 self._next()
                 allowed.append(self._literal(kind, name))
             self._expect(")")
-            return Filter(lambda row: get(row) in allowed)
+            return self._one_of(name, frozenset(allowed))
         compare = _COMPARE.get(operator)
         if compare is None:
             raise Refused("bad_filter", f"there is no operator {operator}", "$filter")
         right = self._literal(kind, name)
-        equal = {name: right} if operator == "eq" and right is not None else None
+        if operator == "eq" and right is not None:
+            return Filter(
+                lambda row: compare(get(row), right), {name: frozenset((right,))}, plain=True
+            )
         since = right if name == "ModifiedAt" and operator in ("ge", "gt") else None
-        return Filter(lambda row: compare(get(row), right), equal, since)
+        return Filter(lambda row: compare(get(row), right), since=since)
 
     def _property(self, name: str) -> tuple[Get, Kind | None]:
         found = self._known.get(name)

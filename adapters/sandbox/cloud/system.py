@@ -242,17 +242,19 @@ class CloudSystem(Simulator):
 
     def _candidates(self, shelf: Shelf, compiled: Filter) -> Iterable[Row]:
         """The smallest set at hand that holds every hit."""
-        equal = compiled.equal
-        if shelf.table.key in equal:
-            return shelf.pick(key for key in (equal[shelf.table.key],) if key in shelf.rows)
-        if "ExternalId" in equal:
-            key = shelf.external.get(equal["ExternalId"])
-            return shelf.pick(() if key is None else (key,))
-        if "LastOperation" in equal:
-            return shelf.pick(shelf.markers.get(equal["LastOperation"], ()))
+        among = compiled.among
+        if shelf.table.key in among:
+            return shelf.pick(key for key in among[shelf.table.key] if key in shelf.rows)
+        if "ExternalId" in among:
+            keys = (shelf.external.get(one) for one in among["ExternalId"])
+            return shelf.pick(key for key in keys if key is not None)
+        if "LastOperation" in among:
+            return shelf.pick(
+                key for marker in among["LastOperation"] for key in shelf.markers.get(marker, ())
+            )
         for name, index in shelf.index.items():
-            if name in equal:
-                return shelf.pick(index.get(equal[name], ()))
+            if name in among:
+                return shelf.pick(key for value in among[name] for key in index.get(value, ()))
         if compiled.since is not None:
             return shelf.since(compiled.since)
         return shelf.rows.values()

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gateway.backfill.run import Outcome, Run
+from gateway.backfill.run import Item, Outcome, Run
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
 from gateway.database import from_micros
@@ -23,6 +23,30 @@ class BackfillWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     entity: Annotated[_Token, Meta(description="the entity")]
     region: Annotated[_Token, Meta(description="the region")]
     reason: Annotated[Note, Meta(min_length=1, description="what it is for; kept in the audit")] | None = None
+
+
+class BackfillActing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a backfill is paused, resumed or cancelled."""
+
+    reason: Annotated[Note, Meta(min_length=1, description="why; kept in the audit")] | None = None
+
+
+class BackfillDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """The write that brings a record. Its state is null once it is kept no longer."""
+
+    id: str
+    state: str | None
+
+
+class BackfilledRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one record. `why` is null where nothing has to be explained; `delivery` is the write into the
+    target as it stands now, where one was made, and `case` the newest case about it."""
+
+    record: str
+    outcome: str
+    why: str | None
+    delivery: BackfillDelivery | None
+    case: str | None
 
 
 class BackfillTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +78,16 @@ class BackfillTold(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str | None
     ended_by: str | None
     href: str
+    records_href: str
+
+
+def told_record(one: Item) -> BackfilledRecord:
+    delivery = None
+    if one.delivery_id is not None:
+        delivery = BackfillDelivery(id=one.delivery_id, state=one.delivery_state)
+    return BackfilledRecord(
+        record=one.record_id, outcome=one.outcome.value, why=one.why, delivery=delivery, case=one.case_id
+    )
 
 
 def told(run: Run) -> BackfillTold:
@@ -83,4 +117,5 @@ def told(run: Run) -> BackfillTold:
         ended_at=None if run.ended_at is None else rfc3339(from_micros(run.ended_at)),
         ended_by=run.ended_by,
         href=f"{BASE}/{run.id}",
+        records_href=f"{BASE}/{run.id}/records",
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 from gateway import errors
 from gateway.access import Cursors
-from gateway.backfill.run import STATES, Act
+from gateway.backfill.run import OUTCOMES, STATES, Act, Outcome
 from gateway.canonical import BY_NAME
 from gateway.errors import NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
-from gateway.http.admin.backfill_wire import BASE, BackfillWish, told
+from gateway.http.admin.backfill_wire import BASE, BackfillActing, BackfillWish, told, told_record
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
 from gateway.http.exchange import Exchange
@@ -43,6 +43,7 @@ class Backfills:
         self._backfiller = backfiller
         self._slices = slices
         self._listing = Listing(cursors, "backfills")
+        self._records = Listing(cursors, "backfilled records")
 
     async def start(self, exchange: Exchange) -> Reply:
         exchange.query()
@@ -83,12 +84,40 @@ class Backfills:
         async def handle(exchange: Exchange) -> Reply:
             exchange.query()
             caller = exchange.caller
+            given = BackfillActing()
+            if exchange.has_body:
+                given = bodies.decode(BackfillActing, await exchange.body())
             run = await self._backfiller.act(
-                _id(exchange), act, actor=caller.name, regions=caller.regions, entities=caller.entities
+                _id(exchange),
+                act,
+                actor=caller.name,
+                reason=given.reason,
+                regions=caller.regions,
+                entities=caller.entities,
             )
             return ok(told(run))
 
         return handle
+
+    async def records(self, exchange: Exchange) -> Reply:
+        asked = exchange.query(("outcome", "limit", "cursor"))
+        limit = query.limit(asked)
+        caller = exchange.caller
+        run_id = _id(exchange)
+        outcome = query.choice(asked, "outcome", OUTCOMES)
+        # The cursor is one of this run's list: of another run it is foreign.
+        context = {**asked, "backfill": run_id}
+        found = await self._backfiller.records(
+            run_id,
+            outcome=None if outcome is None else Outcome(outcome),
+            after=self._records.after(context) or "",
+            limit=limit + 1,
+            regions=caller.regions,
+            entities=caller.entities,
+        )
+        items = found[:limit]
+        last = items[-1].record_id if len(found) > limit else None
+        return self._records.page(context, [told_record(one) for one in items], last=last)
 
     def routes(self, regions: Sequence[str]) -> tuple[Route, ...]:
         run: dict[str, Any] = {"$ref": "#/components/schemas/BackfillTold"}
@@ -105,7 +134,14 @@ class Backfills:
             description="Only in this state.",
         )
         example: dict[str, Any] = {"entity": "invoice", "region": regions[0] if regions else "UK"}
-        followed = ("get_backfill", *(f"{act.value}_backfill" for act in Act))
+        outcome = Parameter(
+            name="outcome",
+            where="query",
+            schema={"type": "string", "enum": list(OUTCOMES)},
+            description="Only of this outcome.",
+        )
+        record: dict[str, Any] = {"$ref": "#/components/schemas/BackfilledRecord"}
+        followed = ("get_backfill", "list_backfilled_records", *(f"{act.value}_backfill" for act in Act))
         return (
             Route(
                 method="POST",
@@ -164,6 +200,25 @@ class Backfills:
                 gives=(Gives(status=200, description="The backfill as it is now", schema=run),),
                 refuses=(errors.NotFoundHere,),
             ),
+            Route(
+                method="GET",
+                path=BASE + "/{id}/records",
+                name="list_backfilled_records",
+                tag="backfills",
+                summary="What became of each record that a backfill has taken",
+                description="With the reason where one was not simply linked or created, the write into the target as "
+                "it stands now, and the case of what fits several records there. Records of a run that ended long ago "
+                "are kept no longer than `resolved_diffs_days`.",
+                scope="admin:read",
+                handle=self.records,
+                parameters=(own_id, outcome, *parameters.PAGED, *parameters.TRACE),
+                gives=(
+                    Gives(
+                        status=200, description="A page, by the ids of the records", schema=page_of(record)
+                    ),
+                ),
+                refuses=(errors.NotFoundHere, errors.ForeignCursor),
+            ),
             *(
                 Route(
                     method="POST",
@@ -175,8 +230,14 @@ class Backfills:
                     scope="admin:write",
                     handle=self.acting(act),
                     parameters=(own_id, *parameters.TRACE),
+                    body=Body(
+                        schema={"$ref": "#/components/schemas/BackfillActing"},
+                        media=("application/json",),
+                        example={"reason": "the nightly batch needs the ERP"},
+                        required=False,
+                    ),
                     gives=(Gives(status=200, description="The backfill as it is now", schema=run),),
-                    refuses=(errors.NotFoundHere, errors.BackfillStale),
+                    refuses=(errors.NotFoundHere, errors.Invalid, errors.BackfillStale),
                 )
                 for act, (summary, description) in _ACTS.items()
             ),

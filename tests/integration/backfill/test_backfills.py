@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Connection
 
@@ -120,6 +121,30 @@ async def test_an_empty_mirror_becomes_complete_while_live_writes_race(
     assert (again.present, again.created, again.complete) == (60, 0, True)
 
 
+async def test_live_writes_without_end_do_not_hold_it_up(world: World) -> None:
+    """A record that is never quiet is compared some day; the run does not wait for that, and ends."""
+    busy, *_ = await firm(world, Stage.LEGACY_ONLY, 3)
+    await world.stage(ENTITY, Stage.DUAL_WRITE, region=REGION, override=True)
+    run = await world.gateway.backfiller.start(ENTITY, REGION, actor="tests")
+    over = asyncio.Event()
+
+    async def caller() -> int:
+        count = 0
+        while not over.is_set():
+            count += 1
+            answer = await world.patch(COLLECTION, busy["id"], {"phone": f"+44 {count}"}, key=fresh())
+            assert answer.status_code in (200, 202), answer.text
+        return count
+
+    writing = asyncio.create_task(caller())
+    try:
+        done = await ended(world, run)
+    finally:
+        over.set()
+    assert await writing > 0
+    assert (done.state, done.unlinked, done.failed) == (State.DONE, 0, 0)
+
+
 async def test_killed_twice_in_a_chunk(settings: Settings, erps: Sandbox, tmp_path: Path) -> None:
     """kill -9 before a chunk's commit, twice: nothing of that chunk is there, whoever comes next takes it again, and
     every record is in the mirror once."""
@@ -184,7 +209,8 @@ async def test_paused_resumed_and_cancelled(settings: Settings, erps: Sandbox) -
     over HTTP it is told and refused in the words of the contract."""
     async with opened(settings, erps, worker=False) as world:
         backfiller = world.gateway.backfiller
-        await world.stage(ENTITY, Stage.LEGACY_ONLY, region=REGION, override=True)
+        # What is created for these is sent by nobody, so the run does not end by itself.
+        await firm(world, Stage.LEGACY_ONLY, 2)
         with pytest.raises(Invalid, match="dual_write"):
             await backfiller.start(ENTITY, REGION, actor="tests")
         await world.stage(ENTITY, Stage.DUAL_WRITE, region=REGION, override=True)
@@ -194,7 +220,8 @@ async def test_paused_resumed_and_cancelled(settings: Settings, erps: Sandbox) -
         at = begun.headers["location"]
         twice = await world.client.post(base, json={"entity": ENTITY, "region": REGION})
         assert twice.status_code == 409
-        assert (await world.client.post(f"{at}/pause")).json()["state"] == "paused"
+        resting = await world.client.post(f"{at}/pause", json={"reason": "  the nightly\n batch "})
+        assert resting.json()["state"] == "paused"
         assert (await world.client.post(f"{at}/pause")).json()["state"] == "paused"
         assert await backfiller.run_once() == 0
         assert (await world.client.post(f"{at}/resume")).json()["state"] == "running"
@@ -209,3 +236,48 @@ async def test_paused_resumed_and_cancelled(settings: Settings, erps: Sandbox) -
         acts = (await world.get("/admin/v1/audit?limit=50")).json()["items"]
         mine = [one["action"] for one in acts if one["subject"] == begun.json()["id"]]
         assert sorted(mine) == ["backfill.cancel", "backfill.pause", "backfill.resume", "backfill.start"]
+        (paused,) = (
+            one for one in acts if one["action"] == "backfill.pause" and one["subject"] == begun.json()["id"]
+        )
+        assert paused["detail"]["reason"] == "the nightly batch"
+
+
+async def test_what_became_of_each_record_on_the_command_line(
+    settings: Settings, erps: Sandbox, tmp_path: Path
+) -> None:
+    """`twinrun backfill records` gives the records of an outcome, for people and as JSON, and names what is allowed."""
+    async with opened(settings, erps) as world:
+        world.began = dict.fromkeys(world.began, 0)
+        one, two = await firm(world, Stage.LEGACY_ONLY, 2)
+        world.sandbox.edit("cloud", ENTITY, "", twin(one), action="insert")
+        await world.stage(ENTITY, Stage.DUAL_WRITE, region=REGION, override=True)
+        done = await ended(world, await world.gateway.backfiller.start(ENTITY, REGION, actor="tests"))
+        assert (done.linked, done.created) == (1, 1)
+
+    async def said(*arguments: str) -> tuple[int, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.cli", "backfill", "records", done.id, *arguments),
+            cwd=tmp_path,
+            env={**os.environ, **environment(settings), "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    code, out, _ = await said("--outcome", "linked")
+    assert code == 0
+    assert one["id"] in out
+    assert two["id"] not in out
+    code, out, _ = await said("--json")
+    assert code == 0
+    told = {item["record"]: item for item in msgspec.json.decode(out)["items"]}
+    assert {record: item["outcome"] for record, item in told.items()} == {
+        one["id"]: "linked",
+        two["id"]: "created",
+    }
+    assert told[two["id"]]["delivery"]["state"] == "applied"
+    code, _, err = await said("--outcome", "lost")
+    assert code == 2
+    assert "ambiguous" in err

@@ -14,8 +14,9 @@ from gateway.reconcile.reconciler import Reconciler
 from gateway.reconcile.run import Phase
 from gateway.reconcile.standing import MOST_TRIES
 from gateway.reconcile.steps import Unbalanced
-from gateway.reconcile.store import Lost, Work
+from gateway.reconcile.store import Work
 from gateway.reconcile.tables import reconcile_amount, reconcile_part, reconcile_run
+from gateway.runs import Lost
 from gateway.settings import Settings
 from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import World, customer, fresh

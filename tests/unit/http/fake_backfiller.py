@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.backfill.run import ACTS, Act, Run, State
+from gateway.backfill.run import ACTS, Act, Item, Outcome, Run, State
 from gateway.errors import BackfillRunning, BackfillStale, NotFoundHere
 
 Scope = frozenset[str] | None
@@ -47,6 +47,9 @@ def backfill(number: int, *, entity: str, region: str, actor: str, reason: str |
 class FakeBackfiller:
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
+        #: Of each run, by the ids of the records.
+        self.items: dict[str, list[Item]] = {}
+        self.reasons: list[str | None] = []
 
     async def start(self, entity: str, region: str, *, actor: str, reason: str | None = None) -> Run:
         for run in self.runs.values():
@@ -99,8 +102,26 @@ class FakeBackfiller:
         entities: Scope = None,
     ) -> Run:
         run = await self.get(run_id, regions=regions, entities=entities)
+        self.reasons.append(reason)
         after = ACTS.get((run.state, act))
         if after is None:
             raise BackfillStale(state=run.state.value)
         self.runs[run_id] = made = msgspec.structs.replace(run, state=after)
         return made
+
+    async def records(
+        self,
+        run_id: str,
+        *,
+        outcome: Outcome | None = None,
+        after: str = "",
+        limit: int = 50,
+        regions: Scope = None,
+        entities: Scope = None,
+    ) -> Sequence[Item]:
+        await self.get(run_id, regions=regions, entities=entities)
+        return [
+            item
+            for item in self.items.get(run_id, ())
+            if item.record_id > after and outcome in (None, item.outcome)
+        ][:limit]

@@ -57,6 +57,7 @@ def test_everything_measured_and_in_order_passes() -> None:
             "coverage",
             Outcome.INCONCLUSIVE,
         ),
+        ({"paired": False}, "backfill", Outcome.INCONCLUSIVE),
         ({"reconciled_age_h": None}, "reconciliation", Outcome.INCONCLUSIVE),
         ({"reconciled_age_h": 24.1}, "reconciliation", Outcome.INCONCLUSIVE),
         ({"unexplained": 1}, "reconciliation", Outcome.FAIL),
@@ -81,6 +82,23 @@ def test_everything_measured_and_in_order_passes() -> None:
 def test_one_fact_moves_one_gate(changes: dict[str, Any], gate: str, verdict: Outcome) -> None:
     """Each gate stands on its own measure: at its threshold, beyond it, and with too little evidence."""
     assert _verdicts(**changes)[gate] is verdict
+
+
+@pytest.mark.parametrize(
+    ("backfilled", "unlinked", "verdict"),
+    [
+        pytest.param(False, 7, Outcome.INCONCLUSIVE, id="nobody has looked"),
+        pytest.param(True, 7, Outcome.FAIL, id="looked, and some are missing"),
+        pytest.param(True, 0, Outcome.PASS, id="looked, and complete"),
+        pytest.param(False, 0, Outcome.PASS, id="complete without a backfill"),
+        pytest.param(True, None, Outcome.INCONCLUSIVE, id="nobody knows how many"),
+    ],
+)
+def test_a_mirror_is_complete_or_not_or_unknown(
+    backfilled: bool, unlinked: int | None, verdict: Outcome
+) -> None:
+    """Missing records fail the gate only once a backfill was seen through: before it nobody knows what there is."""
+    assert _verdicts(backfilled=backfilled, unlinked=unlinked)["backfill"] is verdict
 
 
 @given(st.lists(st.sampled_from(Outcome), max_size=6))

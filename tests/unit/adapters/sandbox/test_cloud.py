@@ -128,6 +128,21 @@ FILTERS = [
     ),
     ("LegalEntity eq 'DE01' or LegalEntity eq 'UK01'", lambda v: v["LegalEntity"] in ("DE01", "UK01")),
     ("LegalEntity in ('DE01','UK01')", lambda v: v["LegalEntity"] in ("DE01", "UK01")),
+    ("Number eq 'CU-0003' or Number eq 'CU-0005'", lambda v: v["Number"] in ("CU-0003", "CU-0005")),
+    (
+        "(Number eq 'CU-0003' or Number eq 'CU-0005') and LegalEntity ne 'DE01'",
+        lambda v: v["Number"] in ("CU-0003", "CU-0005") and v["LegalEntity"] != "DE01",
+    ),
+    (
+        "Number eq 'CU-0003' or LegalEntity eq 'DE01'",
+        lambda v: v["Number"] == "CU-0003" or v["LegalEntity"] == "DE01",
+    ),
+    (
+        "(Number eq 'CU-0003' and Status eq 'Nowhere') or Number eq 'CU-0005'",
+        lambda v: v["Number"] == "CU-0005",
+    ),
+    ("Number in ('CU-0003',null)", lambda v: v["Number"] in ("CU-0003", None)),
+    ("ExternalId in (null,'x')", lambda v: v.get("ExternalId") is None),
     ("not (LegalEntity eq 'DE01')", lambda v: v["LegalEntity"] != "DE01"),
     ("CreditLimit ge 200000.00 and CreditLimit lt 300000", lambda v: 200000 <= v["CreditLimit"] < 300000),
     ("TaxId ne null", lambda v: v["TaxId"] is not None),
