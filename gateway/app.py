@@ -55,7 +55,7 @@ from gateway.reconcile.opening import open_reconciler
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
-from gateway.switchover import Gates, Switchover
+from gateway.switchover import open_switchover
 from gateway.systems import open_systems, timeout_s
 from gateway.telemetry import Log, Metrics
 from gateway.wake import Alone, Wake, Word
@@ -252,20 +252,11 @@ class Gateway:
         )
         calendar = self.ruleset.calendar
         self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
-        self.switchover = Switchover(
-            database=database,
-            slices=self.slices,
-            gates=Gates(
-                database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
-                calendar=calendar, log=self.log,
-            ),
-            clock=self.clock,
-            ids=self.ids,
-            log=self.log,
-            drain_limit_s=settings.drain_limit_s,
-            two_person=settings.two_person,
+        self.switchover = open_switchover(
+            database=database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
+            sender=self.sender, calendar=calendar, settings=settings, ids=self.ids, log=self.log,
             told=self._rules_changed,
-        )
+        )  # fmt: skip
 
     async def start(self, *, worker: bool) -> None:
         """Begins to work: rules and keys are kept fresh, and with ``worker`` the loops run."""
@@ -288,7 +279,7 @@ class Gateway:
                 ),
                 asyncio.create_task(compare_loop.run(self.comparer, stop), name="compare"),
                 asyncio.create_task(
-                    deliver_loops.watch(self.switchover.moves.run_once, stop, log, "switches", 1.0),
+                    deliver_loops.watch(self.switchover.run_once, stop, log, "switches", 1.0),
                     name="switches",
                 ),
             ]

@@ -95,6 +95,8 @@ class SwitchesPort(Protocol):
 
     async def request(self, wish: SwitchWish, *, actor: str) -> Switch: ...
 
+    async def emergency(self, wish: SwitchWish, *, actor: str) -> Switch: ...
+
     async def approve(
         self,
         id_: str,

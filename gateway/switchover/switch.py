@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from adapters.contract import Adapter
 from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.database import Database
@@ -20,8 +21,11 @@ from gateway.proof import Notice
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover.emergency import Emergency
+from gateway.switchover.escape import Escape
 from gateway.switchover.fence import Fence, expect
 from gateway.switchover.gates import Gates
+from gateway.switchover.left_behind import LeftBehind
 from gateway.switchover.moves import Moves, rule_on_disk
 from gateway.switchover.simulation import Simulation
 from gateway.switchover.states import SwitchState
@@ -32,7 +36,8 @@ from gateway.telemetry import Log
 
 class Switchover:
     """``told`` is called after each change, so that this process acts on it without waiting. ``two_person``: a move
-    that is fenced has to be requested and approved, and is not made by one person alone."""
+    that is fenced has to be requested and approved, and is not made by one person alone. ``quarantine_s`` says of
+    system and entity for how long a request that was given up may still land."""
 
     def __init__(
         self,
@@ -40,6 +45,8 @@ class Switchover:
         database: Database,
         slices: Slices,
         gates: Gates,
+        adapters: Mapping[str, Adapter],
+        quarantine_s: Callable[[str, str], float],
         clock: Clock,
         ids: Ids,
         log: Log,
@@ -47,22 +54,35 @@ class Switchover:
         two_person: bool,
         told: Callable[[], None],
     ) -> None:
+        emergency = Emergency(slices=slices, adapters=adapters)
+        fence = Fence(database=database, ids=ids)
         self.moves = Moves(
             database=database,
             slices=slices,
-            fence=Fence(database=database, ids=ids),
+            fence=fence,
+            escape=Escape(
+                database=database, fence=fence, clock=clock, ids=ids, answers=emergency.answers,
+                quarantine_s=quarantine_s, told=told,
+            ),
             clock=clock,
             log=log,
             drain_limit_s=drain_limit_s,
             told=told,
+        )  # fmt: skip
+        self.switches = Switches(
+            database=database, gates=gates, emergency=emergency, moves=self.moves, ids=ids
         )
-        self.switches = Switches(database=database, gates=gates, moves=self.moves, ids=ids)
+        self.left_behind = LeftBehind(database=database, answers=emergency.answers, log=log, told=told)
         self.simulation = Simulation(database=database, calendar=gates.calendar)
         self._database = database
         self._slices = slices
         self._gates = gates
         self._two_person = two_person
         self._told = told
+
+    async def run_once(self) -> int:
+        """Takes up what nobody is at, and what emergencies have left behind. Returns how many."""
+        return await self.moves.run_once() + await self.left_behind.run_once()
 
     async def set_stage(
         self,

@@ -13,7 +13,7 @@ switch = Table(
     Column("id", String(48), primary_key=True),
     Column("entity", String(40), nullable=False),
     Column("region", String(40), nullable=False),
-    Column("kind", String(10), nullable=False),  # switch, rollback
+    Column("kind", String(10), nullable=False),  # switch, rollback, emergency
     Column("from_stage", String(20), nullable=False),
     Column("to_stage", String(20), nullable=False),
     Column("state", String(12), nullable=False),
@@ -34,6 +34,7 @@ switch = Table(
     Column("fenced_at", Instant),
     Column("drain_until", Instant),
     Column("remaining", Integer),  # deliveries that were still under way at the last look
+    Column("counts", Json),  # an emergency's: what it cut off, took back and had still to deliver
     Column("looked_at", Instant, nullable=False),  # whoever carries it was there then
     Column("ended_at", Instant),
     Column("ended_by", String(200)),

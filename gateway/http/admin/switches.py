@@ -26,7 +26,7 @@ from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.states import SwitchState
-from gateway.switchover.store import Problem, Switch
+from gateway.switchover.store import Counts, Problem, Switch
 from gateway.switchover.switches import Wish
 
 BASE = "/admin/v1/switches"
@@ -47,6 +47,13 @@ class SwitchWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     override: Annotated[bool, Meta(description="although a gate fails; each is named in the evidence")] = (
         False
     )
+    emergency: Annotated[
+        bool,
+        Meta(
+            description="the authority does not answer: the slice goes back to `shadow` without it. The evidence lists "
+            "the writes of which it is open what that system has done"
+        ),
+    ] = False
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +70,7 @@ class Abortion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class SwitchTold(msgspec.Struct, frozen=True, kw_only=True):
     """A switch. `remaining` deliveries of before the fence were under way at the last look. `overridden` are gates that
-    fail and were overridden."""
+    fail and were overridden. `counts` are an emergency's: what it cut off, took back, and had still to deliver."""
 
     id: str
     entity: str
@@ -89,6 +96,7 @@ class SwitchTold(msgspec.Struct, frozen=True, kw_only=True):
     fenced_at: str | None
     drain_until: str | None
     remaining: int | None
+    counts: Counts | None
     ended_at: str | None
     ended_by: str | None
     problem: Problem | None
@@ -122,6 +130,7 @@ def told(one: Switch) -> SwitchTold:
         fenced_at=_moment(one.fenced_at),
         drain_until=_moment(one.drain_until),
         remaining=one.remaining,
+        counts=one.counts,
         ended_at=_moment(one.ended_at),
         ended_by=one.ended_by,
         problem=one.problem,
@@ -166,17 +175,16 @@ class Switches:
         if version is None:
             rules = await self._slices.all()
             version = next(r.version for r in rules if (r.entity, r.region) == (wish.entity, wish.region))
-        made = await self._switches.request(
-            Wish(
-                entity=wish.entity,
-                region=wish.region,
-                stage=wish.stage,
-                reason=wish.reason,
-                expected_version=version,
-                override=wish.override,
-            ),
-            actor=exchange.caller.name,
+        asked = Wish(
+            entity=wish.entity,
+            region=wish.region,
+            stage=wish.stage,
+            reason=wish.reason,
+            expected_version=version,
+            override=wish.override,
         )
+        ask = self._switches.emergency if wish.emergency else self._switches.request
+        made = await ask(asked, actor=exchange.caller.name)
         return ok(told(made), status=201).header("location", f"{BASE}/{made.id}")
 
     async def approve(self, exchange: Exchange) -> Reply:
@@ -221,7 +229,9 @@ class Switches:
                 tag="switches",
                 summary="Ask for a move of authority, or for the way back",
                 description="The answer carries the evidence of this moment and its hash. Nothing moves before another "
-                "person has approved that hash, within 30 minutes.",
+                "person has approved that hash, within 30 minutes. With `emergency` an authority that does not answer "
+                "is left: what it had confirmed is delivered from the journal, what was never sent goes to the system "
+                "that takes over, and each write whose outcome there is open becomes `stranded`, with a case.",
                 scope="admin:write",
                 handle=self.request,
                 parameters=parameters.TRACE,
