@@ -50,6 +50,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
         "Moves of authority, asked for by one person and approved by another; without a verb, the list.",
         {
             "request": ("gateway.cli.switch:request", "Ask for a move of authority, or for the way back."),
+            "emergency": ("gateway.cli.switch:emergency", "Ask to leave an authority that does not answer."),
             "approve": ("gateway.cli.switch:approve", "Approve what somebody else has asked for."),
             "abort": ("gateway.cli.switch:abort", "End a switch that is not committed."),
             "status": ("gateway.cli.switch:status", "One switch with its evidence, or the newest ones."),
