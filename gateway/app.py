@@ -340,6 +340,7 @@ class Gateway:
             slices=self.slices,
             switchover=self.switchover,
             switches=self.switchover.switches,
+            schedule=self.switchover.schedule,
             simulation=self.switchover.simulation,
             readiness=self.readiness,
             journey=self.journey,

@@ -12,7 +12,8 @@ from gateway.canonical import BY_NAME
 from gateway.cli.codes import DIFFER, PASS
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, put_json, put_table, say
-from gateway.cli.session import actor, with_gateway
+from gateway.cli.session import secret as secret_in
+from gateway.cli.session import who, with_gateway
 from gateway.database import from_micros
 from gateway.errors import Malformed
 from gateway.http.admin.switches import told
@@ -58,7 +59,7 @@ def request(
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
     one_of("ENTITY", entity, tuple(BY_NAME))
     one_of("STAGE", stage, tuple(Stage))
 
@@ -74,7 +75,7 @@ def request(
             override=override,
         )
         return await gateway.switchover.switches.request(
-            wish, actor=await _who(gateway, secret, "admin:write")
+            wish, actor=await who(gateway, secret, "admin:write")
         )
 
     _asked(with_gateway(work), json=json)
@@ -106,7 +107,7 @@ def emergency(
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
     one_of("ENTITY", entity, tuple(BY_NAME))
 
     async def work(gateway: Gateway) -> Switch:
@@ -121,7 +122,7 @@ def emergency(
             override=override,
         )
         return await gateway.switchover.switches.emergency(
-            wish, actor=await _who(gateway, secret, "admin:write")
+            wish, actor=await who(gateway, secret, "admin:write")
         )
 
     _asked(with_gateway(work), json=json)
@@ -143,14 +144,14 @@ def approve(
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
 
     async def work(gateway: Gateway) -> Switch:
         switches = gateway.switchover.switches
         if secret is None and (await switches.one(switch)).kind == EMERGENCY:
             raise Malformed("an emergency is approved with the key of an approver: add --key-file FILE")
         now = await switches.approve(
-            switch, evidence_hash=evidence, actor=await _who(gateway, secret, "admin:approve")
+            switch, evidence_hash=evidence, actor=await who(gateway, secret, "admin:approve")
         )
         state = None
         while wait and now.ended_at is None:
@@ -176,11 +177,11 @@ def abort(switch: str, /, *, reason: str, key_file: KeyFile = None, json: Json =
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
 
     async def work(gateway: Gateway) -> Switch:
-        who = await _who(gateway, secret, "admin:write")
-        return await gateway.switchover.switches.abort(switch, reason=reason, actor=who)
+        person = await who(gateway, secret, "admin:write")
+        return await gateway.switchover.switches.abort(switch, reason=reason, actor=person)
 
     found = with_gateway(work)
     if json:
@@ -265,26 +266,6 @@ def _asked(made: Switch, *, json: bool) -> None:
     _print_evidence(made)
     say(f"{made.id} waits for another person, until {_at(made.expires_at)}:")
     say(f"  twinrun switch approve {made.id} --evidence {made.evidence_hash} --key-file FILE")
-
-
-def _secret(key_file: Path | None) -> str | None:
-    try:
-        return None if key_file is None else key_file.read_text().strip()
-    except OSError as unreadable:
-        raise Malformed(f"--key-file {key_file}: {unreadable.strerror}") from unreadable
-
-
-async def _who(gateway: Gateway, secret: str | None, scope: str) -> str:
-    """The name behind the key, which has to carry ``scope``; without a key, the person at the terminal."""
-    if secret is None:
-        return actor()
-    await gateway.keys.start()
-    try:
-        caller = await gateway.keys.authenticate(f"Bearer {secret}")
-    finally:
-        await gateway.keys.stop()
-    caller.require(scope)
-    return caller.name
 
 
 def _end(found: Switch, *, json: bool) -> int:

@@ -27,6 +27,7 @@ from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
 from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
+from gateway.http.admin.scheduled import ScheduledChanges
 from gateway.http.admin.switches import Switches
 from gateway.http.admin.waivers import Waivers
 from gateway.http.exchange import Exchange
@@ -34,7 +35,14 @@ from gateway.http.facade import Facade
 from gateway.http.health import Health
 from gateway.http.openapi import document
 from gateway.http.operations import Followed
-from gateway.http.ports import DeliveriesPort, ExecutorPort, OperationsPort, ReadsPort, SimulationPort
+from gateway.http.ports import (
+    DeliveriesPort,
+    ExecutorPort,
+    OperationsPort,
+    ReadsPort,
+    SchedulePort,
+    SimulationPort,
+)
 from gateway.http.reply import Reply
 from gateway.http.route import Gives, Route
 from gateway.http.schemas import components
@@ -83,6 +91,7 @@ def build(
     slices: SlicesPort,
     switchover: SwitchoverPort,
     switches: SwitchesPort,
+    schedule: SchedulePort,
     simulation: SimulationPort,
     readiness: ReadinessPort,
     journey: JourneyPort,
@@ -118,8 +127,11 @@ def build(
         wait_max_s=wait_max_s,
     )
     followed = Followed(operations)
-    rules = Rules(slices=slices, switchover=switchover, simulation=simulation, cursors=cursors)
-    moved = Switches(switches=switches, slices=slices, cursors=cursors)
+    rules = Rules(
+        slices=slices, switchover=switchover, schedule=schedule, simulation=simulation, cursors=cursors
+    )
+    moved = Switches(switches=switches, schedule=schedule, slices=slices, cursors=cursors)
+    timed = ScheduledChanges(schedule=schedule, slices=slices, cursors=cursors)
     ready = Readiness(readiness=readiness, slices=slices)
     found = Diffs(diffs=diffs, slices=slices, cursors=cursors)
     accepted = Waivers(waivers=waivers, slices=slices, cursors=cursors)
@@ -144,6 +156,7 @@ def build(
             *followed.routes(),
             *rules.routes(regions),
             *moved.routes(regions),
+            *timed.routes(regions),
             *ready.routes(regions),
             *found.routes(regions),
             *accepted.routes(regions),

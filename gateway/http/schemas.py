@@ -23,6 +23,7 @@ from gateway.http.admin.reconciliation_wire import (
 )
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import Draft, RuleChange
+from gateway.http.admin.scheduled_wire import Cancellation, PlanApproval, ScheduledTold
 from gateway.http.admin.switches import Abortion, Approval, SwitchTold, SwitchWish
 from gateway.http.admin.waivers import WaiverTold, WaiverWish
 from gateway.http.problems import PROBLEMS, TYPE
@@ -171,6 +172,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
         *(BackfillWish, BackfillTold),
         *(SwitchWish, SwitchTold, Approval, Abortion),
+        *(ScheduledTold, PlanApproval, Cancellation),
         *(ReadinessTold, Draft, Simulated),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
@@ -207,6 +209,10 @@ def components(regions: tuple[str, ...]) -> Json:
         found["SwitchTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "fenced_at", "drain_until", "ended_at"):
         found["SwitchTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for name in ("requested_at", "effective_at"):
+        found["ScheduledTold"]["properties"][name] = _MOMENT
+    for name in ("approved_at", "ended_at"):
+        found["ScheduledTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     narrowing: Json = found["ReplayWish"]["properties"]
     for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", regions)):
         if known:

@@ -89,9 +89,17 @@ class Switches:
         said = msgspec.structs.replace(wish, reason=reason_of(wish.reason))
         return await self._add(said, actor=actor, two_person=True, emergency=True)
 
-    async def direct(self, wish: Wish, *, actor: str) -> Switch:
-        """The same for one person who makes the move alone: it is approved with its request."""
-        return await self._add(wish, actor=actor, two_person=False)
+    async def direct(
+        self,
+        wish: Wish,
+        *,
+        actor: str,
+        approved_by: str | None = None,
+        also: Callable[[Connection, Switch], None] | None = None,
+    ) -> Switch:
+        """The same for one person who makes the move alone, or for one that ``approved_by`` has approved before: it is
+        approved with its request. ``also`` is called in its commit."""
+        return await self._add(wish, actor=actor, two_person=False, approved_by=approved_by, also=also)
 
     async def approve(
         self,
@@ -221,7 +229,14 @@ class Switches:
         )
 
     async def _add(
-        self, wish: Wish, *, actor: str, two_person: bool, emergency: bool = False
+        self,
+        wish: Wish,
+        *,
+        actor: str,
+        two_person: bool,
+        emergency: bool = False,
+        approved_by: str | None = None,
+        also: Callable[[Connection, Switch], None] | None = None,
     ) -> Switch:
         key = (wish.entity, wish.region)
         current = await self._slice(key)
@@ -260,17 +275,19 @@ class Switches:
                 accepted=found.accepted,
                 evidence=seen,
                 evidence_hash=digest(seen),
-                two_person=two_person,
+                two_person=two_person or approved_by is not None,
                 requested_by=actor,
                 requested_at=now,
                 expires_at=now + VALID_S * MICROS,
                 looked_at=now,
-                approved_by=None if two_person else actor,
+                approved_by=None if two_person else approved_by or actor,
                 approved_at=None if two_person else now,
                 counts=found.counts(connection, there),
             )
             store.add(connection, made)
             self._audit(connection, made, at=now, actor=actor, action="switch.request")
+            if also is not None:
+                also(connection, made)
             return made
 
         return await self._database.transaction(unit)

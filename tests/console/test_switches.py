@@ -101,7 +101,7 @@ def test_the_table_says_the_same_as_the_page(page: Page, enter: Enter) -> None:
     """The CSV has a line for each switch of the view."""
     enter(page)
     page.goto("/console/switches")
-    expect(page.get_by_role("row")).to_have_count(5)
+    expect(page.get_by_role("row")).to_have_count(6)
     answer = page.request.get("/console/switches.csv?state=aborted")
     rows = list(csv.DictReader(answer.text().lstrip("\ufeff").splitlines()))
     assert [(row["kind"], row["problem"]) for row in rows] == [("rollback", "nobody approved it in time")]

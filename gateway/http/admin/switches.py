@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -14,17 +15,21 @@ from gateway.canonical import BY_NAME
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
 from gateway.database import from_micros
-from gateway.errors import NotFoundHere
+from gateway.errors import FieldError, Invalid, NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
+from gateway.http.admin import scheduled_wire
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
+from gateway.http.admin.scheduled_wire import EffectiveAt
 from gateway.http.exchange import Exchange
+from gateway.http.ports import SchedulePort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import SWITCH
 from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.states import SwitchState
 from gateway.switchover.store import Counts, Problem, Switch
 from gateway.switchover.switches import Wish
@@ -54,6 +59,7 @@ class SwitchWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             "the writes of which it is open what that system has done"
         ),
     ] = False
+    at: EffectiveAt | None = None
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,8 +147,11 @@ def told(one: Switch) -> SwitchTold:
 class Switches:
     """The handlers of the switches."""
 
-    def __init__(self, *, switches: SwitchesPort, slices: SlicesPort, cursors: Cursors) -> None:
+    def __init__(
+        self, *, switches: SwitchesPort, schedule: SchedulePort, slices: SlicesPort, cursors: Cursors
+    ) -> None:
         self._switches = switches
+        self._schedule = schedule
         self._slices = slices
         self._listing = Listing(cursors, "switches")
 
@@ -171,6 +180,8 @@ class Switches:
         exchange.query()
         wish = bodies.decode(SwitchWish, await exchange.body())
         check_slice(exchange, self._slices, wish.entity, wish.region)
+        if wish.at is not None:
+            return await self._at(exchange, wish, wish.at)
         version = wish.expected_version
         if version is None:
             rules = await self._slices.all()
@@ -186,6 +197,27 @@ class Switches:
         ask = self._switches.emergency if wish.emergency else self._switches.request
         made = await ask(asked, actor=exchange.caller.name)
         return ok(told(made), status=201).header("location", f"{BASE}/{made.id}")
+
+    async def _at(self, exchange: Exchange, wish: SwitchWish, at: datetime) -> Reply:
+        if wish.emergency:
+            message = "an emergency is now; leave it out"
+            raise Invalid(
+                f"at: {message}", errors=[FieldError(pointer="/at", code="emergency", message=message)]
+            )
+        made = await self._schedule.request(
+            ScheduleWish(
+                entity=wish.entity,
+                region=wish.region,
+                stage=wish.stage,
+                at=at,
+                reason=wish.reason,
+                expected_version=wish.expected_version,
+                override=wish.override,
+                two_person=True,
+            ),
+            actor=exchange.caller.name,
+        )
+        return ok(scheduled_wire.told(made), status=202).header("location", f"{scheduled_wire.BASE}/{made.id}")
 
     async def approve(self, exchange: Exchange) -> Reply:
         exchange.query()
@@ -247,6 +279,13 @@ class Switches:
                         schema=switch,
                         headers=("Location",),
                         links={"get_switch": {"id": "$response.body#/id"}},
+                    ),
+                    Gives(
+                        status=202,
+                        description="With `at`: the change, which waits for another person and then for its time",
+                        schema={"$ref": "#/components/schemas/ScheduledTold"},
+                        headers=("Location",),
+                        links={"get_scheduled_change": {"id": "$response.body#/id"}},
                     ),
                 ),
                 refuses=(
