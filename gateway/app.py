@@ -50,7 +50,7 @@ from gateway.ledger import slices as slice_store
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
-from gateway.readiness import Readiness
+from gateway.readiness import Guarding, Readiness
 from gateway.reconcile.opening import open_reconciler
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
@@ -237,25 +237,22 @@ class Gateway:
         self.diffs = StoredDiffs(database)
         self.waivers = Waivers(database=database, ids=self.ids)
         self.cases = Cases(database=database, release=natural_keys.release, told=self.deliverer.work_left.set)
-        self.upkeep = Upkeep(
-            database=database,
-            metrics=self.metrics,
-            log=self.log,
-            slices=self.slices,
-            cases=self.cases,
-            backlog=self.backlog,
-            waivers=self.waivers,
-            reconciler=self.reconciler,
-            backfiller=self.backfiller,
-            systems=adapters,
-            resolved_diffs_days=settings.resolved_diffs_days,
-        )
         calendar = self.ruleset.calendar
         self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
         self.switchover = open_switchover(
             database=database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
             sender=self.sender, calendar=calendar, settings=settings, ids=self.ids, log=self.log,
             told=self._rules_changed,
+        )  # fmt: skip
+        self.guarding = Guarding(
+            database=database, guards=self.ruleset.guards, readiness=self.readiness,
+            switches=self.switchover.switches, moves=self.switchover.moves, ids=self.ids, log=self.log,
+            two_person=settings.two_person,
+        )  # fmt: skip
+        self.upkeep = Upkeep(
+            database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
+            backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, backfiller=self.backfiller,
+            guarding=self.guarding, systems=adapters, resolved_diffs_days=settings.resolved_diffs_days,
         )  # fmt: skip
 
     async def start(self, *, worker: bool) -> None:
@@ -341,6 +338,7 @@ class Gateway:
             switchover=self.switchover,
             switches=self.switchover.switches,
             schedule=self.switchover.schedule,
+            guards=self.guarding,
             simulation=self.switchover.simulation,
             readiness=self.readiness,
             journey=self.journey,

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     REFERENCE_MISSING = "reference_missing"
     AMBIGUOUS_MATCH = "ambiguous_match"
     STRANDED = "stranded"
+    GUARD = "guard"
 
 
 class Resolution(StrEnum):
@@ -107,6 +108,10 @@ KINDS: Mapping[Kind, KindRow] = {
          (_R.APPLIED, _R.NOT_APPLIED_RESEND, _R.NOT_APPLIED_REFUSE),
          "The system failed with this write under way, and its slice was switched back before it said what it did.",
          "It is looked for when the system is back. What stands in the books waits for you: say what you found there."),
+        (Kind.GUARD,                    "A guard goes back",        _S.HIGH,   _INTEGRATION,  4,
+         (_R.DISMISS,),
+         "Gates of this slice have failed for as long as its guard allows, so it goes back to the system before.",
+         "Look at the switch back and at the gates in readiness. Close the case when what failed is mended."),
     )
 }
 

@@ -29,6 +29,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "scheduled": ("gateway.cli.scheduled:scheduled", "Changes at a time, and what became of them."),
             "unschedule": ("gateway.cli.scheduled:unschedule", "End a scheduled change whose time has not come."),
             "approve": ("gateway.cli.scheduled:approve", "Approve a scheduled change of somebody else."),
+            "guards": ("gateway.cli.guards:guards", "Which slices go back by themselves."),
             "simulate": ("gateway.cli.simulate:simulate", "What a draft of the rules would have meant."),
         },
     ),

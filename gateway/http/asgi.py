@@ -22,6 +22,7 @@ from gateway.http.admin.backfills import Backfills
 from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
+from gateway.http.admin.guards import Guards
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
@@ -38,6 +39,7 @@ from gateway.http.operations import Followed
 from gateway.http.ports import (
     DeliveriesPort,
     ExecutorPort,
+    GuardsPort,
     OperationsPort,
     ReadsPort,
     SchedulePort,
@@ -92,6 +94,7 @@ def build(
     switchover: SwitchoverPort,
     switches: SwitchesPort,
     schedule: SchedulePort,
+    guards: GuardsPort,
     simulation: SimulationPort,
     readiness: ReadinessPort,
     journey: JourneyPort,
@@ -158,6 +161,7 @@ def build(
             *moved.routes(regions),
             *timed.routes(regions),
             *ready.routes(regions),
+            *Guards(guards=guards).routes(),
             *found.routes(regions),
             *accepted.routes(regions),
             *sent.routes(),

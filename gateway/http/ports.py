@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from gateway.canonical import Entity
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
+from gateway.readiness import Watched
 from gateway.routing.stage import Stage
 from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.scheduled import Scheduled
@@ -96,6 +97,12 @@ class SchedulePort(Protocol):
         after: str | None = None,
         limit: int = 50,
     ) -> Sequence[Scheduled]: ...
+
+
+class GuardsPort(Protocol):
+    async def standing(
+        self, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
+    ) -> Sequence[Watched]: ...
 
 
 class DeliveriesPort(Protocol):

@@ -14,6 +14,7 @@ from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.backfill_wire import BackfillTold, BackfillWish
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
+from gateway.http.admin.guards import GuardTold
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import (
     ReconciliationLine,
@@ -173,7 +174,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(BackfillWish, BackfillTold),
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ScheduledTold, PlanApproval, Cancellation),
-        *(ReadinessTold, Draft, Simulated),
+        *(ReadinessTold, GuardTold, Draft, Simulated),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))
@@ -213,6 +214,8 @@ def components(regions: tuple[str, ...]) -> Json:
         found["ScheduledTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "ended_at"):
         found["ScheduledTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for name in ("looked_at", "next_at", "acted_at", "held_until"):
+        found["GuardTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     narrowing: Json = found["ReplayWish"]["properties"]
     for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", regions)):
         if known:

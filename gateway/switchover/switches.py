@@ -75,12 +75,14 @@ class Switches:
         self._moves = moves
         self._ids = ids
 
-    async def request(self, wish: Wish, *, actor: str) -> Switch:
+    async def request(
+        self, wish: Wish, *, actor: str, also: Callable[[Connection, Switch], None] | None = None
+    ) -> Switch:
         """Asks for a move that another person is to approve. Raises UnknownRegion, RuleVersionMoved, Invalid without
         a reason or for a move that needs no switch, and RuleRefused with each gate that stands against it, and when
-        the slice has a switch that has not ended."""
+        the slice has a switch that has not ended. ``also`` is called in its commit."""
         said = msgspec.structs.replace(wish, reason=reason_of(wish.reason))
-        return await self._add(said, actor=actor, two_person=True)
+        return await self._add(said, actor=actor, two_person=True, also=also)
 
     async def emergency(self, wish: Wish, *, actor: str) -> Switch:
         """Asks to leave an authority that does not answer; its evidence lists the writes of which it is open what that
@@ -285,9 +287,14 @@ class Switches:
                 counts=found.counts(connection, there),
             )
             store.add(connection, made)
-            self._audit(connection, made, at=now, actor=actor, action="switch.request")
             if also is not None:
                 also(connection, made)
+                # What that has written, such as a case, is part of what there is to weigh.
+                seen = found.evidence(connection, there, now)
+                made = store.change(
+                    connection, made, None, {"evidence": seen, "evidence_hash": digest(seen)}
+                )
+            self._audit(connection, made, at=now, actor=actor, action="switch.request")
             return made
 
         return await self._database.transaction(unit)

@@ -35,6 +35,7 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_backfiller import FakeBackfiller
+from tests.unit.http.fake_guards import FakeGuards
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
 from tests.unit.http.fake_schedule import FakeSchedule
@@ -345,6 +346,7 @@ class World:
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
         self.schedule = FakeSchedule()
+        self.guards = FakeGuards()
         self.readiness = FakeReadiness()
         self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
@@ -373,6 +375,7 @@ class World:
             switchover=self.slices,
             switches=self.switches,
             schedule=self.schedule,
+            guards=self.guards,
             readiness=self.readiness,
             simulation=self.simulation,
             journey=self.admin,

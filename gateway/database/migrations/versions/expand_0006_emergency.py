@@ -1,5 +1,5 @@
 """Emergencies: from which epoch on a system lives as an authority, and what a switch has cut off. Changes of rules that
-are asked for at a time."""
+are asked for at a time. What the guards of slices have seen."""
 
 from __future__ import annotations
 
@@ -63,6 +63,21 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=open_,
         sqlite_where=open_,
+    )
+    op.create_table(
+        "guard_watch",
+        sa.Column("entity", sa.String(length=40), nullable=False),
+        sa.Column("region", sa.String(length=40), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("failing", sa.Integer(), nullable=False),
+        sa.Column("verdict", sa.String(length=12), nullable=True),
+        sa.Column("failed", sa.Text(), nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=True),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("acted_at", sa.BigInteger(), nullable=True),
+        sa.Column("held_until", sa.BigInteger(), nullable=True),
+        sa.Column("switch_id", sa.String(length=48), nullable=True),
+        sa.PrimaryKeyConstraint("entity", "region", name=op.f("pk_guard_watch")),
     )
 
 
