@@ -39,7 +39,6 @@ from gateway.http.operations import Followed
 from gateway.http.ports import (
     DeliveriesPort,
     ExecutorPort,
-    GuardsPort,
     OperationsPort,
     ReadsPort,
     SchedulePort,
@@ -54,6 +53,7 @@ from gateway.ports import (
     BackfillerPort,
     CasesPort,
     DiffsPort,
+    GuardsPort,
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,

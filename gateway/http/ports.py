@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from gateway.canonical import Entity
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
-from gateway.readiness import Watched
 from gateway.routing.stage import Stage
 from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.scheduled import Scheduled
@@ -97,12 +96,6 @@ class SchedulePort(Protocol):
         after: str | None = None,
         limit: int = 50,
     ) -> Sequence[Scheduled]: ...
-
-
-class GuardsPort(Protocol):
-    async def standing(
-        self, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
-    ) -> Sequence[Watched]: ...
 
 
 class DeliveriesPort(Protocol):

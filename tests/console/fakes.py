@@ -35,6 +35,7 @@ from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
 from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_reconciler import FakeReconciler
+from tests.console.fake_schedule import FakeGuards, FakeSchedule
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 
@@ -690,6 +691,7 @@ class FakeGateway:
         self.diffs = FakeDiffs()
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
+        self.schedule = FakeSchedule()
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
 
@@ -705,7 +707,9 @@ class FakeGateway:
             waivers=self.waivers,
             switchover=self.switchover,
             switches=self.switches,
+            schedule=self.schedule,
             readiness=self.readiness,
+            guards=FakeGuards(),
             journey=FakeJourney(),
             cases=FakeCases(),
             flow=FakeFlow(),

@@ -129,3 +129,24 @@ def test_an_emergency_is_asked_for_and_its_list_is_signed(page: Page, enter: Ent
     expect(rows.nth(1)).to_contain_text("yes")
     page.get_by_role("button", name="Approve and begin").click()
     expect(page.locator("#run-state")).to_have_text("approved")
+
+
+def test_changes_at_a_time(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """From the switches to what is to come: a change that another person has asked for is approved, one is cancelled
+    with a reason, and one that was refused at its time says why."""
+    enter(page)
+    page.goto("/console/switches")
+    page.get_by_role("link", name="Scheduled changes").click()
+    rows = page.get_by_role("region", name="Scheduled changes").locator("tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(2)).to_contain_text("Month-end close, until 2026-12-05")
+    expect(rows.nth(0)).to_contain_text("In the <b>night</b>")
+    rows.nth(0).get_by_role("button", name="Approve it").click()
+    expect(rows.nth(0)).to_contain_text("approved by Ada Migration")
+    rows.nth(1).get_by_text("Cancel it").click()
+    rows.nth(1).get_by_label("Reason").fill("The month is closed a day later")
+    rows.nth(1).get_by_role("button", name="Cancel the change").click()
+    expect(rows.nth(1)).to_contain_text("cancelled")
+    expect(rows.nth(1)).to_contain_text("The month is closed a day later")
+    assert gateway.schedule.kept["sch_01930002"].ended_by == "Ada Migration"
+    expect(rows.nth(1).get_by_text("Cancel it")).to_have_count(0)

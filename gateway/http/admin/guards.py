@@ -9,9 +9,9 @@ from gateway.database import from_micros
 from gateway.http import parameters
 from gateway.http.admin.listing import page_of
 from gateway.http.exchange import Exchange
-from gateway.http.ports import GuardsPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Gives, Route
+from gateway.ports import GuardsPort
 from gateway.readiness import Outcome, Watched
 
 BASE = "/admin/v1/guards"
