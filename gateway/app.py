@@ -50,12 +50,12 @@ from gateway.ledger import slices as slice_store
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
-from gateway.readiness import Readiness
+from gateway.readiness import Guarding, Readiness
 from gateway.reconcile.opening import open_reconciler
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
-from gateway.switchover import Gates, Switchover
+from gateway.switchover import open_switchover
 from gateway.systems import open_systems, timeout_s
 from gateway.telemetry import Log, Metrics
 from gateway.wake import Alone, Wake, Word
@@ -231,35 +231,23 @@ class Gateway:
         self.diffs = StoredDiffs(database)
         self.waivers = Waivers(database=database, ids=self.ids)
         self.cases = Cases(database=database, release=natural_keys.release, told=self.deliverer.work_left.set)
-        self.upkeep = Upkeep(
-            database=database,
-            metrics=self.metrics,
-            log=self.log,
-            slices=self.slices,
-            cases=self.cases,
-            backlog=self.backlog,
-            waivers=self.waivers,
-            reconciler=self.reconciler,
-            backfiller=self.backfiller,
-            systems=adapters,
-            resolved_diffs_days=settings.resolved_diffs_days,
-        )
         calendar = self.ruleset.calendar
         self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
-        self.switchover = Switchover(
-            database=database,
-            slices=self.slices,
-            gates=Gates(
-                database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
-                calendar=calendar, log=self.log,
-            ),
-            clock=self.clock,
-            ids=self.ids,
-            log=self.log,
-            drain_limit_s=settings.drain_limit_s,
-            two_person=settings.two_person,
+        self.switchover = open_switchover(
+            database=database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
+            sender=self.sender, calendar=calendar, settings=settings, ids=self.ids, log=self.log,
             told=self._rules_changed,
-        )
+        )  # fmt: skip
+        self.guarding = Guarding(
+            database=database, guards=self.ruleset.guards, readiness=self.readiness,
+            switches=self.switchover.switches, moves=self.switchover.moves, ids=self.ids, log=self.log,
+            two_person=settings.two_person,
+        )  # fmt: skip
+        self.upkeep = Upkeep(
+            database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
+            backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, backfiller=self.backfiller,
+            guarding=self.guarding, systems=adapters, resolved_diffs_days=settings.resolved_diffs_days,
+        )  # fmt: skip
 
     async def start(self, *, worker: bool) -> None:
         """Begins to work: rules and keys are kept fresh, and with ``worker`` the loops run."""
@@ -282,7 +270,7 @@ class Gateway:
                 ),
                 asyncio.create_task(compare_loop.run(self.comparer, stop), name="compare"),
                 asyncio.create_task(
-                    deliver_loops.watch(self.switchover.moves.run_once, stop, log, "switches", 1.0),
+                    deliver_loops.watch(self.switchover.run_once, stop, log, "switches", 1.0),
                     name="switches",
                 ),
             ]
@@ -343,6 +331,8 @@ class Gateway:
             slices=self.slices,
             switchover=self.switchover,
             switches=self.switchover.switches,
+            schedule=self.switchover.schedule,
+            guards=self.guarding,
             simulation=self.switchover.simulation,
             readiness=self.readiness,
             journey=self.journey,
@@ -369,7 +359,9 @@ class Gateway:
                     waivers=self.waivers,
                     switchover=self.switchover,
                     switches=self.switchover.switches,
+                    schedule=self.switchover.schedule,
                     readiness=self.readiness,
+                    guards=self.guarding,
                     journey=self.journey,
                     cases=self.cases,
                     flow=self.flow,

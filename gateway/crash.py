@@ -48,6 +48,11 @@ POINTS: Mapping[str, str] = {
     "CP21": "a chunk of a backfill is written, and its commit has not begun",
     "CP23": "a number that only one record may have is given up, and the commit has not begun",
     "CP25": "what the last process left behind is taken up at a start",
+    "CP26": "a part of what an emergency cuts off is written, and its commit has not begun",
+    "CP27": "an emergency's turn of the authority is written, and its commit has not begun",
+    "CP28": "a part of what an emergency lets go is written, and its commit has not begun",
+    "CP29": "a scheduled change is taken, and nothing of it is made",
+    "CP30": "a scheduled change is written, and its commit has not begun",
 }
 
 #: The points of a delivery, by its role.

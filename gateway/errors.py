@@ -240,6 +240,10 @@ class SwitchOver(GatewayError):
     """This switch is past the point at which that can be done."""
 
 
+class ScheduleOver(GatewayError):
+    """This scheduled change is past the point at which that can be done."""
+
+
 class SettingWrong(GatewayError):
     """A setting is wrong, and the program does not start with it."""
 

@@ -20,6 +20,7 @@ WAIVER = "wai_"
 SWITCH = "swi_"
 RECONCILIATION = "rcn_"
 BACKFILL = "bfl_"
+SCHEDULED = "sch_"
 
 
 def first_of(prefix: str, at: int) -> str:

@@ -22,7 +22,7 @@ from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
-from gateway.readiness import Report
+from gateway.readiness import Report, Watched
 from gateway.readiness.trend import Day
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.run import Run as Reconciliation
@@ -90,10 +90,18 @@ class ReadinessPort(Protocol):
     async def trend(self, entity: str, region: str) -> Sequence[Day]: ...
 
 
+class GuardsPort(Protocol):
+    async def standing(
+        self, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
+    ) -> Sequence[Watched]: ...
+
+
 class SwitchesPort(Protocol):
     """Moves of authority. A switch outside ``regions`` and ``entities`` is not there."""
 
     async def request(self, wish: SwitchWish, *, actor: str) -> Switch: ...
+
+    async def emergency(self, wish: SwitchWish, *, actor: str) -> Switch: ...
 
     async def approve(
         self,

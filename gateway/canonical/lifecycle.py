@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+
+#: Entity -> the states in which its records stand in the books, where nothing is undone but by another entry.
+IN_THE_BOOKS: Mapping[str, frozenset[str]] = {
+    "time_entry": frozenset({"posted", "invoiced"}),
+    "expense": frozenset({"posted", "invoiced", "reimbursed"}),
+    "invoice": frozenset({"posted", "partially_paid", "paid"}),
+    "payment": frozenset({"received", "applied", "reversed"}),
+}
 
 
 class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,3 +29,8 @@ class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
     def legal(self, from_: str) -> tuple[str, ...]:
         """The states that may come after ``from_``; none after a last one or a word that is no state."""
         return self.moves.get(from_, ())
+
+
+def in_the_books(entity: str, document: Mapping[str, Any]) -> bool:
+    """Whether this document is a posting, or the write that made it so."""
+    return document.get("state") in IN_THE_BOOKS.get(entity, frozenset())

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     COLLISION = "collision"
     REFERENCE_MISSING = "reference_missing"
     AMBIGUOUS_MATCH = "ambiguous_match"
+    STRANDED = "stranded"
+    GUARD = "guard"
 
 
 class Resolution(StrEnum):
@@ -102,6 +104,14 @@ KINDS: Mapping[Kind, KindRow] = {
          (_R.REPLAY, _R.ACCEPT_DIVERGENCE),
          "The other system holds several records that this one may be, and the gateway never guesses which.",
          "Leave one of them in the other system, by its own rules, then send the write again: it goes to that one."),
+        (Kind.STRANDED,                 "Cut off by an emergency",  _S.HIGH,   _FINANCE,     24,
+         (_R.APPLIED, _R.NOT_APPLIED_RESEND, _R.NOT_APPLIED_REFUSE),
+         "The system failed with this write under way, and its slice was switched back before it said what it did.",
+         "It is looked for when the system is back. What stands in the books waits for you: say what you found there."),
+        (Kind.GUARD,                    "A guard goes back",        _S.HIGH,   _INTEGRATION,  4,
+         (_R.DISMISS,),
+         "Gates of this slice have failed for as long as its guard allows, so it goes back to the system before.",
+         "Look at the switch back and at the gates in readiness. Close the case when what failed is mended."),
     )
 }
 
@@ -112,7 +122,7 @@ RESOLUTIONS: Mapping[Resolution, ResolutionRow] = {
         (_R.APPLIED,             "It was applied",         None,        True,  False, False,
          "The system has it. It is looked for once more, and counts as applied when that finds it."),
         (_R.NOT_APPLIED_RESEND,  "Not applied: send it",   "authority", True,  True,  False,
-         "The authority does not have it. It is sent again, with the same reference."),
+         "The authority does not have it. It is sent again, with the same reference, to the authority of now."),
         (_R.NOT_APPLIED_REFUSE,  "Not applied: refuse it", "authority", True,  True,  False,
          "The authority does not have it and is not to get it. The write ends as refused, in every system."),
         (_R.REPLAY,              "Send it again",          "mirror",    True,  False, False,
@@ -138,6 +148,9 @@ _CODES: Mapping[str, Kind] = {
     "duplicate_effect":  Kind.DUPLICATE_EFFECT,
     "poison":            Kind.POISON,
     "reference_missing": Kind.REFERENCE_MISSING,
+    "stranded":          Kind.STRANDED,
+    "stranded_absent":   Kind.STRANDED,
+    "stranded_person":   Kind.STRANDED,
     "unresolved":        Kind.UNKNOWN_OUTCOME,
 }
 # fmt: on

@@ -14,8 +14,9 @@ from gateway.cases.case import Case, Proposal
 from gateway.cases.kinds import KINDS, RESOLUTIONS, Resolution, needs_second
 from gateway.cases.tables import case_
 from gateway.errors import DecisionStale, FieldError, Invalid, NotFoundHere
-from gateway.ledger import decisions, journal
+from gateway.ledger import decisions, journal, slices, stranded
 from gateway.ledger.decisions import Decided, Unfit
+from gateway.ledger.states import OperationState
 
 LONGEST_REASON = 4000  #: of a decision, which often quotes what somebody has looked up
 
@@ -43,6 +44,8 @@ def decide(connection: Connection, decision: Decision, *, at: int, release: Rele
     DecisionStale where it no longer fits."""
     case = visible(connection, decision.case_id, regions=decision.regions, entities=decision.entities)
     _check(case, decision, at)
+    # The slice before all: a move of authority holds it, and what a decision sends goes to the authority of now.
+    slices.lock_shared(connection, [(case.entity, case.region)])
     # Records and lanes first, the case last: the order in which every commit of the ledger takes them.
     journal.records_for_update(connection, [case.record_id])
     journal.lanes_for_update(connection, [case.record_id])
@@ -196,7 +199,8 @@ def _applied(c: Connection, case: Case, decision: Decision, at: int, _: Release)
 
 
 def _resend(c: Connection, case: Case, decision: Decision, at: int, _: Release) -> Unfit:
-    return decisions.send_again(c, _decided(case, decision), at=at)
+    cut_off = case.operation_state == OperationState.STRANDED.value
+    return (stranded if cut_off else decisions).send_again(c, _decided(case, decision), at=at)
 
 
 def _refuse(c: Connection, case: Case, decision: Decision, at: int, release: Release) -> Unfit:

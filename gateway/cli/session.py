@@ -6,9 +6,11 @@ import asyncio
 import getpass
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from gateway.app import Gateway
+from gateway.errors import Malformed
 from gateway.settings import Settings, load
 from gateway.telemetry import configure
 
@@ -46,3 +48,24 @@ def actor() -> str:
     except (OSError, KeyError):
         # A container may run under a number that no name belongs to.
         return "command line"
+
+
+def secret(key_file: Path | None) -> str | None:
+    """The API key in a file; None without one. Raises Malformed."""
+    try:
+        return None if key_file is None else key_file.read_text().strip()
+    except OSError as unreadable:
+        raise Malformed(f"--key-file {key_file}: {unreadable.strerror}") from unreadable
+
+
+async def who(gateway: Gateway, secret: str | None, scope: str) -> str:
+    """The name behind the key, which has to carry ``scope``; without a key, the person at the terminal."""
+    if secret is None:
+        return actor()
+    await gateway.keys.start()
+    try:
+        caller = await gateway.keys.authenticate(f"Bearer {secret}")
+    finally:
+        await gateway.keys.stop()
+    caller.require(scope)
+    return caller.name

@@ -12,12 +12,15 @@ from gateway.canonical import BY_NAME
 from gateway.cli.codes import DIFFER, PASS
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, put_json, put_table, say
-from gateway.cli.session import actor, with_gateway
+from gateway.cli.session import secret as secret_in
+from gateway.cli.session import who, with_gateway
 from gateway.database import from_micros
 from gateway.errors import Malformed
 from gateway.http.admin.switches import told
 from gateway.routing.stage import Stage
+from gateway.routing.transition import EMERGENCIES
 from gateway.switchover import Switch
+from gateway.switchover.emergency import KIND as EMERGENCY
 from gateway.switchover.states import SwitchState
 from gateway.switchover.switches import Wish
 
@@ -56,7 +59,7 @@ def request(
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
     one_of("ENTITY", entity, tuple(BY_NAME))
     one_of("STAGE", stage, tuple(Stage))
 
@@ -72,16 +75,57 @@ def request(
             override=override,
         )
         return await gateway.switchover.switches.request(
-            wish, actor=await _who(gateway, secret, "admin:write")
+            wish, actor=await who(gateway, secret, "admin:write")
         )
 
-    made = with_gateway(work)
-    if json:
-        put_json(told(made))
-        return
-    _print_evidence(made)
-    say(f"{made.id} waits for another person, until {_at(made.expires_at)}:")
-    say(f"  twinrun switch approve {made.id} --evidence {made.evidence_hash} --key-file FILE")
+    _asked(with_gateway(work), json=json)
+
+
+def emergency(
+    entity: str,
+    region: str,
+    /,
+    *,
+    reason: str,
+    override: bool = False,
+    key_file: KeyFile = None,
+    json: Json = False,
+) -> None:
+    """Ask to leave an authority that does not answer. Prints the writes of which nobody knows what it did; another
+    person, with a key, has to approve that list within 30 minutes.
+
+    Parameters
+    ----------
+    entity:
+        The entity.
+    region:
+        The region.
+    reason:
+        Why; it is kept in the history.
+    override:
+        Ask although a gate fails; the evidence names each.
+    key_file:
+        A file with your API key. Default: you are who is logged in at this terminal.
+    """
+    secret = secret_in(key_file)
+    one_of("ENTITY", entity, tuple(BY_NAME))
+
+    async def work(gateway: Gateway) -> Switch:
+        one_of("REGION", region, gateway.slices.regions())
+        rule = gateway.slices.cached(entity, region)
+        wish = Wish(
+            entity=entity,
+            region=region,
+            stage=EMERGENCIES.get(rule.stage, rule.stage),
+            reason=reason,
+            expected_version=rule.version,
+            override=override,
+        )
+        return await gateway.switchover.switches.emergency(
+            wish, actor=await who(gateway, secret, "admin:write")
+        )
+
+    _asked(with_gateway(work), json=json)
 
 
 def approve(
@@ -100,12 +144,14 @@ def approve(
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
 
     async def work(gateway: Gateway) -> Switch:
         switches = gateway.switchover.switches
+        if secret is None and (await switches.one(switch)).kind == EMERGENCY:
+            raise Malformed("an emergency is approved with the key of an approver: add --key-file FILE")
         now = await switches.approve(
-            switch, evidence_hash=evidence, actor=await _who(gateway, secret, "admin:approve")
+            switch, evidence_hash=evidence, actor=await who(gateway, secret, "admin:approve")
         )
         state = None
         while wait and now.ended_at is None:
@@ -131,11 +177,11 @@ def abort(switch: str, /, *, reason: str, key_file: KeyFile = None, json: Json =
     key_file:
         A file with your API key. Default: you are who is logged in at this terminal.
     """
-    secret = _secret(key_file)
+    secret = secret_in(key_file)
 
     async def work(gateway: Gateway) -> Switch:
-        who = await _who(gateway, secret, "admin:write")
-        return await gateway.switchover.switches.abort(switch, reason=reason, actor=who)
+        person = await who(gateway, secret, "admin:write")
+        return await gateway.switchover.switches.abort(switch, reason=reason, actor=person)
 
     found = with_gateway(work)
     if json:
@@ -213,24 +259,13 @@ def status(
         say("No switch fits.")
 
 
-def _secret(key_file: Path | None) -> str | None:
-    try:
-        return None if key_file is None else key_file.read_text().strip()
-    except OSError as unreadable:
-        raise Malformed(f"--key-file {key_file}: {unreadable.strerror}") from unreadable
-
-
-async def _who(gateway: Gateway, secret: str | None, scope: str) -> str:
-    """The name behind the key, which has to carry ``scope``; without a key, the person at the terminal."""
-    if secret is None:
-        return actor()
-    await gateway.keys.start()
-    try:
-        caller = await gateway.keys.authenticate(f"Bearer {secret}")
-    finally:
-        await gateway.keys.stop()
-    caller.require(scope)
-    return caller.name
+def _asked(made: Switch, *, json: bool) -> None:
+    if json:
+        put_json(told(made))
+        return
+    _print_evidence(made)
+    say(f"{made.id} waits for another person, until {_at(made.expires_at)}:")
+    say(f"  twinrun switch approve {made.id} --evidence {made.evidence_hash} --key-file FILE")
 
 
 def _end(found: Switch, *, json: bool) -> int:
@@ -247,6 +282,9 @@ def _line(one: Switch) -> str:
         return f"{words}: {one.problem.message}"
     if one.state is SwitchState.DRAINING and one.remaining:
         return f"{words}, {one.remaining} deliveries under way"
+    if one.counts is not None and one.ended_at is not None:
+        counts = one.counts
+        return f"{words}: {counts.stranded} stranded, {counts.recalled} taken back, {counts.released} let go"
     return words
 
 
@@ -259,6 +297,9 @@ def _print_evidence(one: Switch) -> None:
             for gate in seen.get("gates", ())
         ],
     )
+    if one.kind == EMERGENCY:
+        _print_stranded(one)
+        return
     records = seen["differences"]["records"]
     parts = [f"{count} records {verdict}" for verdict, count in sorted(records.items())]
     parts += [f"{count} deliveries {state}" for state, count in sorted(seen["deliveries"].items())]
@@ -267,6 +308,35 @@ def _print_evidence(one: Switch) -> None:
     parts += [f"waiver {waiver['id']} of {waiver['field'] or 'the record'}" for waiver in seen["waivers"]]
     parts += [f"mapping: {words}" for words in seen["mapping"]]
     say("; ".join(parts) or "Nothing else stands open.")
+    say(f"Evidence {one.evidence_hash}")
+
+
+def _print_stranded(one: Switch) -> None:
+    """The list that two persons agree on: each write whose outcome in the dead system is open."""
+    found = one.evidence["stranded"]
+    if found["count"]:
+        put_table(
+            ("operation", "record", "kind", "number", "accepted", "amount", "in the books"),
+            [
+                (
+                    line["operation"],
+                    line["record"],
+                    line["kind"],
+                    line["number"] or "",
+                    line["accepted_at"],
+                    "" if line["amount"] is None else f"{line['amount']['amount']} {line['amount']['currency']}",
+                    "yes" if line["posted"] else "",
+                )
+                for line in found["listed"]
+            ],
+        )
+    if found["count"] > len(found["listed"]):
+        say(f"… and {found['count'] - len(found['listed'])} more, which the hash covers")
+    amounts = ", ".join(f"{amount} {currency}" for currency, amount in found["amount"].items())
+    say(f"{found['count']} writes are stranded{f', {amounts}' if amounts else ''}: each gets a case")
+    if one.counts is not None:
+        heir = one.next_authority
+        say(f"{one.counts.recalled} were never sent and go to {heir}; {one.counts.undelivered} go there first")
     say(f"Evidence {one.evidence_hash}")
 
 

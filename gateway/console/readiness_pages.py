@@ -15,7 +15,7 @@ from gateway.console.guard import AnyRequest, Guard
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
 from gateway.console.view import HEADERS
-from gateway.ports import ReadinessPort
+from gateway.ports import GuardsPort, ReadinessPort
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.trend import Day
 
@@ -40,12 +40,14 @@ class ReadinessPages:
         guard: Guard,
         respond: Respond,
         readiness: ReadinessPort,
+        guards: GuardsPort,
         clock: Clock,
         entities: Sequence[str],
     ) -> None:
         self._guard = guard
         self._respond = respond
         self._readiness = readiness
+        self._guards = guards
         self._clock = clock
         self._entities = tuple(entities)
 
@@ -108,11 +110,13 @@ class ReadinessPages:
                 entity, region, regions=caller.regions, entities=caller.entities
             )
             days = await self._readiness.trend(entity, region)
+            watched = await self._guards.standing(regions=caller.regions, entities=caller.entities)
             return self._respond.page(
                 request,
                 person,
                 "readiness_slice.html",
                 r=found,
+                watch=next((one for one in watched if (one.entity, one.region) == (entity, region)), None),
                 rows=BY_STAGE,
                 days=[day for day in reversed(days) if day.compares],
                 bars=bars(days),

@@ -15,12 +15,13 @@ from gateway.console.case_pages import CasePages
 from gateway.console.diff_pages import DiffPages
 from gateway.console.flow_pages import FlowPages
 from gateway.console.guard import Guard, Keyring
-from gateway.console.ports import BacklogPort, FlowPort
+from gateway.console.ports import BacklogPort, FlowPort, SchedulePort
 from gateway.console.readiness_pages import ReadinessPages
 from gateway.console.reconciliation_pages import ReconciliationPages
 from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
+from gateway.console.scheduled_pages import ScheduledPages
 from gateway.console.sign_in import SignInPages
 from gateway.console.switch_pages import SwitchPages
 from gateway.console.view import packaged_view
@@ -30,6 +31,7 @@ from gateway.ports import (
     BackfillerPort,
     CasesPort,
     DiffsPort,
+    GuardsPort,
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,
@@ -49,7 +51,9 @@ def console_router(
     waivers: WaiversPort,
     switchover: SwitchoverPort,
     switches: SwitchesPort,
+    schedule: SchedulePort,
     readiness: ReadinessPort,
+    guards: GuardsPort,
     journey: JourneyPort,
     cases: CasesPort,
     flow: FlowPort,
@@ -93,7 +97,10 @@ def console_router(
         SwitchPages(
             guard=guard, respond=respond, switches=switches, slices=slices, clock=clock, entities=entities
         ),
-        ReadinessPages(guard=guard, respond=respond, readiness=readiness, clock=clock, entities=entities),
+        ScheduledPages(guard=guard, respond=respond, schedule=schedule),
+        ReadinessPages(
+            guard=guard, respond=respond, readiness=readiness, guards=guards, clock=clock, entities=entities
+        ),
         CasePages(
             guard=guard,
             respond=respond,

@@ -24,8 +24,9 @@ from gateway.errors import FieldError, Forbidden, GatewayError, Invalid
 from gateway.ledger.slices import Slice
 from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.stage import Stage
-from gateway.routing.transition import is_fenced
+from gateway.routing.transition import EMERGENCIES, is_fenced
 from gateway.switchover import Switch
+from gateway.switchover.emergency import KIND as EMERGENCY
 from gateway.switchover.states import SwitchState
 from gateway.switchover.switches import Wish
 
@@ -54,7 +55,8 @@ class Filter(Narrowing, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Typed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has put into the form, so that a refusal loses none of it. ``move`` is entity/region/stage."""
+    """What a person has put into the form, so that a refusal loses none of it. ``move`` is entity/region/stage, and
+    /emergency for one."""
 
     move: str = ""
     reason: str = ""
@@ -62,14 +64,16 @@ class Typed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A fenced move that a slice could make now."""
+    """A fenced move that a slice could make now; ``emergency``: without the authority, which does not answer."""
 
     slice: Slice
     stage: Stage
+    emergency: bool = False
 
     @property
     def value(self) -> str:
-        return f"{self.slice.entity}/{self.slice.region}/{self.stage.value}"
+        move = f"{self.slice.entity}/{self.slice.region}/{self.stage.value}"
+        return f"{move}/{EMERGENCY}" if self.emergency else move
 
     @property
     def back(self) -> bool:
@@ -127,9 +131,9 @@ class SwitchPages:
                 override=form.get("override") == "yes",
             )
             try:
-                made = await self._switches.request(
-                    await self._wish(person.caller, typed), actor=person.caller.name
-                )
+                picked, wish = await self._wish(person.caller, typed)
+                ask = self._switches.emergency if picked.emergency else self._switches.request
+                made = await ask(wish, actor=person.caller.name)
             except GatewayError as refused:
                 return await self._form(request, person, typed, refused)
             return Redirect(f"/console/switches/{made.id}", status_code=303)
@@ -210,7 +214,7 @@ class SwitchPages:
         near = [one for one in offers if one.value.startswith(typed.move)] if typed.move.strip("/") else []
         if picked is None and near:
             # From a slice's panel: the way on is offered before the way back.
-            picked = min(near, key=lambda one: one.back)
+            picked = min(near, key=lambda one: (one.emergency, one.back))
         return self._respond.page(
             request,
             person,
@@ -264,18 +268,28 @@ class SwitchPages:
         slices = [one for one in await self._slices.all() if caller.sees(one.entity, one.region)]
         slices.sort(key=lambda one: (order.get(one.entity, len(order)), one.region))
         return [
-            Offer(slice=one, stage=stage)
+            offer
             for one in slices
-            for stage in Stage
-            if abs(stage.position - one.stage.position) == 1 and is_fenced(one.stage, stage)
+            for offer in (
+                *(
+                    Offer(slice=one, stage=stage)
+                    for stage in Stage
+                    if abs(stage.position - one.stage.position) == 1 and is_fenced(one.stage, stage)
+                ),
+                *(
+                    Offer(slice=one, stage=stage, emergency=True)
+                    for stage in Stage
+                    if EMERGENCIES.get(one.stage) is stage
+                ),
+            )
         ]
 
-    async def _wish(self, caller: Caller, typed: Typed) -> Wish:
+    async def _wish(self, caller: Caller, typed: Typed) -> tuple[Offer, Wish]:
         picked = next((one for one in await self._offers(caller) if one.value == typed.move), None)
         if picked is None:
             message = "pick the slice and where it is to go"
             raise Invalid(message, errors=[FieldError(pointer="/move", code="move", message=message)])
-        return Wish(
+        return picked, Wish(
             entity=picked.slice.entity,
             region=picked.slice.region,
             stage=picked.stage,

@@ -18,7 +18,7 @@ from gateway.database.rows import rows_by_id
 from gateway.dispatch.change import post_image, whole_change
 from gateway.dispatch.command import Document, Kind
 from gateway.errors import GatewayError
-from gateway.ledger import decisions, gates, journal
+from gateway.ledger import decisions, floors, gates, journal
 from gateway.ledger.journal import Delivery
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import attempt, delivery, lane, operation, record
@@ -98,6 +98,8 @@ class Claims:
         if not keys:
             return Taken(claims=[], repeats={})
         open_ = journal.open_deliveries(connection, {record_id for record_id, _ in keys})
+        # After the lanes are locked: an authority that was left while we waited for them is seen as left.
+        left = floors.read(connection)
         heads: list[Any] = []
         overtaken: list[Any] = []
         nothing: list[journal.LaneKey] = []
@@ -108,6 +110,10 @@ class Claims:
             head = journal.head_of(mine, LATEST)
             if head is None or (head.wake_at or 0) > now:
                 nothing.append(key)
+                continue
+            if floors.is_dead(left, head):
+                # An emergency is about to take it back, or has died before it could; it holds up nobody meanwhile.
+                without.append(head)
                 continue
             if is_repeat(head):
                 if spent[head.system] >= repeats.get(head.system, 0):

@@ -22,7 +22,13 @@ Key = tuple[str, str, str]
 TRIES = 3
 
 _MAY_COME = [
-    state.value for state in (OperationState.HELD, OperationState.ACCEPTED, OperationState.UNRESOLVED)
+    state.value
+    for state in (
+        OperationState.HELD,
+        OperationState.ACCEPTED,
+        OperationState.UNRESOLVED,
+        OperationState.STRANDED,
+    )
 ]
 
 

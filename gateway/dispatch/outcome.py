@@ -18,6 +18,7 @@ from gateway.dispatch.change import whole_change
 from gateway.dispatch.claim import MICROS, Claim, Claims
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import (
+    LOOKS,
     Concluded,
     Conclusion,
     Consequences,
@@ -29,7 +30,7 @@ from gateway.dispatch.idempotency import told
 from gateway.dispatch.present import present
 from gateway.errors import Collision, GatewayError
 from gateway.ids import Ids
-from gateway.ledger import journal
+from gateway.ledger import floors, journal
 from gateway.ledger.journal import Delivery
 from gateway.ledger.states import (
     DeliveryEvent,
@@ -126,6 +127,7 @@ class _Batch:
         operations = rows_by_id(connection, operation, {one.claim.operation_id for one in self.conclusions})
         self.record_rows = {record_id: dict(row._mapping) for record_id, row in records.items()}  # pyright: ignore[reportPrivateUsage]
         self.links = links_of(connection, records)
+        self.floors = floors.read(connection)
         self.began = self.database.clock.monotonic()
         self.now = self.database.now(connection)
         self.rows = Consequences(
@@ -142,7 +144,7 @@ class _Batch:
         owners: dict[tuple[str, str], str] = {}
         for one in self.conclusions:
             row = self.deliveries.get(one.claim.delivery_id)
-            if one.native_id is None or row is None or not is_current(one, row):
+            if one.native_id is None or row is None or not self._counts(one, row):
                 continue
             links.append(
                 Link(
@@ -158,6 +160,12 @@ class _Batch:
         self.links.update({(one.record_id, one.system): one for one in links if one not in lost})
         return {owners[one.record_id, one.system] for one in lost}
 
+    def _counts(self, one: Conclusion, row: Delivery) -> bool:
+        """Whether what was seen is an outcome. Of a call to an authority that was left it is evidence only; what that
+        system has done is looked for when it is back."""
+        heard = one.event not in LOOKS and one.event is not DeliveryEvent.LEASE_EXPIRED
+        return is_current(one, row) and not (heard and floors.is_dead(self.floors, row))
+
     # --- one conclusion ---------------------------------------------------------------------------------------
 
     def _conclude(self, one: Conclusion) -> Concluded:
@@ -165,7 +173,7 @@ class _Batch:
         op = self.rows.operation_rows[claim.operation_id]
         state = self.rows.state_of(op.id)
         row = self.deliveries.get(claim.delivery_id)
-        if row is None or not is_current(one, row):
+        if row is None or not self._counts(one, row):
             self.rows.late.append(
                 {
                     "delivery_id": claim.delivery_id,

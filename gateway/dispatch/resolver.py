@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Integer, bindparam, select
 from adapters.contract import Adapter, Found, Idempotency
 from adapters.errors import AdapterError, NotFound, Throttled
 from gateway.canonical import BY_NAME
+from gateway.canonical.lifecycle import in_the_books
 from gateway.crash import crash_point
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, GroupCommit, among
@@ -29,7 +30,7 @@ from gateway.dispatch.prepare import look
 from gateway.dispatch.sender import Sender
 from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
-from gateway.ledger import decisions, journal
+from gateway.ledger import decisions, journal, stranded
 from gateway.ledger.retry import failed_look_s, probe_s
 from gateway.ledger.states import DeliveryEvent, DeliveryState
 from gateway.ledger.tables import delivery, operation, record
@@ -69,6 +70,7 @@ class _Open(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     asked: bool = False  #: a person says that it was applied, and this look is to confirm it
     stated: bool = False  #: and has said which of the system's records it is
+    stranded: bool = False  #: an emergency has left this system; what it did is found out, and nothing is sent to it
 
 
 class Resolver:
@@ -158,19 +160,23 @@ class Resolver:
             return _again(one, throttled.message, wait_s=self._sender.paused(claim.system, throttled))
         except AdapterError as failed:
             if one.now - one.since > GIVE_UP_S * MICROS:
-                return _park(
-                    claim, "unresolved", f"{claim.system} could not be asked for a day: {failed.message}"
-                )
+                code = stranded.CUT_OFF if one.stranded else "unresolved"
+                return _park(claim, code, f"{claim.system} could not be asked for a day: {failed.message}")
             return _again(one, failed.message, wait_s=failed_look_s((one.now - one.since) / MICROS))
         crash_point("CP12")
         if len(mine) > 1:
             return _park(claim, "duplicate_effect", f"{claim.system} holds it {len(mine)} times")
+        if mine and one.stranded and not one.asked and in_the_books(claim.entity, claim.image):
+            message = f"{claim.system} has it as {mine[0].native_id}; it stands in the books, so a person decides"
+            return _park(claim, stranded.PERSON, message)
         if mine:
             return await self._sender.applied(adapter, claim, mine[0], event=DeliveryEvent.FOUND)
         return self._absent(adapter, one)
 
     def _absent(self, adapter: Adapter, one: _Open) -> Conclusion:
         claim = one.claim
+        if one.stranded:
+            return _stranded(adapter, one)
         if one.asked:
             return _park(claim, "unresolved", "looked for once more, as a person asked; it is not there")
         if one.lease_expiries >= POISONED:
@@ -183,14 +189,7 @@ class Resolver:
             case Idempotency.D_SEARCHABLE:
                 if one.probes + 1 >= NEEDED_LOOKS and one.now >= one.quarantine_until:
                     return _ready(claim)
-                # The next look is no earlier than it can decide something, and no later than a landing would show.
-                until = (one.quarantine_until - one.now) / MICROS
-                wait = probe_s(one.probes)
-                return msgspec.structs.replace(
-                    _again(one, "not found yet"),
-                    found_nothing=True,
-                    wait_s=min(wait, until + 0.01) if until > 0 else wait,
-                )
+                return _not_yet(one)
             case Idempotency.E_NOTHING:
                 return _park(
                     claim, "unresolved", f"{claim.system} cannot be asked whether it took this write"
@@ -210,6 +209,7 @@ class Resolver:
             "id",
         )
         stated = decisions.stated(connection, [row.id for row in rows if row.code == decisions.CONFIRMING])
+        left = stranded.among_operations(connection, [row.operation_id for row in rows])
         claims = self._claims(connection, rows, stated)
         images = _images(connection, {row.record_id for row in rows})
         return [
@@ -223,6 +223,7 @@ class Resolver:
                 now=now,
                 asked=row.code == decisions.CONFIRMING,
                 stated=row.id in stated,
+                stranded=row.operation_id in left and row.role == "authority",
             )
             for row in rows
         ]
@@ -329,6 +330,33 @@ def _again(one: _Open, message: str, *, wait_s: float | None = None) -> Conclusi
         message=message[:2000],
         wait_s=probe_s(one.probes + 1) if wait_s is None else wait_s,
     )
+
+
+def _not_yet(one: _Open) -> Conclusion:
+    """The next look is no earlier than it can decide something, and no later than a landing would show."""
+    until = (one.quarantine_until - one.now) / MICROS
+    wait = probe_s(one.probes)
+    return msgspec.structs.replace(
+        _again(one, "not found yet"), found_nothing=True, wait_s=min(wait, until + 0.01) if until > 0 else wait
+    )
+
+
+def _stranded(adapter: Adapter, one: _Open) -> Conclusion:
+    """Not there. Whatever the system offers, nothing is sent to it again: a proof of absence is written down, and who
+    has the slice's authority now may be sent it."""
+    claim = one.claim
+    if one.asked:
+        message = "looked for once more, as a person asked; it is not there"
+        return _park(claim, stranded.PERSON, message)
+    if _offered(adapter, claim) is Idempotency.E_NOTHING:
+        message = f"{claim.system} cannot be asked whether it took this write"
+        return _park(claim, stranded.PERSON, message)
+    if one.probes + 1 < NEEDED_LOOKS or one.now < one.quarantine_until:
+        return _not_yet(one)
+    if in_the_books(claim.entity, claim.image):
+        message = f"{claim.system} does not have it; it would stand in the books, so a person decides"
+        return _park(claim, stranded.PERSON, message)
+    return _park(claim, stranded.ABSENT, f"{claim.system} does not have it")
 
 
 def _ready(claim: Claim) -> Conclusion:

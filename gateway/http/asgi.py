@@ -22,11 +22,13 @@ from gateway.http.admin.backfills import Backfills
 from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
+from gateway.http.admin.guards import Guards
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
 from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
+from gateway.http.admin.scheduled import ScheduledChanges
 from gateway.http.admin.switches import Switches
 from gateway.http.admin.waivers import Waivers
 from gateway.http.exchange import Exchange
@@ -34,7 +36,14 @@ from gateway.http.facade import Facade
 from gateway.http.health import Health
 from gateway.http.openapi import document
 from gateway.http.operations import Followed
-from gateway.http.ports import DeliveriesPort, ExecutorPort, OperationsPort, ReadsPort, SimulationPort
+from gateway.http.ports import (
+    DeliveriesPort,
+    ExecutorPort,
+    OperationsPort,
+    ReadsPort,
+    SchedulePort,
+    SimulationPort,
+)
 from gateway.http.reply import Reply
 from gateway.http.route import Gives, Route
 from gateway.http.schemas import components
@@ -44,6 +53,7 @@ from gateway.ports import (
     BackfillerPort,
     CasesPort,
     DiffsPort,
+    GuardsPort,
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,
@@ -83,6 +93,8 @@ def build(
     slices: SlicesPort,
     switchover: SwitchoverPort,
     switches: SwitchesPort,
+    schedule: SchedulePort,
+    guards: GuardsPort,
     simulation: SimulationPort,
     readiness: ReadinessPort,
     journey: JourneyPort,
@@ -118,8 +130,11 @@ def build(
         wait_max_s=wait_max_s,
     )
     followed = Followed(operations)
-    rules = Rules(slices=slices, switchover=switchover, simulation=simulation, cursors=cursors)
-    moved = Switches(switches=switches, slices=slices, cursors=cursors)
+    rules = Rules(
+        slices=slices, switchover=switchover, schedule=schedule, simulation=simulation, cursors=cursors
+    )
+    moved = Switches(switches=switches, schedule=schedule, slices=slices, cursors=cursors)
+    timed = ScheduledChanges(schedule=schedule, slices=slices, cursors=cursors)
     ready = Readiness(readiness=readiness, slices=slices)
     found = Diffs(diffs=diffs, slices=slices, cursors=cursors)
     accepted = Waivers(waivers=waivers, slices=slices, cursors=cursors)
@@ -144,7 +159,9 @@ def build(
             *followed.routes(),
             *rules.routes(regions),
             *moved.routes(regions),
+            *timed.routes(regions),
             *ready.routes(regions),
+            *Guards(guards=guards).routes(),
             *found.routes(regions),
             *accepted.routes(regions),
             *sent.routes(),

@@ -63,6 +63,7 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.Collision,             "collision",              409),
         (errors.EvidenceChanged,       "evidence-changed",       409),
         (errors.SwitchOver,            "switch-over",            409),
+        (errors.ScheduleOver,          "schedule-over",          409),
         (errors.RuleVersionMoved,      "rule-version-moved",     409),
         (errors.VersionStale,          "version-stale",          412),
         (errors.BodyTooLarge,          "body-too-large",         413),

@@ -14,6 +14,7 @@ from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.backfill_wire import BackfillActing, BackfilledRecord, BackfillTold, BackfillWish
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
+from gateway.http.admin.guards import GuardTold
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import (
     ReconciliationLine,
@@ -23,6 +24,7 @@ from gateway.http.admin.reconciliation_wire import (
 )
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import Draft, RuleChange
+from gateway.http.admin.scheduled_wire import Cancellation, PlanApproval, ScheduledTold
 from gateway.http.admin.switches import Abortion, Approval, SwitchTold, SwitchWish
 from gateway.http.admin.waivers import WaiverTold, WaiverWish
 from gateway.http.problems import PROBLEMS, TYPE
@@ -171,7 +173,8 @@ def components(regions: tuple[str, ...]) -> Json:
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
         *(BackfillWish, BackfillActing, BackfillTold, BackfilledRecord),
         *(SwitchWish, SwitchTold, Approval, Abortion),
-        *(ReadinessTold, Draft, Simulated),
+        *(ScheduledTold, PlanApproval, Cancellation),
+        *(ReadinessTold, GuardTold, Draft, Simulated),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))
@@ -207,6 +210,12 @@ def components(regions: tuple[str, ...]) -> Json:
         found["SwitchTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "fenced_at", "drain_until", "ended_at"):
         found["SwitchTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for name in ("requested_at", "effective_at"):
+        found["ScheduledTold"]["properties"][name] = _MOMENT
+    for name in ("approved_at", "ended_at"):
+        found["ScheduledTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for name in ("looked_at", "next_at", "acted_at", "held_until"):
+        found["GuardTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     narrowing: Json = found["ReplayWish"]["properties"]
     for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", regions)):
         if known:

@@ -39,6 +39,7 @@ Unfit = dict[str, str]
 
 _TOUCHED = [state.value for state in (DeliveryState.SENDING, DeliveryState.UNKNOWN, DeliveryState.APPLIED)]
 _OPEN = [state.value for state in DELIVERY_OPEN]
+_UNDECIDED = frozenset({OperationState.UNRESOLVED, OperationState.STRANDED})
 _MIRRORING = [
     state.value for state, event in OPERATION_MOVES if event is OperationEvent.MIRRORS_DONE
 ]  # the states that mirrors can settle
@@ -54,7 +55,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 def replay(connection: Connection, decided: Collection[Decided], *, at: int) -> Unfit:
     """D12: a mirror's parked deliveries go again, with the same marker. ``at`` is microseconds UTC."""
-    held = _Held(connection, decided, role="mirror")
+    held = Held(connection, decided, role="mirror")
     held.none_newer()
     held.move(DeliveryEvent.REPLAYED, "replayed", at=at, **_afresh())
     journal.wake_lanes(connection, held.lanes, latest=LATEST)
@@ -63,7 +64,7 @@ def replay(connection: Connection, decided: Collection[Decided], *, at: int) -> 
 
 def send_again(connection: Connection, decided: Collection[Decided], *, at: int) -> Unfit:
     """O12: the authority did not take these unresolved writes; they go to it again."""
-    held = _Held(connection, decided, role="authority")
+    held = Held(connection, decided, role="authority")
     held.unresolved()
     held.move(DeliveryEvent.REPLAYED, "sent_again", at=at, **_afresh())
     held.move_operations(OperationEvent.SENT_AGAIN, at=at, confirming=False)
@@ -76,7 +77,7 @@ def refuse(
 ) -> Unfit:
     """O12: the authority did not take these unresolved writes, and they end as refused with ``problem``. The caller
     releases the numbers that their records had reserved."""
-    held = _Held(connection, decided, role="authority")
+    held = Held(connection, decided, role="authority")
     held.unresolved()
     held.move(DeliveryEvent.SAID_REFUSED, "authority_rejected", at=at, wake_at=None)
     held.move_operations(
@@ -114,7 +115,7 @@ def refuse(
 def confirm(connection: Connection, decided: Collection[Decided], *, at: int) -> Unfit:
     """O11: a person says that these were applied. They are of unknown outcome again, so that a look confirms it, and
     hold their lanes meanwhile. A native id that the person names is kept as evidence: see ``stated``."""
-    held = _Held(connection, decided, role=None)
+    held = Held(connection, decided, role=None)
     held.none_newer()
     held.lane_free()
     held.move(
@@ -156,7 +157,7 @@ def confirm(connection: Connection, decided: Collection[Decided], *, at: int) ->
 
 def accept_divergence(connection: Connection, decided: Collection[Decided], *, at: int) -> Unfit:
     """D13: a mirror goes without these writes. Their operations settle if nothing else of them is open."""
-    held = _Held(connection, decided, role="mirror")
+    held = Held(connection, decided, role="mirror")
     held.move(DeliveryEvent.DIVERGENCE_ACCEPTED, "divergence_accepted", at=at, wake_at=None)
     settle(connection, {row.operation_id for row in held.rows}, at=at)
     journal.wake_lanes(connection, held.lanes, latest=LATEST)
@@ -227,7 +228,7 @@ def _afresh() -> dict[str, Any]:
     return {"code": None, "message": None, "probes": 0, "lease_expiries": 0}
 
 
-class _Held:
+class Held:
     """The deliveries of one decision with everything around them locked. ``rows`` are those that it fits."""
 
     def __init__(self, connection: Connection, decided: Collection[Decided], *, role: str | None) -> None:
@@ -273,7 +274,7 @@ class _Held:
                 .group_by(delivery.c.record_id, delivery.c.system)
             )
         }
-        self._keep(
+        self.keep(
             lambda row: (
                 f"a newer write of this record, number {seq}, is in {row.system} or on its way there"
                 if (seq := newest.get((row.record_id, row.system), 0)) > row.seq
@@ -282,11 +283,11 @@ class _Held:
         )
 
     def unresolved(self) -> None:
-        """Only while nobody knows what the authority has made of it."""
-        self._keep(
+        """Only while nobody knows what the authority has made of it, or what it did is for a person."""
+        self.keep(
             lambda row: (
                 None
-                if (state := self.operations[row.operation_id].state) == OperationState.UNRESOLVED
+                if (state := self.operations[row.operation_id].state) in _UNDECIDED
                 else f"the operation is not unresolved any more: it is {state}"
             )
         )
@@ -302,7 +303,7 @@ class _Held:
             taken.add(key)
             return None
 
-        self._keep(why)
+        self.keep(why)
 
     def move(self, event: DeliveryEvent, name: str, *, at: int, **values: Any) -> None:
         after = delivery_after(DeliveryState.PARKED, event)
@@ -344,7 +345,9 @@ class _Held:
             [
                 {
                     "id": row.operation_id,
-                    "state": operation_after(OperationState.UNRESOLVED, event).value,
+                    "state": operation_after(
+                        OperationState(self.operations[row.operation_id].state), event
+                    ).value,
                     "updated_at": at,
                     **values,
                 }
@@ -353,7 +356,8 @@ class _Held:
             "id",
         )
 
-    def _keep(self, why_not: Callable[[Any], str | None]) -> None:
+    def keep(self, why_not: Callable[[Any], str | None]) -> None:
+        """Leaves out those for which ``why_not`` has a reason, and keeps the reason."""
         kept: list[Any] = []
         for row in self.rows:
             why = why_not(row)

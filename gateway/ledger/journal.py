@@ -42,6 +42,7 @@ class Delivery(msgspec.Struct, kw_only=False):
     system: str
     role: str
     seq: int
+    epoch: int
     state: str
     attempt: int
     maybe_sent: int

@@ -17,6 +17,7 @@ class OperationState(StrEnum):
     SETTLED = "settled"  #: every system that should have it has it
     ATTENTION = "attention"  #: applied by the authority, and a mirror delivery waits for a person
     UNRESOLVED = "unresolved"  #: whether the authority took it could not be found out; a person decides
+    STRANDED = "stranded"  #: an emergency cut it off while nobody knew whether the authority took it; it has a case
     REJECTED = "rejected"  #: refused; no system has it
     CANCELLED = "cancelled"  #: withdrawn before anything was sent
 
@@ -41,7 +42,9 @@ class OperationEvent(StrEnum):
     MIRRORS_DONE = "mirrors_done"
     MIRROR_PARKED = "mirror_parked"
     CANCELLED = "cancelled"
-    SENT_AGAIN = "sent_again"  #: a person has found that the authority did not take it
+    SENT_AGAIN = "sent_again"  #: it was found that the authority did not take it
+    RECALLED = "recalled"  #: an emergency takes back what was never sent; it goes to the authority that is to come
+    CUT_OFF = "cut_off"  #: an emergency leaves its authority, and what it did there is open
 
 
 class DeliveryEvent(StrEnum):
@@ -64,6 +67,9 @@ class DeliveryEvent(StrEnum):
     SAID_APPLIED = "said_applied"  #: a person says that it is there; a look is to confirm it
     SAID_REFUSED = "said_refused"  #: a person has found that it is not there, and it is not to be sent again
     DIVERGENCE_ACCEPTED = "divergence_accepted"
+    RECALLED = "recalled"  #: an emergency takes back what was never sent
+    CUT_OFF = "cut_off"  #: an emergency leaves this system, and whether it took the write is open
+    BACK = "back"  #: the system that was left answers again; a look is to settle what it did
 
 
 class IllegalMove(Exception):
@@ -86,6 +92,13 @@ OPERATION_MOVES: Mapping[tuple[OperationState, OperationEvent], OperationState] 
     (_O.UNRESOLVED, _OE.GAVE_UP):       _O.UNRESOLVED,  # O11 a person said so, and no probe confirmed it
     (_O.UNRESOLVED, _OE.SENT_AGAIN):    _O.ACCEPTED,    # O12 not applied, and sent again
     (_O.UNRESOLVED, _OE.REJECTED):      _O.REJECTED,    # O12 not applied, and not to be
+    (_O.ACCEPTED,   _OE.RECALLED):      _O.HELD,        #     never sent: O5 follows, under the epoch to come
+    (_O.ACCEPTED,   _OE.CUT_OFF):       _O.STRANDED,    # O17
+    (_O.UNRESOLVED, _OE.CUT_OFF):       _O.STRANDED,    # O17 nobody knew before either
+    (_O.STRANDED,   _OE.APPLIED):       _O.COMMITTED,   # O18 the system is back, and has it
+    (_O.STRANDED,   _OE.GAVE_UP):       _O.STRANDED,    # O18 a look that leaves it to a person
+    (_O.STRANDED,   _OE.SENT_AGAIN):    _O.ACCEPTED,    # O18 not applied: it goes to the authority of now
+    (_O.STRANDED,   _OE.REJECTED):      _O.REJECTED,    # O18 not applied, and not to be
     (_O.COMMITTED,  _OE.MIRRORS_DONE):  _O.SETTLED,     # O13
     (_O.COMMITTED,  _OE.MIRROR_PARKED): _O.ATTENTION,   # O14
     (_O.ATTENTION,  _OE.MIRROR_PARKED): _O.ATTENTION,   # O14 a second mirror
@@ -113,6 +126,12 @@ DELIVERY_MOVES: Mapping[tuple[DeliveryState, DeliveryEvent], DeliveryState] = {
     (_D.PARKED,  _DE.SAID_REFUSED):      _D.REJECTED,    # O12
     (_D.PARKED,  _DE.DIVERGENCE_ACCEPTED): _D.SKIPPED,   # D13
     (_D.READY,   _DE.POISONED):          _D.PARKED,      # D14
+    (_D.READY,   _DE.RECALLED):          _D.BLOCKED,     # O17 never sent; it waits for the move to end
+    (_D.READY,   _DE.CUT_OFF):           _D.PARKED,      # O17 an earlier attempt may still land
+    (_D.SENDING, _DE.CUT_OFF):           _D.PARKED,      # O17 the lane stays held
+    (_D.UNKNOWN, _DE.CUT_OFF):           _D.PARKED,      # O17 the lane stays held
+    (_D.PARKED,  _DE.CUT_OFF):           _D.PARKED,      # O17 of an unresolved operation
+    (_D.PARKED,  _DE.BACK):              _D.UNKNOWN,     # O18 looked for, one by one
     (_D.READY,   _DE.OPERATION_ENDED):   _D.SKIPPED,     # D15
     (_D.BLOCKED, _DE.OPERATION_ENDED):   _D.SKIPPED,     # D15
     (_D.PARKED,  _DE.OPERATION_ENDED):   _D.SKIPPED,     # D15

@@ -23,6 +23,15 @@ slice_ = Table(
     Column("updated_at", Instant, nullable=False),
 )
 
+slice_target = Table(
+    "slice_target",
+    metadata,
+    Column("entity", String(40), primary_key=True),
+    Column("region", String(40), primary_key=True),
+    Column("system", String(20), primary_key=True),
+    Column("min_live_epoch", Integer, nullable=False),  # as its authority, this system gets nothing of an older one
+)
+
 slice_change = Table(
     "slice_change",
     metadata,

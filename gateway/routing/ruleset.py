@@ -22,12 +22,16 @@ from gateway.canonical.money import Currency
 from gateway.canonical.values import Country, LegalEntityCode, Name, RegionCode
 from gateway.errors import RuleFileWrong, UnknownRegion
 from gateway.routing.calendar import EVERYWHERE, Calendar, misplaced
+from gateway.routing.guards import Guards
+from gateway.routing.guards import misplaced as misguarded
 from gateway.routing.plan import PLANS, Plan
 from gateway.routing.stage import Stage
 
 REGIONS_FILE = "regions.toml"
 #: When no authority moves. It may be left out.
 CALENDAR_FILE = "calendar.toml"
+#: When a slice is to go back by itself. It may be left out.
+GUARDS_FILE = "guards.toml"
 
 Slice = tuple[str, str]  # (entity, region)
 _S = TypeVar("_S", bound=Struct)
@@ -90,6 +94,7 @@ class Ruleset(Struct, frozen=True, kw_only=True):
     regions: Mapping[str, Region]
     rules: Mapping[Slice, Rule]
     calendar: Calendar = Calendar()
+    guards: Guards = Guards()
 
     def region(self, code: str) -> Region:
         """The region called ``code``. Raises UnknownRegion and names those that there are."""
@@ -162,7 +167,7 @@ def read(files: Mapping[str, str]) -> Ruleset:
     source: dict[str, str] = {}
     known = [entity.name for entity in ENTITIES]
     for file, text in files.items():
-        if file in (REGIONS_FILE, CALENDAR_FILE):
+        if file in (REGIONS_FILE, CALENDAR_FILE, GUARDS_FILE):
             continue
         parsed = _parsed(_RuleFile, file, text)
         if parsed.entity not in known:
@@ -180,8 +185,15 @@ def read(files: Mapping[str, str]) -> Ruleset:
     problem = misplaced(calendar.freezes, regions, known)
     if problem is not None:
         raise RuleFileWrong(f"{CALENDAR_FILE}: {problem}")
+    guards = _parsed(Guards, GUARDS_FILE, files[GUARDS_FILE]) if GUARDS_FILE in files else Guards()
+    problem = misguarded(guards.guards, regions, known)
+    if problem is not None:
+        raise RuleFileWrong(f"{GUARDS_FILE}: {problem}")
     return Ruleset(
-        regions=regions, rules={(e, r): rules[e, r] for e in known for r in regions}, calendar=calendar
+        regions=regions,
+        rules={(e, r): rules[e, r] for e in known for r in regions},
+        calendar=calendar,
+        guards=guards,
     )
 
 

@@ -53,6 +53,13 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], Move] = {
 }
 # fmt: on
 
+#: Where an authority that does not answer may be left at once, and the stage that its slice has then: the mirror of the
+#: one is the authority of the other. In ``cloud_only`` nobody else has the records, so there is no way.
+EMERGENCIES: Mapping[Stage, Stage] = {
+    _LI: _SH,
+    _RD: _SH,
+}
+
 #: Entity -> the entities that its records cannot be without, in the order of dependency.
 DEPENDS_ON: Mapping[str, tuple[str, ...]] = {
     "customer": (),

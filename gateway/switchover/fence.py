@@ -77,18 +77,24 @@ class Fence:
         )
         self.release(connection, changed, now)
 
-    def release(self, connection: Connection, now_in_force: Slice, now: int) -> None:
-        """Held writes become accepted ones under the plan that is now in force."""
+    def release(
+        self, connection: Connection, now_in_force: Slice, now: int, *, most: int | None = None
+    ) -> int:
+        """Held writes become accepted ones under the plan that is now in force; ``most``: the oldest so many. Returns
+        how many that were."""
         plan = PLANS[now_in_force.stage]
         held = connection.execute(
-            select(operation).where(
+            select(operation)
+            .where(
                 operation.c.entity == now_in_force.entity,
                 operation.c.region == now_in_force.region,
                 operation.c.state == OperationState.HELD.value,
             )
+            .order_by(operation.c.id)
+            .limit(most)
         ).all()
         if not held:
-            return
+            return 0
         # With the records, no outcome of a write before these is half-way: one of the two sees that the lane has
         # something to do.
         journal.records_for_update(connection, [row.record_id for row in held])
@@ -128,6 +134,7 @@ class Fence:
             ],
         )
         journal.wake_lanes(connection, {(row.record_id, plan.authority.value) for row in held}, latest=LATEST)
+        return len(held)
 
     def _redirect(
         self, connection: Connection, held: Any, lines: Any, plan: Plan, now_in_force: Slice, now: int

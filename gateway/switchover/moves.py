@@ -19,14 +19,17 @@ from gateway.clock import Clock
 from gateway.crash import crash_point
 from gateway.database import Database
 from gateway.dispatch.claim import MICROS
-from gateway.errors import FieldError, GatewayError, RuleRefused, RuleVersionMoved, StoreUnavailable
-from gateway.ledger import slices
-from gateway.ledger.slices import Slice, Slices
+from gateway.errors import GatewayError, RuleVersionMoved, StoreUnavailable
+from gateway.ledger import floors, slices
+from gateway.ledger.slices import Slices
 from gateway.routing import transition
 from gateway.switchover import store
+from gateway.switchover.emergency import KIND as EMERGENCY
+from gateway.switchover.escape import Escape
 from gateway.switchover.evidence import Key
 from gateway.switchover.fence import Fence, expect, moving
 from gateway.switchover.gates import stuck, unlinked
+from gateway.switchover.records import audit_rule, given_up
 from gateway.switchover.states import SwitchEvent, SwitchState
 from gateway.switchover.store import Problem, Switch
 from gateway.telemetry import Log
@@ -47,6 +50,7 @@ class Moves:
         database: Database,
         slices: Slices,
         fence: Fence,
+        escape: Escape,
         clock: Clock,
         log: Log,
         drain_limit_s: float,
@@ -55,6 +59,7 @@ class Moves:
         self._database = database
         self._slices = slices
         self._fence = fence
+        self._escape = escape
         self._clock = clock
         self._log = log
         self._drain_limit_s = drain_limit_s
@@ -111,14 +116,19 @@ class Moves:
         self, id_: str, problem: Problem, *, by: str, only: SwitchState | None = None
     ) -> Switch | None:
         """Ends a switch that has not ended: the slice stays as it was, and held writes go to the authority that was.
-        ``only``: unless it has left this state. Returns what has become of it; None: there is none."""
+        ``only``: unless it has left this state. An emergency whose authority has turned goes on. Returns what has
+        become of it; None: there is none."""
 
         def unit(connection: Connection) -> Switch | None:
             there = store.held(connection, id_)
             if there is None or there.ended_at is not None or only not in (None, there.state):
                 return there
+            if self._escape.turned(there):
+                return there
             if there.state is SwitchState.DRAINING:
                 current = slices.read(connection, [there.key])[there.key]
+                if there.kind == EMERGENCY:
+                    floors.drop(connection, there.key, current.authority.value)
                 self._fence.lift(connection, msgspec.structs.replace(current, epoch=there.epoch or 0))
             now = self._database.now(connection)
             _audit(connection, there, at=now, actor=by, action="switch.abort", problem=problem.message)
@@ -142,8 +152,11 @@ class Moves:
                 there = await self._step(id_, self._put_fence)
                 crash_point("CP17")
             if there.state is SwitchState.DRAINING:
-                await self._drain(there)
-                there = await self._step(id_, self._commit)
+                if there.kind == EMERGENCY:
+                    there = await self._escape.carry(there, self._step)
+                else:
+                    await self._drain(there)
+                    there = await self._step(id_, self._commit)
                 rule_on_disk()
         except GatewayError as refused:
             return await self._give_up(id_, refused)
@@ -176,6 +189,7 @@ class Moves:
         current = slices.read(connection, [there.key])[there.key]
         expect(current, there.rule_version)
         fenced = self._fence.put(connection, current)
+        counts = self._escape.begin(connection, fenced) if there.kind == EMERGENCY else None
         now = self._database.now(connection)
         return store.change(
             connection,
@@ -185,6 +199,7 @@ class Moves:
                 "epoch": fenced.epoch,
                 "fenced_at": now,
                 "drain_until": now + int(self._drain_limit_s * MICROS),
+                "counts": counts,
                 "looked_at": now,
             },
         )
@@ -296,37 +311,6 @@ class Moves:
 def rule_on_disk() -> None:
     """A changed rule is on disk, and nobody has been told."""
     crash_point("CP20")
-
-
-def given_up(gate: str, message: str) -> RuleRefused:
-    """A move that was begun and ends without an effect."""
-    return RuleRefused(
-        f"{message}; the slice stays as it was",
-        errors=[FieldError(pointer="/stage", code=gate, message=message)],
-        gates=[gate],
-    )
-
-
-def audit_rule(connection: Connection, at: int, before: Slice, after: Slice, by: Switch) -> None:
-    audited(
-        connection,
-        at=at,
-        actor=by.requested_by,
-        action="rule.set",
-        subject=f"{before.entity}/{before.region}",
-        detail={
-            "before": before.stage.value,
-            "after": after.stage.value,
-            "version": after.version,
-            "epoch": after.epoch,
-            "reason": by.reason,
-            "overridden": list(by.overridden),
-            "switch": by.id,
-            "evidence": by.evidence_hash,
-            "approved_by": by.approved_by,
-            **({"mapping": list(by.accepted)} if by.accepted else {}),
-        },
-    )
 
 
 def _audit(connection: Connection, one: Switch, *, at: int, actor: str, action: str, **more: Any) -> None:

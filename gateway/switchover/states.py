@@ -1,4 +1,4 @@
-"""What may become of a switch. A table, and a function that reads it."""
+"""What may become of a switch, and of a change that is asked for at a time. Tables, and functions that read them."""
 
 from __future__ import annotations
 
@@ -54,3 +54,45 @@ def switch_after(state: SwitchState, event: SwitchEvent) -> SwitchState:
         return SWITCH_MOVES[state, event]
     except KeyError:
         raise IllegalSwitch(f"switch {state} does not know {event}") from None
+
+
+class ScheduleState(StrEnum):
+    REQUESTED = "requested"  #: waits for another person
+    SCHEDULED = "scheduled"  #: waits for its time
+    BEGUN = "begun"  #: a switch carries it through
+    DONE = "done"
+    REFUSED = "refused"  #: at its time something stood against it; the slice stays as it was
+    CANCELLED = "cancelled"
+
+
+class ScheduleEvent(StrEnum):
+    APPROVED = "approved"
+    BEGUN = "begun"
+    DONE = "done"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+_C, _CE = ScheduleState, ScheduleEvent
+
+# fmt: off
+SCHEDULE_MOVES: Mapping[tuple[ScheduleState, ScheduleEvent], ScheduleState] = {
+    (_C.REQUESTED, _CE.APPROVED):  _C.SCHEDULED,
+    (_C.REQUESTED, _CE.REFUSED):   _C.REFUSED,    # its time has come, and nobody has approved it
+    (_C.REQUESTED, _CE.CANCELLED): _C.CANCELLED,
+    (_C.SCHEDULED, _CE.BEGUN):     _C.BEGUN,
+    (_C.SCHEDULED, _CE.DONE):      _C.DONE,       # in one commit with the rule
+    (_C.SCHEDULED, _CE.REFUSED):   _C.REFUSED,
+    (_C.SCHEDULED, _CE.CANCELLED): _C.CANCELLED,
+    (_C.BEGUN,     _CE.DONE):      _C.DONE,
+    (_C.BEGUN,     _CE.REFUSED):   _C.REFUSED,    # its switch was aborted
+}
+# fmt: on
+
+
+def schedule_after(state: ScheduleState, event: ScheduleEvent) -> ScheduleState:
+    """The state that ``event`` leads to. Raises IllegalSwitch for a pair that the table does not have."""
+    try:
+        return SCHEDULE_MOVES[state, event]
+    except KeyError:
+        raise IllegalSwitch(f"scheduled change {state} does not know {event}") from None

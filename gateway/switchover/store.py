@@ -24,6 +24,17 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an emergency makes of the writes under way; before its fence, what it would make of them. ``at``: requested,
+    cutting_off, delivering, releasing."""
+
+    at: str
+    stranded: int = 0  #: sent to the dead system, and what became of them there is open
+    recalled: int = 0  #: never sent; they go to the system that takes over
+    undelivered: int = 0  #: confirmed by the dead system, and not yet in the one that takes over
+    released: int = 0  #: recalled or held meanwhile, and let go
+
+
 class Switch(msgspec.Struct, frozen=True, kw_only=True):
     """One move of authority. Moments are microseconds UTC on the database's clock."""
 
@@ -55,6 +66,7 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: int | None = None
     ended_by: str | None = None
     problem: Problem | None = None
+    counts: Counts | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -65,7 +77,7 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
         return PLANS[self.to_stage].authority.value
 
 
-_JSON = ("rule", "overridden", "accepted", "evidence", "problem")
+_JSON = ("rule", "overridden", "accepted", "evidence", "problem", "counts")
 
 
 def add(connection: Connection, one: Switch) -> None:

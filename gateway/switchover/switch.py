@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from adapters.contract import Adapter
 from gateway.audit import record as audited
 from gateway.clock import Clock
 from gateway.database import Database
@@ -20,9 +21,15 @@ from gateway.proof import Notice
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover.due import Due
+from gateway.switchover.emergency import Emergency
+from gateway.switchover.escape import Escape
 from gateway.switchover.fence import Fence, expect
 from gateway.switchover.gates import Gates
+from gateway.switchover.left_behind import LeftBehind
 from gateway.switchover.moves import Moves, rule_on_disk
+from gateway.switchover.schedule import Schedule
+from gateway.switchover.scheduled import Scheduled
 from gateway.switchover.simulation import Simulation
 from gateway.switchover.states import SwitchState
 from gateway.switchover.store import Switch
@@ -32,7 +39,8 @@ from gateway.telemetry import Log
 
 class Switchover:
     """``told`` is called after each change, so that this process acts on it without waiting. ``two_person``: a move
-    that is fenced has to be requested and approved, and is not made by one person alone."""
+    that is fenced has to be requested and approved, and is not made by one person alone. ``quarantine_s`` says of
+    system and entity for how long a request that was given up may still land."""
 
     def __init__(
         self,
@@ -40,6 +48,8 @@ class Switchover:
         database: Database,
         slices: Slices,
         gates: Gates,
+        adapters: Mapping[str, Adapter],
+        quarantine_s: Callable[[str, str], float],
         clock: Clock,
         ids: Ids,
         log: Log,
@@ -47,22 +57,43 @@ class Switchover:
         two_person: bool,
         told: Callable[[], None],
     ) -> None:
+        emergency = Emergency(slices=slices, adapters=adapters)
+        fence = Fence(database=database, ids=ids)
         self.moves = Moves(
             database=database,
             slices=slices,
-            fence=Fence(database=database, ids=ids),
+            fence=fence,
+            escape=Escape(
+                database=database, fence=fence, clock=clock, ids=ids, answers=emergency.answers,
+                quarantine_s=quarantine_s, told=told,
+            ),
             clock=clock,
             log=log,
             drain_limit_s=drain_limit_s,
             told=told,
+        )  # fmt: skip
+        self.switches = Switches(
+            database=database, gates=gates, emergency=emergency, moves=self.moves, ids=ids
         )
-        self.switches = Switches(database=database, gates=gates, moves=self.moves, ids=ids)
+        self.schedule = Schedule(
+            database=database, calendar=gates.calendar, ids=ids, two_person=two_person
+        )
+        self.due = Due(
+            database=database, gates=gates, change=self._change_scheduled, begin=self._begin_scheduled, log=log
+        )
+        self.left_behind = LeftBehind(database=database, answers=emergency.answers, log=log, told=told)
         self.simulation = Simulation(database=database, calendar=gates.calendar)
         self._database = database
         self._slices = slices
         self._gates = gates
         self._two_person = two_person
         self._told = told
+
+    async def run_once(self) -> int:
+        """Makes the changes whose time has come, and takes up switches that nobody is at and what emergencies have left
+        behind. Returns how many."""
+        made = await self.due.run_once()
+        return made + await self.moves.run_once() + await self.left_behind.run_once()
 
     async def set_stage(
         self,
@@ -77,9 +108,11 @@ class Switchover:
         compare_sample: int | None = None,
         storable: bool | None = None,
         note: str | None = None,
+        also: Callable[[Connection, Slice], None] | None = None,
     ) -> Slice:
         """Changes the rule of one slice. Raises UnknownRegion, RuleVersionMoved when somebody else changed it since
-        ``expected_version``, and RuleRefused with each gate that stands against it."""
+        ``expected_version``, and RuleRefused with each gate that stands against it. ``also`` is called in the commit of
+        a change that is not fenced."""
         if not reason.strip():
             raise Malformed(
                 "a change of a rule needs a reason",
@@ -130,6 +163,7 @@ class Switchover:
                 reason=reason,
                 overridden=tuple(one.code for one in failures),
                 taken=taken,
+                also=also,
             )
         )
         rule_on_disk()
@@ -140,6 +174,31 @@ class Switchover:
     async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
         """What the mirror that begins with this move loses of the entity; None: no mirror begins, or nobody can say."""
         return await self._gates.mapping(entity, current, wanted)
+
+    async def _change_scheduled(
+        self, one: Scheduled, current: Slice, also: Callable[[Connection, Slice], None]
+    ) -> None:
+        await self.set_stage(
+            one.entity, one.region, stage=one.to_stage, reason=one.reason, expected_version=current.version,
+            actor=one.requested_by, override=bool(one.overridden), also=also, **one.rule,
+        )  # fmt: skip
+
+    async def _begin_scheduled(
+        self, one: Scheduled, current: Slice, also: Callable[[Connection, Switch], None]
+    ) -> None:
+        wish = Wish(
+            entity=one.entity,
+            region=one.region,
+            stage=one.to_stage,
+            reason=one.reason,
+            expected_version=current.version,
+            override=bool(one.overridden),
+            rule=one.rule,
+        )
+        begun = await self.switches.direct(
+            wish, actor=one.requested_by, approved_by=one.approved_by, also=also
+        )
+        self.moves.begin(begun.id)
 
     async def _switched(self, wish: Wish, *, actor: str) -> Slice:
         """A fenced move that one person makes alone, carried through while the caller waits."""
@@ -166,6 +225,7 @@ class Switchover:
         reason: str,
         overridden: tuple[str, ...],
         taken: tuple[str, ...],
+        also: Callable[[Connection, Slice], None] | None,
     ) -> Slice:
         key = (before.entity, before.region)
         slices.lock_exclusive(connection, key)
@@ -191,6 +251,8 @@ class Switchover:
                 **({"mapping": list(taken)} if taken else {}),
             },
         )
+        if also is not None:
+            also(connection, changed)
         return changed
 
 

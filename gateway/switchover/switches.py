@@ -3,7 +3,7 @@ evidence, followed, and aborted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,12 +29,15 @@ from gateway.ledger.slices import Slice
 from gateway.routing import transition
 from gateway.routing.stage import Stage
 from gateway.switchover import store
+from gateway.switchover.emergency import KIND as EMERGENCY
+from gateway.switchover.emergency import Emergency, counted
+from gateway.switchover.emergency import seen as seen_of
 from gateway.switchover.evidence import changed, digest, evidence
 from gateway.switchover.fence import expect
-from gateway.switchover.gates import Gates, Weighed
+from gateway.switchover.gates import Gates
 from gateway.switchover.moves import Moves
 from gateway.switchover.states import UNDER_WAY, SwitchEvent, SwitchState
-from gateway.switchover.store import Problem, Switch
+from gateway.switchover.store import Counts, Problem, Switch
 
 #: An approval has to come within this time of the request.
 VALID_S = 30 * 60
@@ -52,23 +55,53 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     rule: dict[str, Any] = {}
 
 
+class _Weighed(msgspec.Struct, frozen=True, kw_only=True):
+    """What speaks for and against a move, as found before its commit; ``evidence`` and ``counts`` are made in it."""
+
+    kind: str
+    overridden: tuple[str, ...]
+    accepted: tuple[str, ...]
+    evidence: Callable[[Connection, Slice, int], dict[str, Any]]
+    counts: Callable[[Connection, Slice], Counts | None]
+
+
 class Switches:
-    def __init__(self, *, database: Database, gates: Gates, moves: Moves, ids: Ids) -> None:
+    def __init__(
+        self, *, database: Database, gates: Gates, emergency: Emergency, moves: Moves, ids: Ids
+    ) -> None:
         self._database = database
         self._gates = gates
+        self._emergency = emergency
         self._moves = moves
         self._ids = ids
 
-    async def request(self, wish: Wish, *, actor: str) -> Switch:
+    async def request(
+        self, wish: Wish, *, actor: str, also: Callable[[Connection, Switch], None] | None = None
+    ) -> Switch:
         """Asks for a move that another person is to approve. Raises UnknownRegion, RuleVersionMoved, Invalid without
         a reason or for a move that needs no switch, and RuleRefused with each gate that stands against it, and when
-        the slice has a switch that has not ended."""
+        the slice has a switch that has not ended. ``also`` is called in its commit."""
         said = msgspec.structs.replace(wish, reason=reason_of(wish.reason))
-        return await self._add(said, actor=actor, two_person=True)
+        return await self._add(said, actor=actor, two_person=True, also=also)
 
-    async def direct(self, wish: Wish, *, actor: str) -> Switch:
-        """The same for one person who makes the move alone: it is approved with its request."""
-        return await self._add(wish, actor=actor, two_person=False)
+    async def emergency(self, wish: Wish, *, actor: str) -> Switch:
+        """Asks to leave an authority that does not answer; its evidence lists the writes of which it is open what that
+        system has done. Another person always has to approve that list. Raises what ``request`` does, RuleRefused also
+        where no other system is kept and where the authority answers after all."""
+        said = msgspec.structs.replace(wish, reason=reason_of(wish.reason))
+        return await self._add(said, actor=actor, two_person=True, emergency=True)
+
+    async def direct(
+        self,
+        wish: Wish,
+        *,
+        actor: str,
+        approved_by: str | None = None,
+        also: Callable[[Connection, Switch], None] | None = None,
+    ) -> Switch:
+        """The same for one person who makes the move alone, or for one that ``approved_by`` has approved before: it is
+        approved with its request. ``also`` is called in its commit."""
+        return await self._add(wish, actor=actor, two_person=False, approved_by=approved_by, also=also)
 
     async def approve(
         self,
@@ -89,7 +122,9 @@ class Switches:
             raise SecondPersonNeeded(
                 f"{actor} has asked for this switch; another person has to approve it", requested_by=actor
             )
-        found = await self._gates.weigh(await self._slice(asked.key), asked.to_stage, override=True)
+        found = await self._weigh(
+            await self._slice(asked.key), asked.to_stage, override=True, emergency=asked.kind == EMERGENCY
+        )
 
         def unit(connection: Connection) -> Switch | EvidenceChanged:
             there = store.held(connection, id_)
@@ -100,14 +135,14 @@ class Switches:
             if now >= there.expires_at:
                 raise SwitchOver("the time to approve it is over; ask for it again", state=there.state.value)
             current = slices.read(connection, [there.key])[there.key]
-            seen = self._evidence(connection, current, there.to_stage, found, now)
+            seen = found.evidence(connection, current, now)
             hashed = digest(seen)
             if hashed != there.evidence_hash:
                 moved = ", ".join(changed(there.evidence, seen))
-                overridden = tuple(one.code for one in found.failures)
                 store.change(
-                    connection, there, None, {"evidence": seen, "evidence_hash": hashed, "overridden": overridden,
-                                              "rule_version": current.version}
+                    connection, there, None, {"evidence": seen, "evidence_hash": hashed, "overridden": found.overridden,
+                                              "rule_version": current.version,
+                                              "counts": found.counts(connection, current)}
                 )  # fmt: skip
                 return EvidenceChanged(f"what has moved since the request: {moved}", evidence_hash=hashed)
             if evidence_hash != hashed:
@@ -147,6 +182,10 @@ class Switches:
         assert ended is not None
         if ended.state is SwitchState.COMMITTED:
             raise SwitchOver("it is committed; ask for a switch back", state=ended.state.value)
+        if ended.ended_at is None:
+            raise SwitchOver(
+                "the authority has moved already; ask for a switch when it has ended", state=ended.state.value
+            )
         return ended
 
     async def one(
@@ -191,11 +230,20 @@ class Switches:
             )
         )
 
-    async def _add(self, wish: Wish, *, actor: str, two_person: bool) -> Switch:
+    async def _add(
+        self,
+        wish: Wish,
+        *,
+        actor: str,
+        two_person: bool,
+        emergency: bool = False,
+        approved_by: str | None = None,
+        also: Callable[[Connection, Switch], None] | None = None,
+    ) -> Switch:
         key = (wish.entity, wish.region)
         current = await self._slice(key)
         expect(current, wish.expected_version)
-        if not transition.is_fenced(current.stage, wish.stage):
+        if not emergency and not transition.is_fenced(current.stage, wish.stage):
             message = (
                 f"goes from {current.stage.value} to {wish.stage.value} without a switch: change its rule"
             )
@@ -203,7 +251,7 @@ class Switches:
                 f"{wish.entity} in {wish.region} {message}",
                 errors=[FieldError(pointer="/stage", code="no_switch", message=message)],
             )
-        found = await self._gates.weigh(current, wish.stage, override=wish.override)
+        found = await self._weigh(current, wish.stage, override=wish.override, emergency=emergency)
 
         def unit(connection: Connection) -> Switch:
             slices.lock_exclusive(connection, key)
@@ -213,31 +261,39 @@ class Switches:
             if before is not None:
                 raise _another(before)
             now = self._database.now(connection)
-            seen = self._evidence(connection, there, wish.stage, found, now)
+            seen = found.evidence(connection, there, now)
             made = Switch(
                 id=self._ids.new(SWITCH),
                 entity=wish.entity,
                 region=wish.region,
-                kind="rollback" if wish.stage.position < there.stage.position else "switch",
+                kind=found.kind,
                 from_stage=there.stage,
                 to_stage=wish.stage,
                 state=SwitchState.REQUESTED if two_person else SwitchState.APPROVED,
                 rule=dict(wish.rule),
                 rule_version=there.version,
                 reason=wish.reason,
-                overridden=tuple(one.code for one in found.failures),
-                accepted=found.taken,
+                overridden=found.overridden,
+                accepted=found.accepted,
                 evidence=seen,
                 evidence_hash=digest(seen),
-                two_person=two_person,
+                two_person=two_person or approved_by is not None,
                 requested_by=actor,
                 requested_at=now,
                 expires_at=now + VALID_S * MICROS,
                 looked_at=now,
-                approved_by=None if two_person else actor,
+                approved_by=None if two_person else approved_by or actor,
                 approved_at=None if two_person else now,
+                counts=found.counts(connection, there),
             )
             store.add(connection, made)
+            if also is not None:
+                also(connection, made)
+                # What that has written, such as a case, is part of what there is to weigh.
+                seen = found.evidence(connection, there, now)
+                made = store.change(
+                    connection, made, None, {"evidence": seen, "evidence_hash": digest(seen)}
+                )
             self._audit(connection, made, at=now, actor=actor, action="switch.request")
             return made
 
@@ -249,10 +305,26 @@ class Switches:
             raise UnknownRegion(f"no rule for {key[0]} in {key[1]}")
         return current
 
-    def _evidence(
-        self, connection: Connection, current: Slice, wanted: Stage, found: Weighed, now: int
-    ) -> dict[str, Any]:
-        return evidence(connection, current, wanted, failures=found.failures, known=found.known, now=now)
+    async def _weigh(self, current: Slice, wanted: Stage, *, override: bool, emergency: bool) -> _Weighed:
+        if emergency:
+            failures = await self._emergency.weigh(current, wanted, override=override)
+            return _Weighed(
+                kind=EMERGENCY,
+                overridden=tuple(dict.fromkeys(one.code for one in failures)),
+                accepted=(),
+                evidence=lambda conn, there, now: seen_of(conn, there, wanted, failures),
+                counts=lambda conn, there: counted(conn, there, wanted),
+            )
+        found = await self._gates.weigh(current, wanted, override=override)
+        return _Weighed(
+            kind="rollback" if wanted.position < current.stage.position else "switch",
+            overridden=tuple(one.code for one in found.failures),
+            accepted=found.taken,
+            evidence=lambda conn, there, now: evidence(
+                conn, there, wanted, failures=found.failures, known=found.known, now=now
+            ),
+            counts=lambda conn, there: None,
+        )
 
     def _audit(self, connection: Connection, one: Switch, *, at: int, actor: str, action: str) -> None:
         audited(

@@ -1,5 +1,6 @@
 """The loops by which the program looks after itself: figures in every process; in those that work, also the laws of
-the journal, the records of waivers that begin or end, reconciliations, and the deletion of what is over."""
+the journal, the records of waivers that begin or end, reconciliations, the guards of slices, and the deletion of what
+is over."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from gateway.database import Database
 from gateway.dispatch.backlog import Backlog
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN
+from gateway.readiness import Guarding
 from gateway.reconcile import Reconciler
 from gateway.telemetry import Log, Metrics
 from gateway.worker import housekeeping, invariants
@@ -29,6 +31,8 @@ WAIVERS_S = 1.0
 RECONCILIATIONS_S = 0.25
 #: How soon a backfill that is due is taken up.
 BACKFILLS_S = 0.1
+#: How soon a window of a guard that has ended is looked at.
+GUARDS_S = 5.0
 
 
 class Upkeep:
@@ -44,6 +48,7 @@ class Upkeep:
         waivers: Waivers,
         reconciler: Reconciler,
         backfiller: Backfiller,
+        guarding: Guarding,
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
@@ -56,6 +61,7 @@ class Upkeep:
         self._waivers = waivers
         self._reconciler = reconciler
         self._backfiller = backfiller
+        self._guarding = guarding
         self._systems = tuple(systems)
         self.invariants = Invariants(database=database, metrics=metrics, log=log)
         self.housekeeping = Housekeeping(
@@ -69,6 +75,7 @@ class Upkeep:
             loops.append((self._waivers.run_once, "waivers", WAIVERS_S))
             loops.append((self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S))
             loops.append((self._backfiller.run_once, "backfills", BACKFILLS_S))
+            loops.append((self._guarding.run_once, "guards", GUARDS_S))
             loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
             loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
         return [

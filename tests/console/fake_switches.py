@@ -19,7 +19,7 @@ from gateway.errors import (
 )
 from gateway.routing.stage import Stage
 from gateway.switchover.states import SwitchState
-from gateway.switchover.store import Problem, Switch
+from gateway.switchover.store import Counts, Problem, Switch
 from gateway.switchover.switches import Wish
 
 START = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -43,11 +43,49 @@ EVIDENCE: dict[str, Any] = {
 }
 
 
+STRANDED: dict[str, Any] = {
+    "slice": {"entity": "invoice", "region": "UK", "stage": "live", "authority": "cloud", "version": 5},
+    "move": {"stage": "shadow", "authority": "legacy"},
+    "gates": [
+        {"gate": "authority_down", "passed": True, "message": None},
+        {"gate": "successor", "passed": True, "message": None},
+        {"gate": "dependency", "passed": True, "message": None},
+    ],
+    "parked": 0,
+    "stranded": {
+        "count": 2,
+        "operations_hash": "0" * 64,
+        "amount": {"GBP": "1980.00"},
+        "listed": [
+            {
+                "operation": f"op_0193000{number}",
+                "record": f"inv_0193000{number}",
+                "kind": kind,
+                "number": f"R-{number}",
+                "accepted_at": "2026-11-23T09:29:58.000000Z",
+                "amount": {"amount": amount, "currency": "GBP"},
+                "posted": posted,
+            }
+            for number, kind, amount, posted in ((1, "create", "900.00", False), (2, "transition", "1080.00", True))
+        ],
+    },
+}
+
+
 class FakeSwitches:
     def __init__(self) -> None:
         self.kept = {
             one.id: one
             for one in (
+                self._switch(
+                    6,
+                    kind="emergency",
+                    from_stage=Stage.LIVE,
+                    to_stage=Stage.SHADOW,
+                    requested_by="Cy Operator",
+                    evidence=STRANDED,
+                    counts=Counts(at="requested", stranded=2, recalled=1204, undelivered=3),
+                ),
                 self._switch(4, requested_by="Cy Operator", overridden=("crosswalk",)),
                 self._switch(3, state=SwitchState.DRAINING, epoch=7, remaining=12, **_fenced()),
                 self._switch(2, state=SwitchState.COMMITTED, epoch=5, ended_at=to_micros(START), **_fenced()),
@@ -105,6 +143,10 @@ class FakeSwitches:
         )
         self.kept[made.id] = made
         return made
+
+    async def emergency(self, wish: Wish, *, actor: str) -> Switch:
+        made = await self.request(wish, actor=actor)
+        return self.put(made, kind="emergency", from_stage=Stage.LIVE, evidence=STRANDED)
 
     async def approve(self, id_: str, *, evidence_hash: str, actor: str, **scope: Any) -> Switch:
         there = await self.one(id_)

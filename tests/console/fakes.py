@@ -36,6 +36,7 @@ from gateway.routing.transition import gates, judge
 from tests.console.fake_backfiller import FakeBackfills
 from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_reconciler import FakeReconciler
+from tests.console.fake_schedule import FakeGuards, FakeSchedule
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 
@@ -691,6 +692,7 @@ class FakeGateway:
         self.diffs = FakeDiffs()
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
+        self.schedule = FakeSchedule()
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
         self.backfiller = FakeBackfills()
@@ -707,7 +709,9 @@ class FakeGateway:
             waivers=self.waivers,
             switchover=self.switchover,
             switches=self.switches,
+            schedule=self.schedule,
             readiness=self.readiness,
+            guards=FakeGuards(),
             journey=FakeJourney(),
             cases=FakeCases(),
             flow=FakeFlow(),

@@ -65,3 +65,19 @@ def test_the_same_on_paper(page: Page, enter: Enter) -> None:
     book = page.request.get("/console/readiness.xlsx")
     assert book.body().startswith(b"PK")
     assert ".xlsx" in book.headers["content-disposition"]
+
+
+def test_the_guard_of_a_slice(page: Page, enter: Enter) -> None:
+    """A slice that has a guard shows what it watches, how near it is to going back, what it has done and until when it
+    rests; one that has none shows none."""
+    enter(page)
+    page.goto("/console/readiness/project/UK")
+    guard = page.get_by_role("region", name="Its guard")
+    expect(guard).to_contain_text("2 of 3, 10 min each")
+    expect(guard).to_contain_text("Records in which money parts: 1")
+    expect(guard).to_contain_text("it asks for a switch back, which a person approves")
+    expect(guard.get_by_role("link", name="the switch back")).to_have_attribute(
+        "href", "/console/switches/swi_01930002"
+    )
+    page.goto("/console/readiness/customer/UK")
+    expect(page.get_by_role("region", name="Its guard")).to_have_count(0)

@@ -101,7 +101,52 @@ def test_the_table_says_the_same_as_the_page(page: Page, enter: Enter) -> None:
     """The CSV has a line for each switch of the view."""
     enter(page)
     page.goto("/console/switches")
-    expect(page.get_by_role("row")).to_have_count(5)
+    expect(page.get_by_role("row")).to_have_count(6)
     answer = page.request.get("/console/switches.csv?state=aborted")
     rows = list(csv.DictReader(answer.text().lstrip("\ufeff").splitlines()))
     assert [(row["kind"], row["problem"]) for row in rows] == [("rollback", "nobody approved it in time")]
+
+
+def test_an_emergency_is_asked_for_and_its_list_is_signed(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """Where the cloud leads the form also offers to leave it, and says what that does; the one who is to approve sees
+    each write that would be stranded, what it is worth and whether it stands in the books."""
+    enter(page)
+    page.goto("/console/switches/new")
+    offer = page.locator("label.pick", has_text="Only when cloud does not answer").first
+    expect(offer).to_contain_text("emergency")
+    offer.get_by_role("radio").check()
+    page.get_by_label("Reason").fill("The cloud is down")
+    page.get_by_role("button", name="Ask for it").click()
+    page.wait_for_url("**/console/switches/swi_01930005")
+    assert gateway.switches.kept["swi_01930005"].kind == "emergency"
+    page.goto("/console/switches/swi_01930006")
+    evidence = page.get_by_role("region", name="Evidence", exact=True)
+    expect(evidence).to_contain_text("1980.00 GBP")
+    expect(evidence).to_contain_text("1,204")
+    rows = page.get_by_role("region", name="Stranded writes").locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1)).to_contain_text("R-2")
+    expect(rows.nth(1)).to_contain_text("yes")
+    page.get_by_role("button", name="Approve and begin").click()
+    expect(page.locator("#run-state")).to_have_text("approved")
+
+
+def test_changes_at_a_time(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """From the switches to what is to come: a change that another person has asked for is approved, one is cancelled
+    with a reason, and one that was refused at its time says why."""
+    enter(page)
+    page.goto("/console/switches")
+    page.get_by_role("link", name="Scheduled changes").click()
+    rows = page.get_by_role("region", name="Scheduled changes").locator("tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(2)).to_contain_text("Month-end close, until 2026-12-05")
+    expect(rows.nth(0)).to_contain_text("In the <b>night</b>")
+    rows.nth(0).get_by_role("button", name="Approve it").click()
+    expect(rows.nth(0)).to_contain_text("approved by Ada Migration")
+    rows.nth(1).get_by_text("Cancel it").click()
+    rows.nth(1).get_by_label("Reason").fill("The month is closed a day later")
+    rows.nth(1).get_by_role("button", name="Cancel the change").click()
+    expect(rows.nth(1)).to_contain_text("cancelled")
+    expect(rows.nth(1)).to_contain_text("The month is closed a day later")
+    assert gateway.schedule.kept["sch_01930002"].ended_by == "Ada Migration"
+    expect(rows.nth(1).get_by_text("Cancel it")).to_have_count(0)

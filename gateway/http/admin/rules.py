@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -14,13 +15,15 @@ from gateway.canonical.values import Note
 from gateway.errors import FieldError, Invalid, NotFoundHere
 from gateway.http import bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
+from gateway.http.admin.scheduled_wire import BASE, EffectiveAt, told
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SimulationPort
+from gateway.http.ports import SchedulePort, SimulationPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route
 from gateway.ledger.slices import Slice
 from gateway.ports import SlicesPort, SwitchoverPort
 from gateway.routing.stage import Stage
+from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.simulation import DAYS, MOST_DAYS
 
 MOST_SAMPLE = 1_000_000
@@ -39,6 +42,7 @@ class RuleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Annotated[int, Meta(ge=0, le=MOST_SAMPLE, description="one read in n is compared; 0: none")] | None
     ) = None
     storable: bool | None = None
+    effective_at: EffectiveAt | None = None
 
 
 class DraftRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,10 +74,12 @@ class Rules:
         *,
         slices: SlicesPort,
         switchover: SwitchoverPort,
+        schedule: SchedulePort,
         simulation: SimulationPort,
         cursors: Cursors,
     ) -> None:
         self._slices = slices
+        self._schedule = schedule
         self._simulation = simulation
         self._switchover = switchover
         self._history = Listing(cursors, "rule_history")
@@ -90,6 +96,8 @@ class Rules:
         exchange.query()
         rule = await self._rule(exchange)
         change = bodies.decode(RuleChange, await exchange.body())
+        if change.effective_at is not None:
+            return await self._at(exchange, rule, change, change.effective_at)
         return ok(
             await self._switchover.set_stage(
                 rule.entity,
@@ -103,6 +111,23 @@ class Rules:
                 storable=change.storable,
             )
         )
+
+    async def _at(self, exchange: Exchange, rule: Slice, change: RuleChange, at: datetime) -> Reply:
+        beside = {"compare_sample": change.compare_sample, "storable": change.storable}
+        made = await self._schedule.request(
+            ScheduleWish(
+                entity=rule.entity,
+                region=rule.region,
+                stage=change.stage,
+                at=at,
+                reason=change.reason,
+                expected_version=change.expected_version,
+                override=change.override,
+                rule={name: value for name, value in beside.items() if value is not None},
+            ),
+            actor=exchange.caller.name,
+        )
+        return ok(told(made), status=202).header("location", f"{BASE}/{made.id}")
 
     async def simulate(self, exchange: Exchange) -> Reply:
         exchange.query()
@@ -175,7 +200,9 @@ class Rules:
                 tag="rules",
                 summary="Change the stage of a slice",
                 description="In force for the very next write, and for reads within a second on every "
-                "replica. When the authority moves, writes are held until every open delivery has ended.",
+                "replica. When the authority moves, writes are held until every open delivery has ended. With "
+                "`effective_at` it is made then by whichever worker comes first, once, and judged again before: what "
+                "stands against it then refuses it, and the slice stays as it was.",
                 scope="admin:write",
                 handle=self.set,
                 parameters=(*slice_, *parameters.TRACE),
@@ -188,9 +215,18 @@ class Rules:
                         "expected_version": 1,
                     },
                 ),
-                gives=(Gives(status=200, description="The slice as it is now", schema=rule),),
+                gives=(
+                    Gives(status=200, description="The slice as it is now", schema=rule),
+                    Gives(
+                        status=202,
+                        description="The change, which waits for its time",
+                        schema={"$ref": "#/components/schemas/ScheduledTold"},
+                        headers=("Location",),
+                    ),
+                ),
                 refuses=(
                     errors.NotFoundHere,
+                    errors.Invalid,
                     errors.RuleVersionMoved,
                     errors.RuleRefused,
                     errors.NotAccepted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -14,19 +15,23 @@ from gateway.canonical import BY_NAME
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
 from gateway.database import from_micros
-from gateway.errors import NotFoundHere
+from gateway.errors import FieldError, Invalid, NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
+from gateway.http.admin import scheduled_wire
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
+from gateway.http.admin.scheduled_wire import EffectiveAt
 from gateway.http.exchange import Exchange
+from gateway.http.ports import SchedulePort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import SWITCH
 from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.states import SwitchState
-from gateway.switchover.store import Problem, Switch
+from gateway.switchover.store import Counts, Problem, Switch
 from gateway.switchover.switches import Wish
 
 BASE = "/admin/v1/switches"
@@ -47,6 +52,14 @@ class SwitchWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     override: Annotated[bool, Meta(description="although a gate fails; each is named in the evidence")] = (
         False
     )
+    emergency: Annotated[
+        bool,
+        Meta(
+            description="the authority does not answer: the slice goes back to `shadow` without it. The evidence lists "
+            "the writes of which it is open what that system has done"
+        ),
+    ] = False
+    at: EffectiveAt | None = None
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +76,7 @@ class Abortion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class SwitchTold(msgspec.Struct, frozen=True, kw_only=True):
     """A switch. `remaining` deliveries of before the fence were under way at the last look. `overridden` are gates that
-    fail and were overridden."""
+    fail and were overridden. `counts` are an emergency's: what it cut off, took back, and had still to deliver."""
 
     id: str
     entity: str
@@ -89,6 +102,7 @@ class SwitchTold(msgspec.Struct, frozen=True, kw_only=True):
     fenced_at: str | None
     drain_until: str | None
     remaining: int | None
+    counts: Counts | None
     ended_at: str | None
     ended_by: str | None
     problem: Problem | None
@@ -122,6 +136,7 @@ def told(one: Switch) -> SwitchTold:
         fenced_at=_moment(one.fenced_at),
         drain_until=_moment(one.drain_until),
         remaining=one.remaining,
+        counts=one.counts,
         ended_at=_moment(one.ended_at),
         ended_by=one.ended_by,
         problem=one.problem,
@@ -132,8 +147,11 @@ def told(one: Switch) -> SwitchTold:
 class Switches:
     """The handlers of the switches."""
 
-    def __init__(self, *, switches: SwitchesPort, slices: SlicesPort, cursors: Cursors) -> None:
+    def __init__(
+        self, *, switches: SwitchesPort, schedule: SchedulePort, slices: SlicesPort, cursors: Cursors
+    ) -> None:
         self._switches = switches
+        self._schedule = schedule
         self._slices = slices
         self._listing = Listing(cursors, "switches")
 
@@ -162,22 +180,44 @@ class Switches:
         exchange.query()
         wish = bodies.decode(SwitchWish, await exchange.body())
         check_slice(exchange, self._slices, wish.entity, wish.region)
+        if wish.at is not None:
+            return await self._at(exchange, wish, wish.at)
         version = wish.expected_version
         if version is None:
             rules = await self._slices.all()
             version = next(r.version for r in rules if (r.entity, r.region) == (wish.entity, wish.region))
-        made = await self._switches.request(
-            Wish(
+        asked = Wish(
+            entity=wish.entity,
+            region=wish.region,
+            stage=wish.stage,
+            reason=wish.reason,
+            expected_version=version,
+            override=wish.override,
+        )
+        ask = self._switches.emergency if wish.emergency else self._switches.request
+        made = await ask(asked, actor=exchange.caller.name)
+        return ok(told(made), status=201).header("location", f"{BASE}/{made.id}")
+
+    async def _at(self, exchange: Exchange, wish: SwitchWish, at: datetime) -> Reply:
+        if wish.emergency:
+            message = "an emergency is now; leave it out"
+            raise Invalid(
+                f"at: {message}", errors=[FieldError(pointer="/at", code="emergency", message=message)]
+            )
+        made = await self._schedule.request(
+            ScheduleWish(
                 entity=wish.entity,
                 region=wish.region,
                 stage=wish.stage,
+                at=at,
                 reason=wish.reason,
-                expected_version=version,
+                expected_version=wish.expected_version,
                 override=wish.override,
+                two_person=True,
             ),
             actor=exchange.caller.name,
         )
-        return ok(told(made), status=201).header("location", f"{BASE}/{made.id}")
+        return ok(scheduled_wire.told(made), status=202).header("location", f"{scheduled_wire.BASE}/{made.id}")
 
     async def approve(self, exchange: Exchange) -> Reply:
         exchange.query()
@@ -221,7 +261,9 @@ class Switches:
                 tag="switches",
                 summary="Ask for a move of authority, or for the way back",
                 description="The answer carries the evidence of this moment and its hash. Nothing moves before another "
-                "person has approved that hash, within 30 minutes.",
+                "person has approved that hash, within 30 minutes. With `emergency` an authority that does not answer "
+                "is left: what it had confirmed is delivered from the journal, what was never sent goes to the system "
+                "that takes over, and each write whose outcome there is open becomes `stranded`, with a case.",
                 scope="admin:write",
                 handle=self.request,
                 parameters=parameters.TRACE,
@@ -237,6 +279,13 @@ class Switches:
                         schema=switch,
                         headers=("Location",),
                         links={"get_switch": {"id": "$response.body#/id"}},
+                    ),
+                    Gives(
+                        status=202,
+                        description="With `at`: the change, which waits for another person and then for its time",
+                        schema={"$ref": "#/components/schemas/ScheduledTold"},
+                        headers=("Location",),
+                        links={"get_scheduled_change": {"id": "$response.body#/id"}},
                     ),
                 ),
                 refuses=(

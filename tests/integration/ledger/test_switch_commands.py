@@ -71,6 +71,31 @@ async def test_two_people_at_two_terminals(beside: World, tmp_path: Path, capsys
     assert code == 2
 
 
+async def test_an_emergency_at_two_terminals(beside: World, tmp_path: Path, capsys: Captured) -> None:
+    """One asks to leave the cloud and is shown what would be stranded; nobody approves without a key; an approver does,
+    and the legacy leads."""
+    world = beside
+    await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await world.stage("customer", Stage.SHADOW)
+    code, _ = await _run(capsys, "switch", "emergency", "customer", REGION, "--reason", "down")
+    assert code == 1  # the legacy leads
+    await world.stage("customer", Stage.LIVE)
+    world.sandbox.fault("cloud", "outage")
+    ask = ("switch", "emergency", "customer", REGION, "--reason", "the cloud is down", "--key-file")
+    code, asked = await _run(capsys, *ask, await _key(world, tmp_path, "operator"))
+    assert (code, asked["kind"], asked["evidence"]["stranded"]["count"]) == (0, "emergency", 0)
+    approve = ("switch", "approve", asked["id"], "--evidence", asked["evidence_hash"])
+    code, _ = await _run(capsys, *approve)
+    assert code == 2
+    code, ended = await _run(capsys, *approve, "--key-file", await _key(world, tmp_path, "approver"))
+    assert (code, ended["state"], ended["to_authority"]) == (0, "committed", "legacy")
+    assert await asyncio.to_thread(run, ["switch", "status", asked["id"]]) == 0
+    shown = capsys.readouterr()
+    assert "0 writes are stranded" in shown.err
+    assert "0 stranded, 0 taken back" in shown.err
+
+
 async def test_who_asks_at_the_terminal_does_not_approve_there(beside: World, capsys: Captured) -> None:
     """Without a key a person at the terminal is one person: what they have asked for another has to approve."""
     world = beside

@@ -11,7 +11,7 @@ from gateway.errors import EvidenceChanged, NotFoundHere, SecondPersonNeeded
 from gateway.routing.stage import Stage
 from gateway.switchover.simulation import Simulated
 from gateway.switchover.states import SwitchState
-from gateway.switchover.store import Switch
+from gateway.switchover.store import Counts, Switch
 from gateway.switchover.switches import Wish
 
 
@@ -48,6 +48,14 @@ class FakeSwitches:
         )
         self.held[made.id] = made
         return made
+
+    async def emergency(self, wish: Wish, *, actor: str) -> Switch:
+        made = await self.request(wish, actor=actor)
+        left = msgspec.structs.replace(
+            made, kind="emergency", from_stage=Stage.LIVE, counts=Counts(at="requested", stranded=2, recalled=5)
+        )
+        self.held[made.id] = left
+        return left
 
     async def page(self, **asked: Any) -> list[Switch]:
         self.asked.append(asked)

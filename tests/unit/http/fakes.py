@@ -35,8 +35,10 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_backfiller import FakeBackfiller
+from tests.unit.http.fake_guards import FakeGuards
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
+from tests.unit.http.fake_schedule import FakeSchedule
 from tests.unit.http.fake_switches import FakeSimulation, FakeSwitches
 from tests.unit.http.fake_waivers import FakeWaivers
 
@@ -343,6 +345,8 @@ class World:
         self.replays = FakeReplays()
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
+        self.schedule = FakeSchedule()
+        self.guards = FakeGuards()
         self.readiness = FakeReadiness()
         self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
@@ -370,6 +374,8 @@ class World:
             slices=self.slices,
             switchover=self.slices,
             switches=self.switches,
+            schedule=self.schedule,
+            guards=self.guards,
             readiness=self.readiness,
             simulation=self.simulation,
             journey=self.admin,

@@ -38,9 +38,20 @@ def test_a_request_goes_inwards_whole(world: World, client: Client) -> None:
     assert client.get(BASE).json()["items"] == [told]
 
 
+def test_an_emergency_is_asked_for_by_its_word(world: World, client: Client) -> None:
+    """`emergency` asks to leave the authority; the answer counts what would become of the writes under way, and an
+    ordinary switch has no such counts."""
+    told = client.post(BASE, json={**WISH, "stage": "shadow", "emergency": True}).json()
+    assert (told["kind"], told["to_stage"], told["to_authority"]) == ("emergency", "shadow", "legacy")
+    assert told["counts"] == {"at": "requested", "stranded": 2, "recalled": 5, "undelivered": 0, "released": 0}
+    ordinary = client.post(BASE, json=WISH).json()
+    assert (ordinary["kind"], ordinary["counts"]) == ("switch", None)
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
+        ({"emergency": "yes"}, "/emergency"),
         ({"entity": "planet"}, "/entity"),
         ({"region": "MARS"}, "/region"),
         ({"stage": "everywhere"}, "/stage"),

@@ -65,6 +65,19 @@ def test_an_expired_lease_is_never_ready() -> None:
     assert back == {DeliveryEvent.PROVEN_ABSENT}
 
 
+def test_what_is_cut_off_waits_and_is_not_sent() -> None:
+    """Whatever was under way when its system was left waits for a person or a look; only what was never sent is taken
+    back; and a system that is back is asked before anything else."""
+    after = {to for (_, event), to in DELIVERY_MOVES.items() if event is DeliveryEvent.CUT_OFF}
+    assert after == {DeliveryState.PARKED}
+    assert [state for state, event in DELIVERY_MOVES if event is DeliveryEvent.RECALLED] == [DeliveryState.READY]
+    assert [to for (_, event), to in DELIVERY_MOVES.items() if event is DeliveryEvent.BACK] == [DeliveryState.UNKNOWN]
+    ways = {to for (state, _), to in OPERATION_MOVES.items() if state is OperationState.STRANDED}
+    assert ways == {
+        OperationState.COMMITTED, OperationState.STRANDED, OperationState.ACCEPTED, OperationState.REJECTED,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("state", sorted(DELIVERY_OPEN))
 def test_every_open_state_has_a_way_out(state: DeliveryState) -> None:
     """Nothing can be stuck for ever: each open state leads somewhere."""

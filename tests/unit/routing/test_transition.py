@@ -19,6 +19,8 @@ from gateway.routing import (
     new_violations,
     violations,
 )
+from gateway.routing.stage import System
+from gateway.routing.transition import EMERGENCIES
 
 PAIRS = tuple(itertools.product(Stage, Stage))
 CLEAR = dict.fromkeys(GATES, 0)
@@ -48,6 +50,18 @@ def test_swapped_and_backwards_the_gates_are_the_same(current: Stage, wanted: St
     order = tuple(Stage)
     mirrored = order[-1 - current.position], order[-1 - wanted.position]
     assert TRANSITIONS[mirrored] == TRANSITIONS[current, wanted]
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_an_emergency_goes_to_whom_has_the_records(stage: Stage) -> None:
+    """Where the cloud leads and another system is kept, an emergency goes back to that one, which then leads with the
+    one that was left as its mirror; elsewhere there is none."""
+    plan = PLANS[stage]
+    way = plan.authority is System.CLOUD and plan.mirror is not None
+    assert (stage in EMERGENCIES) is way
+    if way:
+        after = PLANS[EMERGENCIES[stage]]
+        assert (after.authority, after.mirror) == (plan.mirror, plan.authority)
 
 
 @pytest.mark.parametrize(("current", "wanted"), PAIRS, ids=str)

@@ -1,0 +1,99 @@
+"""Changes of rules at a time: what is to come and what became of it, approved by another person, cancelled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from gateway.console.guard import AnyRequest, Guard, Person
+from gateway.console.ports import SchedulePort
+from gateway.console.refusal import told
+from gateway.console.respond import Respond
+from gateway.console.stages import BY_STAGE
+from gateway.console.switch_pages import APPROVE
+from gateway.errors import Forbidden, GatewayError
+from gateway.switchover.states import ScheduleState
+
+PAGE = 50
+#: States in which a change can still be cancelled.
+OPEN = (ScheduleState.REQUESTED, ScheduleState.SCHEDULED)
+
+
+class ScheduledPages:
+    def __init__(self, *, guard: Guard, respond: Respond, schedule: SchedulePort) -> None:
+        self._guard = guard
+        self._respond = respond
+        self._schedule = schedule
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        @get("/scheduled", include_in_schema=False)
+        async def page(request: AnyRequest) -> Response[str]:
+            return await self._list(request, await self._guard.enter(request))
+
+        @post("/scheduled/{change_id:str}/approve", include_in_schema=False, status_code=200)
+        async def approve(request: AnyRequest, change_id: FromPath[str]) -> Response[Any]:
+            person, form = await self._guard.submitted(request, change=False)
+            caller = person.caller
+            if APPROVE not in caller.scopes:
+                raise Forbidden(f"the key {caller.name!r} may not approve: it lacks the scope {APPROVE}")
+            try:
+                await self._schedule.approve(
+                    change_id,
+                    plan_hash=form.get("plan_hash", ""),
+                    actor=caller.name,
+                    regions=caller.regions,
+                    entities=caller.entities,
+                )
+            except GatewayError as refused:
+                return await self._list(request, person, refused)
+            return Redirect("/console/scheduled", status_code=303)
+
+        @post("/scheduled/{change_id:str}/cancel", include_in_schema=False, status_code=200)
+        async def cancel(request: AnyRequest, change_id: FromPath[str]) -> Response[Any]:
+            person, form = await self._guard.submitted(request)
+            caller = person.caller
+            try:
+                await self._schedule.cancel(
+                    change_id,
+                    reason=form.get("reason", ""),
+                    actor=caller.name,
+                    regions=caller.regions,
+                    entities=caller.entities,
+                )
+            except GatewayError as refused:
+                return await self._list(request, person, refused)
+            return Redirect("/console/scheduled", status_code=303)
+
+        return [page, approve, cancel]
+
+    async def _list(
+        self, request: AnyRequest, person: Person, refused: GatewayError | None = None
+    ) -> Response[str]:
+        caller = person.caller
+        found = await self._schedule.page(
+            regions=caller.regions,
+            entities=caller.entities,
+            after=request.query_params.get("after"),
+            limit=PAGE + 1,
+        )
+        shown = found[:PAGE]
+        said = None if refused is None else told(refused)
+        return self._respond.page(
+            request,
+            person,
+            "scheduled.html",
+            status=200 if said is None else said.status,
+            found=shown,
+            more=shown[-1].id if len(found) > PAGE else None,
+            rows=BY_STAGE,
+            open=OPEN,
+            who=caller.name,
+            refused=said,
+            may_approve=APPROVE in caller.scopes,
+            may_change=person.may_change,
+            csrf=person.csrf,
+        )
