@@ -155,7 +155,7 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
 
     async def work(gateway: Gateway) -> dict[str, str]:
         current = await _current(gateway)
-        return ruleset.export(current.values())
+        return ruleset.export(current.values(), gateway.ruleset.ownership)
 
     files = with_gateway(work)
     regions = rule_folder(load()).joinpath(ruleset.REGIONS_FILE).read_text(encoding="utf-8")

@@ -81,6 +81,14 @@ class Preparation:
                 image = {name: image.get(name) for name in claim.change}
             elif claim.kind == "transition":
                 image = {"state": image["state"]}
+        elif claim.native_id is not None:
+            given = await self._records.last_given(claim.record_id, claim.system)
+            if given is not None:
+                # All that has changed since this mirror was given the record last, whatever was overtaken meanwhile:
+                # what somebody has edited there in other fields is not ours to write over.
+                names = sorted({*given, *image})
+                image = {name: image.get(name) for name in names if given.get(name) != image.get(name)}
+                image.update({name: claim.image.get(name) for name in _asked(claim)})
         fields = await self._native(adapter, claim, image)
         write = Write(
             entity=claim.entity,
@@ -156,6 +164,11 @@ class Preparation:
         if len(found) > 1 or not whole:
             raise AmbiguousMatch(f"{adapter.name} holds several with {entity.match_key} {value}")
         return found[0] if found else None
+
+
+def _asked(claim: Claim) -> tuple[str, ...]:
+    """The fields that the write itself names: also those that are to be put back as they were."""
+    return ("state",) if claim.kind == "transition" else tuple(claim.change)
 
 
 def _left_out(entity: str, record_id: str) -> str | None:

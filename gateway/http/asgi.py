@@ -22,6 +22,7 @@ from gateway.http.admin.backfills import Backfills
 from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
+from gateway.http.admin.feeds import Feeds
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
@@ -44,6 +45,7 @@ from gateway.ports import (
     BackfillerPort,
     CasesPort,
     DiffsPort,
+    FeedsPort,
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,
@@ -90,6 +92,7 @@ def build(
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
     backfiller: BackfillerPort,
+    follower: FeedsPort,
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
@@ -128,6 +131,7 @@ def build(
     again = Replays(replays=replays, slices=slices, cursors=cursors, systems=systems)
     reconciled = Reconciliations(reconciler=reconciler, slices=slices, cursors=cursors)
     filled = Backfills(backfiller=backfiller, slices=slices, cursors=cursors)
+    feeds = Feeds(follower=follower, slices=slices)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)
     health = Health(
@@ -151,6 +155,7 @@ def build(
             *again.routes(regions),
             *reconciled.routes(regions),
             *filled.routes(regions),
+            *feeds.routes(regions),
             *waiting.routes(regions),
             *records.routes(),
             *audit.routes(),

@@ -14,6 +14,7 @@ from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.backfill_wire import BackfillTold, BackfillWish
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
+from gateway.http.admin.feeds import FeedTold
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import (
     ReconciliationLine,
@@ -170,6 +171,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
         *(BackfillWish, BackfillTold),
+        FeedTold,
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ReadinessTold, Draft, Simulated),
     )

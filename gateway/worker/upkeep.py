@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.backfill import Backfiller
 from gateway.cases import Cases, Kind
+from gateway.change_feed import Follower
 from gateway.compare import jobs
 from gateway.compare.waivers import Waivers
 from gateway.database import Database
@@ -29,6 +30,8 @@ WAIVERS_S = 1.0
 RECONCILIATIONS_S = 0.25
 #: How soon a backfill that is due is taken up.
 BACKFILLS_S = 0.1
+#: How soon a change feed that is due is taken up.
+FEEDS_S = 0.25
 
 
 class Upkeep:
@@ -44,6 +47,7 @@ class Upkeep:
         waivers: Waivers,
         reconciler: Reconciler,
         backfiller: Backfiller,
+        follower: Follower,
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
@@ -56,6 +60,7 @@ class Upkeep:
         self._waivers = waivers
         self._reconciler = reconciler
         self._backfiller = backfiller
+        self._follower = follower
         self._systems = tuple(systems)
         self.invariants = Invariants(database=database, metrics=metrics, log=log)
         self.housekeeping = Housekeeping(
@@ -69,6 +74,7 @@ class Upkeep:
             loops.append((self._waivers.run_once, "waivers", WAIVERS_S))
             loops.append((self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S))
             loops.append((self._backfiller.run_once, "backfills", BACKFILLS_S))
+            loops.append((self._follower.run_once, "change feeds", FEEDS_S))
             loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
             loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
         return [

@@ -35,6 +35,7 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_backfiller import FakeBackfiller
+from tests.unit.http.fake_follower import FakeFollower
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
 from tests.unit.http.fake_switches import FakeSimulation, FakeSwitches
@@ -347,6 +348,7 @@ class World:
         self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
         self.backfiller = FakeBackfiller()
+        self.follower = FakeFollower()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -377,6 +379,7 @@ class World:
             replays=self.replays,
             reconciler=self.reconciler,
             backfiller=self.backfiller,
+            follower=self.follower,
             diffs=self.admin,
             waivers=self.waivers,
             cases=self.cases,

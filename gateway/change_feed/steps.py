@@ -1,0 +1,412 @@
+"""A step of a feed: a page of what has changed in a system is read, judged and written, in one commit with the place
+in the feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from adapters.contract import Adapter, Found, Page, Query
+from adapters.door import Urgency, urgent
+from adapters.errors import NotFound
+from gateway.canonical import BY_NAME
+from gateway.cases import Kind, close_for
+from gateway.change_feed import store
+from gateway.change_feed.looking import MICROS, Looks, Pair, Side, State
+from gateway.change_feed.merge import Merged, all_contested, merged
+from gateway.change_feed.store import Seen, Work
+from gateway.change_feed.writing import Wish, Writing
+from gateway.crash import crash_point
+from gateway.database import Database, from_micros, to_micros
+from gateway.dispatch.records import Records
+from gateway.ids import Ids
+from gateway.ledger import journal, slices
+from gateway.ledger.slices import Slice
+from gateway.routing.plan import PLANS
+from gateway.routing.ruleset import Ruleset
+from gateway.routing.stage import System
+
+#: Records of a page.
+PAGE = 100
+#: Seconds by which a pass goes back behind the place where the last one ended: clocks differ, lists lag, and a record
+#: that changes while a list is paged through may be passed by.
+OVERLAP_S = 120.0
+#: Seconds until a record is looked at again that cannot be judged yet.
+AGAIN_S = 1.0
+#: The same where a person or another system has to do something first.
+LATER_S = 30.0
+#: More edits than this of one record within ``OFTEN_S`` seconds are not people's work.
+MOST = 5
+OFTEN_S = 60.0
+#: Seconds within which an edit that takes back the other system's counts as one of a loop.
+TO_AND_FRO_S = 3600.0
+
+LOOPS = "edited to and fro by the systems in turn"
+TOO_OFTEN = f"edited more than {MOST} times in {OFTEN_S:g} seconds"
+
+
+class Steps:
+    """``told`` hears when something is left to be sent."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        adapters: Mapping[str, Adapter],
+        records: Records,
+        looks: Looks,
+        ruleset: Ruleset,
+        ids: Ids,
+        period_s: float,
+        settle_s: float,
+        told: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._adapters = adapters
+        self._records = records
+        self._looks = looks
+        self._ruleset = ruleset
+        self._ids = ids
+        self._period_us = int(period_s * MICROS)
+        self._settle_us = int(settle_s * MICROS)
+        self._told = told
+
+    async def take(self, work: Work) -> Work:
+        """One step. Raises Lost, and the errors of ``adapters.errors``."""
+        now = await self._database.read(self._database.now)
+        begins = work.pass_at if work.pass_at is not None else now
+        mark, due = await self._database.read(
+            lambda conn: (store.position(conn), store.due(conn, work, now=now, limit=PAGE))
+        )
+        fresh_pass = work.pass_at is not None or work.passes_at <= now
+        with urgent(Urgency.BACKFILL):
+            page = await self._page(work) if fresh_pass else Page(items=())
+            again = await self._again(work, due)
+        found = {one.native_id: one for one in (*again, *page.items)}
+        ids, unlinked = await self._linked(work, found)
+        state = await self._looks.state(sorted(ids), mark)
+        step = _Step(work=work, state=state, counted=Counter(unlinked=unlinked, seen=len(ids)))
+        step.done = {row.record_id for row in due}
+        with urgent(Urgency.BACKFILL):
+            await self._sort(step, {id_: found[native] for id_, native in ids.items()})
+
+        def unit(connection: Connection) -> Work:
+            step.begin()
+            at = self._database.now(connection)
+            written = self._write(connection, step, at=at)
+            values = self._place(work, page, begins=begins, now=at) if fresh_pass else {}
+            more = bool(values.get("page"))
+            soon = at + int(AGAIN_S * MICROS) if store.waits(connection, work) else None
+            passes_at = values.get("passes_at", work.passes_at)
+            following = store.advance(
+                connection,
+                work,
+                now=at,
+                counted=step.commits,
+                next_at=at if more else min(passes_at, soon or passes_at),
+                failures=0,
+                note=None,
+                **values,
+            )
+            crash_point("CP22")
+            step.written = written
+            return following
+
+        following = await self._database.transaction(unit)
+        if step.written:
+            self._told()
+        return following
+
+    async def _page(self, work: Work) -> Page:
+        adapter = self._adapters[work.system]
+        where: dict[str, str | tuple[str, ...]] = {}
+        if "legal_entity" in adapter.facts(work.entity).filters:
+            companies = self._ruleset.region(work.region).legal_entities
+            where["legal_entity"] = tuple(company.code for company in companies)
+        since = from_micros(work.cursor_at) - timedelta(seconds=OVERLAP_S)
+        return await adapter.search(
+            work.entity, Query(where=where, updated_since=since, limit=PAGE, cursor=work.page)
+        )
+
+    def _place(self, work: Work, page: Page, *, begins: int, now: int) -> dict[str, Any]:
+        """How far the feed has come by this page."""
+        stamps = [to_micros(one.modified_at) for one in page.items if one.modified_at is not None]
+        newest = max([*stamps, work.newest or 0, work.cursor_at])
+        if page.next_cursor is not None:
+            return {"page": page.next_cursor, "newest": newest, "pass_at": begins}
+        return {
+            "page": None,
+            "newest": None,
+            "pass_at": None,
+            "read_at": begins,
+            # A clock of the system that is ahead must not carry the feed past what is still to come.
+            "cursor_at": max(work.cursor_at, min(newest, begins)),
+            "passes_at": now + self._period_us,
+        }
+
+    async def _again(self, work: Work, due: Sequence[Any]) -> list[Found]:
+        """Records that are to be looked at again; what is gone from the system needs no further look."""
+        adapter = self._adapters[work.system]
+
+        async def one(native_id: str) -> Found | None:
+            try:
+                return await adapter.fetch(work.entity, native_id)
+            except NotFound:
+                return None
+
+        return [
+            found for found in await asyncio.gather(*(one(row.native_id) for row in due)) if found is not None
+        ]
+
+    async def _linked(self, work: Work, found: Mapping[str, Found]) -> tuple[dict[str, str], int]:
+        """Record id -> native id, for those of this slice that both systems hold; and how many only this one does."""
+        keys = [(work.system, work.entity, native) for native in found]
+        known = await self._records.canonical_ids(keys)
+        views = await self._records.views(known.values())
+        linked: dict[str, str] = {}
+        for (_, _, native), record_id in known.items():
+            view = views.get(record_id)
+            if view is None or view.region != work.region:
+                continue
+            if all(system.value in view.links for system in System):
+                linked[record_id] = native
+        others = sum(1 for view in views.values() if view.region != work.region)
+        return linked, len(found) - len(linked) - others
+
+    async def _sort(self, step: _Step, found: Mapping[str, Found]) -> None:
+        """Tells echoes from edits. Of an edit, the other system's side is looked at as well."""
+        state = step.state
+        close: list[str] = []
+        for record_id, one in sorted(found.items()):
+            if record_id in state.restless:
+                step.wait(record_id, one.native_id, "a write of ours is on its way")
+                continue
+            side = await self._looks.side(step.work.system, one, state.views[record_id], state)
+            if side.known:
+                step.finished.add(record_id)
+            elif side.wait is not None:
+                step.wait(record_id, one.native_id, side.wait)
+            elif side.edits or record_id in state.open_cases:
+                close.append(record_id)
+            else:
+                step.echoes[record_id] = side
+        pairs = await asyncio.gather(*(self._looks.pair(state.views[one], state) for one in close))
+        for record_id, pair in zip(close, pairs, strict=True):
+            if pair.wait is not None:
+                step.wait(record_id, found[record_id].native_id, pair.wait, later=pair.gone)
+            else:
+                step.pairs[record_id] = pair
+
+    # --- the commit ------------------------------------------------------------------------------------------------
+
+    def _write(self, connection: Connection, step: _Step, *, at: int) -> int:
+        work = step.work
+        key = (work.entity, work.region)
+        slices.lock_shared(connection, {key})
+        slice_ = slices.read(connection, [key])[key]
+        ids = sorted({*step.echoes, *step.pairs})
+        rows = journal.records_for_update(connection, ids)
+        journal.lanes_for_update(connection, ids)
+        restless = store.moving(connection, ids)
+        at_rest = not slice_.draining and PLANS[slice_.stage].mirror is not None
+        seen: list[Seen] = []
+        for record_id, side in step.echoes.items():
+            if self._moved(step, rows[record_id], restless):
+                step.wait(record_id, side.native_id, "a write of ours came between", commit=True)
+            else:
+                seen.append(_seen(record_id, side, ()))
+                step.commits["echoes"] += 1
+                step.ended.add(record_id)
+        sent = 0
+        still: list[Pair] = []
+        for record_id, pair in step.pairs.items():
+            native_id = pair.view.links[work.system].native_id
+            if not at_rest:
+                step.wait(record_id, native_id, "the authority is being moved", commit=True)
+            elif self._moved(step, rows[record_id], restless):
+                step.wait(record_id, native_id, "a write of ours came between", commit=True)
+            else:
+                still.append(pair)
+                step.ended.add(record_id)
+        if still:
+            sent = self._judge(connection, step, slice_, still, rows, seen, at=at)
+        store.keep_seen(connection, seen, now=at)
+        due_at = at + int(AGAIN_S * MICROS)
+        waits = step.waits_now()
+        store.waited(connection, work.system, sorted((step.done | step.finished | step.ended) - waits.keys()))
+        store.wait(connection, [one for one, later in waits.values() if not later], now=at, due_at=due_at)
+        late = at + int(LATER_S * MICROS)
+        store.wait(connection, [one for one, later in waits.values() if later], now=at, due_at=late)
+        return sent
+
+    def _moved(self, step: _Step, row: Any, restless: frozenset[str]) -> bool:
+        view = step.state.views[row.id]
+        return (
+            row.seq != view.seq or row.version != view.version or bool(row.open_writes) or row.id in restless
+        )
+
+    def _judge(
+        self,
+        connection: Connection,
+        step: _Step,
+        slice_: Slice,
+        pairs: Sequence[Pair],
+        rows: Mapping[str, Any],
+        seen: list[Seen],
+        *,
+        at: int,
+    ) -> int:
+        """Decides each record under its lock, and has it written."""
+        ids = [pair.view.id for pair in pairs]
+        authority = slice_.authority
+        owners = self._ruleset.owners(slice_.entity)
+        past = store.edits_since(connection, ids, at - int(TO_AND_FRO_S * MICROS))
+        cases = store.stopped(connection, ids)
+        open_lanes = journal.open_deliveries(connection, ids)
+        writing = Writing(connection, slice_, ids=self._ids, at=at, settle_us=self._settle_us)
+        over: list[str] = []
+        for pair in pairs:
+            record_id = pair.view.id
+            edits = {system: side.edits for system, side in pair.sides.items()}
+            decided, kind = merged(owners, authority, edits), Kind.OWNERSHIP_CONFLICT
+            stopped = any(one.kind == Kind.EDIT_LOOP.value for one in cases.get(record_id, ()))
+            why = LOOPS if stopped else _loop(past.get(record_id, ()), decided, pair, at=at)
+            if why is not None:
+                decided, kind = all_contested(edits, authority, why), Kind.EDIT_LOOP
+            disputed = frozenset(one.field for one in decided.contested)
+            held = {
+                one.operation_id: store.edits_of_operation(connection, one.operation_id)
+                for one in cases.get(record_id, ())
+            }
+            if not disputed:
+                over.extend(held)
+            wish = Wish(
+                row=rows[record_id],
+                edits=edits,
+                before={system: side.before for system, side in pair.sides.items()},
+                versions={system: side.version for system, side in pair.sides.items()},
+                carry=decided.carry,
+                revert=decided.revert,
+                disputed=frozenset() if _same(held.values(), edits, disputed) else disputed,
+                system=_in_question(decided),
+                kind=kind,
+                message=_message(slice_.entity, decided),
+                overtaken=tuple(held),
+            )
+            if decided.carry or decided.revert or wish.disputed:
+                writing.add(wish, open_lanes=open_lanes)
+            self._count(step, decided, wish)
+            seen.extend(
+                _seen(record_id, side, disputed | decided.revert.get(side.system, frozenset()))
+                for side in pair.sides.values()
+            )
+        sent = writing.write()
+        close_for(connection, operation_ids=over, at=at, how="found")
+        return sent
+
+    def _count(self, step: _Step, decided: Merged, wish: Wish) -> None:
+        step.commits["carried"] += sum(1 for edits in decided.carry.values() if edits)
+        step.commits["reverted"] += sum(1 for names in decided.revert.values() if names)
+        step.commits["conflicts"] += bool(wish.disputed)
+        if not (decided.carry or decided.revert or decided.contested):
+            step.commits["echoes"] += 1
+
+
+class _Step:
+    """What one step has found. The commit may be run again, so what it adds is kept apart and begun anew."""
+
+    def __init__(self, *, work: Work, state: State, counted: Counter[str]) -> None:
+        self.work = work
+        self.state = state
+        self.counted = counted
+        self.commits: Counter[str] = Counter()
+        self.done: set[str] = set()
+        self.finished: set[str] = set()
+        self.ended: set[str] = set()
+        self.echoes: dict[str, Side] = {}
+        self.pairs: dict[str, Pair] = {}
+        self.written = 0
+        self._waits: dict[str, tuple[dict[str, str], bool]] = {}
+        self._late: dict[str, tuple[dict[str, str], bool]] = {}
+
+    def begin(self) -> None:
+        self.commits = Counter(self.counted)
+        self.ended = set()
+        self._late = {}
+
+    def wait(
+        self, record_id: str, native_id: str, why: str, *, later: bool = False, commit: bool = False
+    ) -> None:
+        row = {
+            "system": self.work.system,
+            "record_id": record_id,
+            "entity": self.work.entity,
+            "region": self.work.region,
+            "native_id": native_id,
+            "why": why,
+        }
+        (self._late if commit else self._waits)[record_id] = (row, later)
+
+    def waits_now(self) -> dict[str, tuple[dict[str, str], bool]]:
+        return dict(sorted({**self._waits, **self._late}.items()))
+
+
+def _seen(record_id: str, side: Side, disputed: frozenset[str] | tuple[str, ...]) -> Seen:
+    return Seen(
+        record_id=record_id,
+        system=side.system.value,
+        version=side.version,
+        digest=side.digest,
+        document=side.common(disputed),
+        seq=side.seq,
+    )
+
+
+def _loop(past: Sequence[store.Edit], decided: Merged, pair: Pair, *, at: int) -> str | None:
+    """Why what is to be carried over is not people's work any more."""
+    carried = [one for one in past if one.outcome == "carried"]
+    going = {system: edits for system, edits in decided.carry.items() if edits}
+    if not going:
+        return None
+    if sum(1 for one in carried if one.at > at - int(OFTEN_S * MICROS)) >= MOST:
+        return TOO_OFTEN
+    for system, edits in going.items():
+        last = next((one for one in reversed(carried) if set(one.change) & set(edits)), None)
+        if last is None or last.system == system.value:
+            continue
+        before = pair.sides[system].before
+        back = {name: [value, before.get(name)] for name, value in edits.items() if name in last.change}
+        if all(last.change[name] == both for name, both in back.items()):
+            return LOOPS
+    return None
+
+
+def _same(held: Any, edits: Mapping[System, Mapping[str, Any]], disputed: frozenset[str]) -> bool:
+    """Whether an open case is about the very same edits already."""
+    wanted = {
+        (system.value, name): value
+        for system, each in edits.items()
+        for name, value in each.items()
+        if name in disputed
+    }
+    return any(
+        {(one.system, name): both[1] for one in rows for name, both in one.change.items()} == wanted
+        for rows in held
+    )
+
+
+def _in_question(decided: Merged) -> System | None:
+    """The system whose edits a person decides; of several, the one with the most of them."""
+    counted = Counter(one.system for one in decided.contested)
+    return counted.most_common(1)[0][0] if counted else None
+
+
+def _message(entity: str, decided: Merged) -> str:
+    """Names fields and systems, never values, which may be about persons."""
+    said = [f"{one.field}: {one.why} ({one.system})" for one in decided.contested]
+    return f"{BY_NAME[entity].label}: {'; '.join(said)}"
