@@ -41,7 +41,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     seen: Mapping[tuple[str, str], Seen]
     sent: Mapping[tuple[str, str], Sequence[Sent]]
     applied: Mapping[tuple[str, str], int]
-    open_cases: frozenset[str]
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +57,17 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     before: Edits = {}
     known: bool = False
     wait: str | None = None
+
+    def seen(self, record_id: str, disputed: Iterable[str] = ()) -> Seen:
+        """What is to be remembered of it."""
+        return Seen(
+            record_id=record_id,
+            system=self.system.value,
+            version=self.version,
+            digest=self.digest,
+            document=self.common(disputed),
+            seq=self.seq,
+        )
 
     def common(self, disputed: Iterable[str]) -> Document:
         """What it has in common with the other system: its document without what is in dispute."""
@@ -103,7 +113,6 @@ class Looks:
                 seen=store.seen_of(connection, ids),
                 sent=store.sent(connection, ids),
                 applied=store.applied_seqs(connection, ids),
-                open_cases=frozenset(store.stopped(connection, ids)),
             )
 
         return await self._database.read(unit)

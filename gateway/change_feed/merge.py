@@ -19,6 +19,7 @@ Edits = Mapping[str, Any]
 
 EDITED_IN_BOTH = "edited in both systems"
 NOT_OWNED = "edited where it is not owned"
+RACED = "edited while a write of the same field was on its way"
 
 
 class Contested(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +72,14 @@ def edits_of(
     return found
 
 
-def merged(owners: Ownerships, authority: System, edits: Mapping[System, Edits]) -> Merged:
-    """Decides each edited field by its ownership. Total: every edited field is in exactly one of the four parts."""
+def merged(
+    owners: Ownerships,
+    authority: System,
+    edits: Mapping[System, Edits],
+    racing: Collection[str] = (),
+) -> Merged:
+    """Decides each edited field by its ownership. Total: every edited field is in exactly one of the four parts.
+    ``racing``: fields that an accepted write is about to bring to the mirror."""
     carry: dict[System, dict[str, Any]] = {}
     revert: dict[System, set[str]] = {}
     contested: list[Contested] = []
@@ -80,7 +87,9 @@ def merged(owners: Ownerships, authority: System, edits: Mapping[System, Edits])
     for name in sorted({name for each in edits.values() for name in each}):
         by = [system for system in System if name in edits.get(system, {})]
         rule = owners.of(name)
-        if len(by) == 2 and edits[by[0]][name] == edits[by[1]][name]:
+        if name in racing and authority.other in by:
+            contested.append(Contested(field=name, system=authority.other, why=RACED))
+        elif len(by) == 2 and edits[by[0]][name] == edits[by[1]][name]:
             settled.add(name)
         elif len(by) == 2:
             owner = authority if rule.owner in ("authority", "both") else System(rule.owner)

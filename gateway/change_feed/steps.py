@@ -14,19 +14,16 @@ from sqlalchemy import Connection
 from adapters.contract import Adapter, Found, Page, Query
 from adapters.door import Urgency, urgent
 from adapters.errors import NotFound
-from gateway.canonical import BY_NAME
-from gateway.cases import Kind, close_for
 from gateway.change_feed import store
+from gateway.change_feed.judging import Judging
 from gateway.change_feed.looking import MICROS, Looks, Pair, Side, State
-from gateway.change_feed.merge import Merged, all_contested, merged
 from gateway.change_feed.store import Seen, Work
-from gateway.change_feed.writing import Wish, Writing
 from gateway.crash import crash_point
+from gateway.crosswalk.store import Link, link
 from gateway.database import Database, from_micros, to_micros
 from gateway.dispatch.records import Records
 from gateway.ids import Ids
 from gateway.ledger import journal, slices
-from gateway.ledger.slices import Slice
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.stage import System
@@ -40,14 +37,6 @@ OVERLAP_S = 120.0
 AGAIN_S = 1.0
 #: The same where a person or another system has to do something first.
 LATER_S = 30.0
-#: More edits than this of one record within ``OFTEN_S`` seconds are not people's work.
-MOST = 5
-OFTEN_S = 60.0
-#: Seconds within which an edit that takes back the other system's counts as one of a loop.
-TO_AND_FRO_S = 3600.0
-
-LOOPS = "edited to and fro by the systems in turn"
-TOO_OFTEN = f"edited more than {MOST} times in {OFTEN_S:g} seconds"
 
 
 class Steps:
@@ -71,9 +60,8 @@ class Steps:
         self._records = records
         self._looks = looks
         self._ruleset = ruleset
-        self._ids = ids
+        self._judging = Judging(ruleset=ruleset, ids=ids, settle_us=int(settle_s * MICROS))
         self._period_us = int(period_s * MICROS)
-        self._settle_us = int(settle_s * MICROS)
         self._told = told
 
     async def take(self, work: Work) -> Work:
@@ -191,7 +179,7 @@ class Steps:
                 step.finished.add(record_id)
             elif side.wait is not None:
                 step.wait(record_id, one.native_id, side.wait)
-            elif side.edits or record_id in state.open_cases:
+            elif side.edits:
                 close.append(record_id)
             else:
                 step.echoes[record_id] = side
@@ -219,7 +207,7 @@ class Steps:
             if self._moved(step, rows[record_id], restless):
                 step.wait(record_id, side.native_id, "a write of ours came between", commit=True)
             else:
-                seen.append(_seen(record_id, side, ()))
+                seen.append(side.seen(record_id))
                 step.commits["echoes"] += 1
                 step.ended.add(record_id)
         sent = 0
@@ -234,8 +222,14 @@ class Steps:
                 still.append(pair)
                 step.ended.add(record_id)
         if still:
-            sent = self._judge(connection, step, slice_, still, rows, seen, at=at)
+            judged = self._judging.judge(connection, slice_, still, rows, at=at)
+            sent = judged.sent
+            seen.extend(judged.seen)
+            step.commits.update(judged.counted)
         store.keep_seen(connection, seen, now=at)
+        # What has been taken in is known: a write that is made on top of it is not stale.
+        held = {(id_, system): one for id_ in ids for system, one in step.state.views[id_].links.items()}
+        link(connection, self._links(step), at=at, known=held)
         due_at = at + int(AGAIN_S * MICROS)
         waits = step.waits_now()
         store.waited(connection, work.system, sorted((step.done | step.finished | step.ended) - waits.keys()))
@@ -244,77 +238,32 @@ class Steps:
         store.wait(connection, [one for one, later in waits.values() if later], now=at, due_at=late)
         return sent
 
+    @staticmethod
+    def _links(step: _Step) -> list[Link]:
+        sides = [(record_id, side) for record_id, side in step.echoes.items() if record_id in step.ended]
+        sides += [
+            (record_id, side)
+            for record_id, pair in step.pairs.items()
+            if record_id in step.ended
+            for side in pair.sides.values()
+        ]
+        return [
+            Link(
+                record_id=record_id,
+                system=side.system.value,
+                entity=step.work.entity,
+                native_id=side.native_id,
+                native_version=side.version,
+            )
+            for record_id, side in sides
+            if side.version is not None
+        ]
+
     def _moved(self, step: _Step, row: Any, restless: frozenset[str]) -> bool:
         view = step.state.views[row.id]
         return (
             row.seq != view.seq or row.version != view.version or bool(row.open_writes) or row.id in restless
         )
-
-    def _judge(
-        self,
-        connection: Connection,
-        step: _Step,
-        slice_: Slice,
-        pairs: Sequence[Pair],
-        rows: Mapping[str, Any],
-        seen: list[Seen],
-        *,
-        at: int,
-    ) -> int:
-        """Decides each record under its lock, and has it written."""
-        ids = [pair.view.id for pair in pairs]
-        authority = slice_.authority
-        owners = self._ruleset.owners(slice_.entity)
-        past = store.edits_since(connection, ids, at - int(TO_AND_FRO_S * MICROS))
-        cases = store.stopped(connection, ids)
-        open_lanes = journal.open_deliveries(connection, ids)
-        writing = Writing(connection, slice_, ids=self._ids, at=at, settle_us=self._settle_us)
-        over: list[str] = []
-        for pair in pairs:
-            record_id = pair.view.id
-            edits = {system: side.edits for system, side in pair.sides.items()}
-            decided, kind = merged(owners, authority, edits), Kind.OWNERSHIP_CONFLICT
-            stopped = any(one.kind == Kind.EDIT_LOOP.value for one in cases.get(record_id, ()))
-            why = LOOPS if stopped else _loop(past.get(record_id, ()), decided, pair, at=at)
-            if why is not None:
-                decided, kind = all_contested(edits, authority, why), Kind.EDIT_LOOP
-            disputed = frozenset(one.field for one in decided.contested)
-            held = {
-                one.operation_id: store.edits_of_operation(connection, one.operation_id)
-                for one in cases.get(record_id, ())
-            }
-            if not disputed:
-                over.extend(held)
-            wish = Wish(
-                row=rows[record_id],
-                edits=edits,
-                before={system: side.before for system, side in pair.sides.items()},
-                versions={system: side.version for system, side in pair.sides.items()},
-                carry=decided.carry,
-                revert=decided.revert,
-                disputed=frozenset() if _same(held.values(), edits, disputed) else disputed,
-                system=_in_question(decided),
-                kind=kind,
-                message=_message(slice_.entity, decided),
-                overtaken=tuple(held),
-            )
-            if decided.carry or decided.revert or wish.disputed:
-                writing.add(wish, open_lanes=open_lanes)
-            self._count(step, decided, wish)
-            seen.extend(
-                _seen(record_id, side, disputed | decided.revert.get(side.system, frozenset()))
-                for side in pair.sides.values()
-            )
-        sent = writing.write()
-        close_for(connection, operation_ids=over, at=at, how="found")
-        return sent
-
-    def _count(self, step: _Step, decided: Merged, wish: Wish) -> None:
-        step.commits["carried"] += sum(1 for edits in decided.carry.values() if edits)
-        step.commits["reverted"] += sum(1 for names in decided.revert.values() if names)
-        step.commits["conflicts"] += bool(wish.disputed)
-        if not (decided.carry or decided.revert or decided.contested):
-            step.commits["echoes"] += 1
 
 
 class _Step:
@@ -354,59 +303,3 @@ class _Step:
 
     def waits_now(self) -> dict[str, tuple[dict[str, str], bool]]:
         return dict(sorted({**self._waits, **self._late}.items()))
-
-
-def _seen(record_id: str, side: Side, disputed: frozenset[str] | tuple[str, ...]) -> Seen:
-    return Seen(
-        record_id=record_id,
-        system=side.system.value,
-        version=side.version,
-        digest=side.digest,
-        document=side.common(disputed),
-        seq=side.seq,
-    )
-
-
-def _loop(past: Sequence[store.Edit], decided: Merged, pair: Pair, *, at: int) -> str | None:
-    """Why what is to be carried over is not people's work any more."""
-    carried = [one for one in past if one.outcome == "carried"]
-    going = {system: edits for system, edits in decided.carry.items() if edits}
-    if not going:
-        return None
-    if sum(1 for one in carried if one.at > at - int(OFTEN_S * MICROS)) >= MOST:
-        return TOO_OFTEN
-    for system, edits in going.items():
-        last = next((one for one in reversed(carried) if set(one.change) & set(edits)), None)
-        if last is None or last.system == system.value:
-            continue
-        before = pair.sides[system].before
-        back = {name: [value, before.get(name)] for name, value in edits.items() if name in last.change}
-        if all(last.change[name] == both for name, both in back.items()):
-            return LOOPS
-    return None
-
-
-def _same(held: Any, edits: Mapping[System, Mapping[str, Any]], disputed: frozenset[str]) -> bool:
-    """Whether an open case is about the very same edits already."""
-    wanted = {
-        (system.value, name): value
-        for system, each in edits.items()
-        for name, value in each.items()
-        if name in disputed
-    }
-    return any(
-        {(one.system, name): both[1] for one in rows for name, both in one.change.items()} == wanted
-        for rows in held
-    )
-
-
-def _in_question(decided: Merged) -> System | None:
-    """The system whose edits a person decides; of several, the one with the most of them."""
-    counted = Counter(one.system for one in decided.contested)
-    return counted.most_common(1)[0][0] if counted else None
-
-
-def _message(entity: str, decided: Merged) -> str:
-    """Names fields and systems, never values, which may be about persons."""
-    said = [f"{one.field}: {one.why} ({one.system})" for one in decided.contested]
-    return f"{BY_NAME[entity].label}: {'; '.join(said)}"

@@ -15,6 +15,7 @@ from gateway.database.rows import insert_missing, insert_rows, put_rows
 from gateway.dispatch.command import Document
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, event, lane, operation
+from gateway.ledger.target import EDITED
 
 #: Kinds of cases that the feed opens.
 KINDS = ("ownership_conflict", "edit_loop")
@@ -176,11 +177,35 @@ def moved_since(connection: Connection, ids: Sequence[str], mark: int) -> frozen
 
 
 def moving(connection: Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Which of these records have a delivery on its way."""
-    query = select(delivery.c.record_id).where(
-        among(delivery.c.record_id, ids), among(delivery.c.state, "moving")
+    """Which of these records have a delivery on its way. One that itself waits for an edit to be taken in is at rest,
+    and so is what is ready behind it."""
+    columns = (delivery.c.record_id, delivery.c.system, delivery.c.role, delivery.c.state, delivery.c.code)
+    query = select(*columns).where(among(delivery.c.record_id, ids), among(delivery.c.state, _MOVING))
+    found = connection.execute(query).all()
+    resting = {
+        (row.record_id, row.system)
+        for row in found
+        if row.state == DeliveryState.READY.value and row.code == EDITED
+    }
+    return frozenset(
+        row.record_id
+        for row in found
+        if row.state != DeliveryState.READY.value
+        or row.role != "mirror"
+        or (row.record_id, row.system) not in resting
     )
-    return frozenset(connection.execute(query.distinct(), {"moving": _MOVING}).scalars())
+
+
+def racing(connection: Connection, operation_ids: Collection[str]) -> dict[str, frozenset[str]]:
+    """The fields that these writes name, by record."""
+    query = select(operation.c.record_id, operation.c.kind, operation.c.change).where(
+        among(operation.c.id, list(operation_ids))
+    )
+    found: dict[str, frozenset[str]] = {}
+    for row in connection.execute(query):
+        named = {"state"} if row.kind == "transition" else msgspec.json.decode(row.change)
+        found[row.record_id] = found.get(row.record_id, frozenset()) | frozenset(named)
+    return found
 
 
 def applied_seqs(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], int]:

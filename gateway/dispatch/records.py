@@ -64,7 +64,7 @@ class Records:
 
     def __init__(self, *, database: Database, ids: Ids, spare_edits: bool = False) -> None:
         self._database = database
-        self._spare_edits = spare_edits
+        self.spare_edits = spare_edits
         self._ids = ids
         self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(
             database, _views, limit=200, read_only=True, glance=True
@@ -150,7 +150,7 @@ class Records:
 
     async def last_given(self, record_id: str, system: str) -> Document | None:
         """The record as this system was given it last; None: unknown, or edits made there need not be spared."""
-        if not self._spare_edits:
+        if not self.spare_edits:
             return None
         row = await self._database.read(
             lambda conn: conn.execute(_LAST_GIVEN, {"record": record_id, "on": system}).first()
