@@ -26,20 +26,24 @@ class Decides:
 
     def __call__(self, connection: Connection, case: Case, resolution: Resolution, at: int) -> Unfit:
         """The caller holds the slice and the record. Returns why it does not fit now."""
-        edits, before = _held(connection, case.operation_id)
+        edits, before, since = _held(connection, case.operation_id)
+        lost = store.written_since(connection, case.record_id, since)
+        both_ways: dict[str, object] = {}
         carry: dict[System, dict[str, object]] = {}
         revert: dict[System, set[str]] = {}
         mine = System(case.system or "")
         for name in sorted({name for each in edits.values() for name in each}):
             here = mine if name in edits.get(mine, {}) else mine.other
             both = name in edits.get(mine, {}) and name in edits.get(mine.other, {})
-            if resolution is Resolution.CARRY_OVER:
+            if resolution is Resolution.CARRY_OVER and name in lost.get(here.value, ()):
+                both_ways[name] = edits[here][name]
+            elif resolution is Resolution.CARRY_OVER:
                 carry.setdefault(here, {})[name] = edits[here][name]
             elif resolution is Resolution.REVERT and both:
                 carry.setdefault(mine.other, {})[name] = edits[mine.other][name]
             elif resolution is Resolution.REVERT:
                 revert.setdefault(here, set()).add(name)
-        if carry or revert:
+        if carry or revert or both_ways:
             key = (case.entity, case.region)
             slice_ = slices.read(connection, [key])[key]
             if PLANS[slice_.stage].mirror is None:
@@ -57,6 +61,7 @@ class Decides:
                 edits=edits,
                 before=before,
                 carry=carry,
+                both=both_ways,
                 revert={system: frozenset(names) for system, names in revert.items()},
             )
             writing.add(wish, open_lanes=journal.open_deliveries(connection, [case.record_id]))
@@ -90,12 +95,14 @@ class Decides:
 
 def _held(
     connection: Connection, operation_id: str
-) -> tuple[dict[System, dict[str, object]], dict[System, dict[str, object]]]:
-    """The edits that are held, and the fields as they were, by system."""
+) -> tuple[dict[System, dict[str, object]], dict[System, dict[str, object]], int]:
+    """The edits that are held, and the fields as they were, by system; and when they were found."""
     edits: dict[System, dict[str, object]] = {}
     before: dict[System, dict[str, object]] = {}
+    since = 0
     for one in store.edits_of_operation(connection, operation_id):
+        since = one.at
         for name, (was, now) in one.change.items():
             edits.setdefault(System(one.system), {})[name] = now
             before.setdefault(System(one.system), {})[name] = was
-    return edits, before
+    return edits, before, since

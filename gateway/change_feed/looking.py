@@ -117,8 +117,11 @@ class Looks:
 
         return await self._database.read(unit)
 
-    async def side(self, system: str, found: Found, view: RecordView, state: State) -> Side:
-        """What ``found`` says, held against what we know."""
+    async def side(
+        self, system: str, found: Found, view: RecordView, state: State, *, closely: bool = False
+    ) -> Side:
+        """What ``found`` says, held against what we know. ``closely``: also where it was shown just so before, since
+        it may hold edits that are in dispute."""
         adapter, entity = self._adapters[system], BY_NAME[view.entity]
         document = await self._adoption.document(adapter, view.entity, found, region=view.region)
         digest = sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
@@ -134,7 +137,8 @@ class Looks:
             seq=seq,
         )
         if (
-            seen is not None
+            not closely
+            and seen is not None
             and seen.seq == seq
             and seen.digest == digest
             and seen.version == found.native_version
@@ -192,7 +196,7 @@ class Looks:
                 try:
                     with urgent(Urgency.BACKFILL):
                         found = await self._adapters[system].fetch(view.entity, link.native_id)
-                        return await self.side(system, found, view, state)
+                        return await self.side(system, found, view, state, closely=True)
                 except NotFound:
                     return f"{system} holds {link.native_id} no more"
 

@@ -196,15 +196,35 @@ def moving(connection: Connection, ids: Sequence[str]) -> frozenset[str]:
     )
 
 
+def written_since(connection: Connection, record_id: str, since: int) -> dict[str, frozenset[str]]:
+    """The fields of a record that writes of ours have reached in each system since then."""
+    query = (
+        select(delivery.c.system, operation.c.kind, operation.c.change)
+        .join(operation, operation.c.id == delivery.c.operation_id)
+        .where(
+            delivery.c.record_id == record_id,
+            delivery.c.state == DeliveryState.APPLIED.value,
+            delivery.c.attempt > 0,
+            delivery.c.updated_at >= since,
+        )
+    )
+    return _named(connection.execute(query))
+
+
 def racing(connection: Connection, operation_ids: Collection[str]) -> dict[str, frozenset[str]]:
     """The fields that these writes name, by record."""
     query = select(operation.c.record_id, operation.c.kind, operation.c.change).where(
         among(operation.c.id, list(operation_ids))
     )
+    return _named(connection.execute(query))
+
+
+def _named(rows: Iterable[Any]) -> dict[str, frozenset[str]]:
+    """The fields that writes name: rows of what they are told apart by, their kind, and their change."""
     found: dict[str, frozenset[str]] = {}
-    for row in connection.execute(query):
-        named = {"state"} if row.kind == "transition" else msgspec.json.decode(row.change)
-        found[row.record_id] = found.get(row.record_id, frozenset()) | frozenset(named)
+    for key, kind, change in rows:
+        named = {"state"} if kind == "transition" else msgspec.json.decode(change)
+        found[key] = found.get(key, frozenset()) | frozenset(named)
     return found
 
 

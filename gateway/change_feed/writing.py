@@ -47,6 +47,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     before: Mapping[System, Edits]
     carry: Mapping[System, Edits] = {}
     revert: Mapping[System, frozenset[str]] = {}
+    both: Edits = {}  #: edits that neither system holds any more: written to both, as a caller's write is
     disputed: frozenset[str] = frozenset()
     system: System | None = None
     kind: Kind = Kind.OWNERSHIP_CONFLICT
@@ -114,16 +115,18 @@ class Writing:
                 self._edit(wish, operation_id, m, "reverted", back)
         wanted = wish.carry.get(m, {})
         kept = {name: after.get(name) for name in sorted(wish.revert.get(a, frozenset()))}
-        for names, preset in ((wanted, None), (kept, after)):
+        for names, preset, mirror in ((wish.both, None, m), (wanted, None, None), (kept, after, None)):
             goes = {name: patch_to(after.get(name), value) for name, value in names.items()}
             for place, (kind, change) in enumerate(_parts(goes, with_edits(after, names))):
                 seq += 1
                 opened += 1
                 operation_id = self._operation(
-                    row, seq, kind, change, preset, OperationState.ACCEPTED, mirror=None, version=None
+                    row, seq, kind, change, preset, OperationState.ACCEPTED, mirror=mirror, version=None
                 )
                 self._delivery(row, operation_id, seq, a, "authority", DeliveryState.READY)
-                if preset is None and (row.id, m.value) not in open_lanes and not out:
+                if mirror is not None:
+                    self._delivery(row, operation_id, seq, m, "mirror", DeliveryState.BLOCKED)
+                elif preset is None and (row.id, m.value) not in open_lanes and not (out or wish.both):
                     # The mirror has come to this write, since it has it.
                     self._lanes[row.id, m.value] = seq
                 if not place:
@@ -263,7 +266,7 @@ class Writing:
         self, row: Any, operation_id: str, seq: int, system: System, role: str, state: DeliveryState
     ) -> str:
         delivery_id = self._ids.new(DELIVERY)
-        ready = state is DeliveryState.READY
+        ready, applied = state is DeliveryState.READY, state is DeliveryState.APPLIED
         self._deliveries.append(
             {
                 "id": delivery_id,
@@ -281,7 +284,7 @@ class Writing:
                 "probes": 0,
                 "lease_expiries": 0,
                 "wake_at": self._at if ready else None,
-                "source": None if ready else "probe",
+                "source": "probe" if applied else None,
                 "created_at": self._at,
                 "updated_at": self._at,
             }

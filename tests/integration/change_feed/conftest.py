@@ -31,7 +31,12 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(journal: str, rules: Path, erps: Sandbox) -> Settings:
-    return settings_of(journal, rules, erps, change_feed=True, change_feed_period_s=0.3)
+    return settings_of_feed(journal, rules, erps)
+
+
+def settings_of_feed(journal: str, rules: Path, erps: Sandbox) -> Settings:
+    """As under pressure, with the feeds read ten times a second."""
+    return settings_of(journal, rules, erps, change_feed=True, change_feed_period_s=0.1)
 
 
 @pytest.fixture

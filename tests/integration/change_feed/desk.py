@@ -57,7 +57,7 @@ async def paired(world: World, collection: str, body: dict[str, Any], **headers:
     return await world.until(linked, "both systems hold it")
 
 
-async def followed(world: World, *, entity: str = "customer", region: str = "UK", passes: int = 2) -> None:
+async def followed(world: World, *, entity: str = "customer", region: str = "UK", passes: int = 1) -> None:
     """Waits until each feed of the slice has begun and ended ``passes`` passes after now, and nothing waits."""
     follower = world.gateway.follower
     for _ in range(passes):
