@@ -27,7 +27,7 @@ only one system holds are counted as *unlinked*; a backfill brings them. A recor
 reconciliation shows it.
 """
 
-from gateway.change_feed.feed import STATES, Feed, State
+from gateway.change_feed.feed import FOLLOWED, STATES, Feed, State
 from gateway.change_feed.follower import Follower
 
-__all__ = ["STATES", "Feed", "Follower", "State"]
+__all__ = ["FOLLOWED", "STATES", "Feed", "Follower", "State"]

@@ -21,6 +21,8 @@ class State(StrEnum):
     OFF = "off"  #: the settings say so
 
 
+#: States in which a worker reads the feed, or ought to.
+FOLLOWED = frozenset({State.FOLLOWING, State.BEHIND, State.FAILING})
 STATES: tuple[str, ...] = tuple(state.value for state in State)
 
 

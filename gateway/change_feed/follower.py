@@ -179,6 +179,13 @@ class Follower:
         ]
         if lacks:
             return f"the profile of {adapter.product} does not offer {', '.join(lacks)} for {entity}"
+        other = self._adapters.get(System(system).other.value)
+        if (
+            other is None
+            or not other.supports(entity)
+            or Capability.FETCH not in other.facts(entity).capabilities
+        ):
+            return f"{System(system).other} does not show {BY_NAME[entity].collection}: nothing to hold an edit against"
         return None
 
     # --- who works on it -------------------------------------------------------------------------------------------
@@ -230,14 +237,11 @@ class Follower:
             slice_ = self._slices.cached(entity, region)
             if PLANS[slice_.stage].mirror is None or slice_.draining:
                 continue
-            for system in System:
-                other = self._adapters.get(system.other.value)
-                if (
-                    self._unable(system.value, entity) is None
-                    and other is not None
-                    and other.supports(entity)
-                ):
-                    found.append((system.value, entity, region))
+            found.extend(
+                (system.value, entity, region)
+                for system in System
+                if self._unable(system.value, entity) is None
+            )
         return found
 
     async def _step(self, work: Work) -> Work | None:

@@ -122,12 +122,27 @@ class Looks:
     ) -> Side:
         """What ``found`` says, held against what we know. ``closely``: also where it was shown just so before, since
         it may hold edits that are in dispute."""
-        adapter, entity = self._adapters[system], BY_NAME[view.entity]
-        document = await self._adoption.document(adapter, view.entity, found, region=view.region)
-        digest = sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
         key = (view.id, system)
         seen, sent, link = state.seen.get(key), state.sent.get(key, ()), view.links[system]
         seq = state.applied.get(key, 0)
+        if (
+            not closely
+            and seen is not None
+            and seen.seq == seq
+            and seen.version == found.native_version is not None
+        ):
+            return Side(
+                system=System(system),
+                native_id=found.native_id,
+                version=seen.version,
+                document=seen.document,
+                digest=seen.digest,
+                seq=seq,
+                known=True,
+            )
+        adapter, entity = self._adapters[system], BY_NAME[view.entity]
+        document = await self._adoption.document(adapter, view.entity, found, region=view.region)
+        digest = sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
         side = Side(
             system=System(system),
             native_id=found.native_id,

@@ -78,7 +78,7 @@ class Steps:
         found = {one.native_id: one for one in (*again, *page.items)}
         ids, unlinked = await self._linked(work, found)
         state = await self._looks.state(sorted(ids), mark)
-        step = _Step(work=work, state=state, counted=Counter(unlinked=unlinked, seen=len(ids)))
+        step = _Step(work=work, state=state, counted=Counter())
         step.done = {row.record_id for row in due}
         with urgent(Urgency.BACKFILL):
             await self._sort(step, {id_: found[native] for id_, native in ids.items()})
@@ -87,7 +87,7 @@ class Steps:
             step.begin()
             at = self._database.now(connection)
             written = self._write(connection, step, at=at)
-            values = self._place(work, page, begins=begins, now=at) if fresh_pass else {}
+            values = self._place(work, page, begins=begins, now=at, unlinked=unlinked) if fresh_pass else {}
             more = bool(values.get("page"))
             soon = at + int(AGAIN_S * MICROS) if store.waits(connection, work) else None
             passes_at = values.get("passes_at", work.passes_at)
@@ -121,17 +121,19 @@ class Steps:
             work.entity, Query(where=where, updated_since=since, limit=PAGE, cursor=work.page)
         )
 
-    def _place(self, work: Work, page: Page, *, begins: int, now: int) -> dict[str, Any]:
+    def _place(self, work: Work, page: Page, *, begins: int, now: int, unlinked: int) -> dict[str, Any]:
         """How far the feed has come by this page."""
         stamps = [to_micros(one.modified_at) for one in page.items if one.modified_at is not None]
         newest = max([*stamps, work.newest or 0, work.cursor_at])
+        alone = unlinked + (0 if work.page is None else work.unlinked)
         if page.next_cursor is not None:
-            return {"page": page.next_cursor, "newest": newest, "pass_at": begins}
+            return {"page": page.next_cursor, "newest": newest, "pass_at": begins, "unlinked": alone}
         return {
             "page": None,
             "newest": None,
             "pass_at": None,
             "read_at": begins,
+            "unlinked": alone,
             # A clock of the system that is ahead must not carry the feed past what is still to come.
             "cursor_at": max(work.cursor_at, min(newest, begins)),
             "passes_at": now + self._period_us,
@@ -227,6 +229,7 @@ class Steps:
             seen.extend(judged.seen)
             step.commits.update(judged.counted)
         store.keep_seen(connection, seen, now=at)
+        step.commits["seen"] += len(step.ended)
         # What has been taken in is known: a write that is made on top of it is not stale.
         held = {(id_, system): one for id_ in ids for system, one in step.state.views[id_].links.items()}
         link(connection, self._links(step), at=at, known=held)

@@ -39,6 +39,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     newest: int | None
     pass_at: int | None
     passes_at: int
+    unlinked: int
     failures: int
     token: int
 
@@ -237,17 +238,14 @@ def applied_seqs(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, 
 def seen_of(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], Seen]:
     """What each system last showed of these records, by (record id, system)."""
     query = select(feed_seen).where(among(feed_seen.c.record_id, ids))
-    return {
-        (row.record_id, row.system): Seen(
-            record_id=row.record_id,
-            system=row.system,
-            version=row.version,
-            digest=row.digest,
+    found = [
+        Seen(
             document=msgspec.json.decode(row.document),
-            seq=row.seq,
+            **{name: getattr(row, name) for name in Seen.__struct_fields__ if name != "document"},
         )
         for row in connection.execute(query)
-    }
+    ]
+    return {(one.record_id, one.system): one for one in found}
 
 
 def keep_seen(connection: Connection, found: Iterable[Seen], *, now: int) -> None:
@@ -395,11 +393,5 @@ def _work(row: Any) -> Work:
 
 
 def _edit(row: Any) -> Edit:
-    return Edit(
-        record_id=row.record_id,
-        system=row.system,
-        outcome=row.outcome,
-        operation_id=row.operation_id,
-        change=msgspec.json.decode(row.change),
-        at=row.at,
-    )
+    values = {name: getattr(row, name) for name in Edit.__struct_fields__ if name != "change"}
+    return Edit(change=msgspec.json.decode(row.change), **values)

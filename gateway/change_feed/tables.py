@@ -19,12 +19,12 @@ feed = Table(
     Column("pass_at", Instant),  # when the pass under way began
     Column("passes_at", Instant, nullable=False),  # when the next pass is to begin
     Column("read_at", Instant),  # when the last whole pass began: everything older has been seen
-    Column("seen", Integer, nullable=False),
+    Column("seen", Integer, nullable=False),  # changes that were judged
     Column("echoes", Integer, nullable=False),  # our own writes, and what changed nothing that is kept
     Column("carried", Integer, nullable=False),
     Column("reverted", Integer, nullable=False),
     Column("conflicts", Integer, nullable=False),
-    Column("unlinked", Integer, nullable=False),  # records that only this system holds
+    Column("unlinked", Integer, nullable=False),  # records of the last pass that only this system holds
     Column("failures", Integer, nullable=False),  # in a row
     Column("note", Text),
     Column("token", Integer, nullable=False),  # rises with each claim; what an older holder writes is void

@@ -64,6 +64,29 @@ class Ownerships(Struct, frozen=True, kw_only=True):
 _DEFAULT = Ownership()
 
 
+class OwnedField(Struct, frozen=True, kw_only=True):
+    """One line of who may edit what; ``"*"`` stands for the fields that are not named."""
+
+    entity: str
+    field: str
+    owner: Owner
+    on_conflict: OnConflict
+
+
+def lines(owners: Ownerships) -> tuple[OwnedField, ...]:
+    """What holds for each field that a rule names, and for the others."""
+    named = [*(name for name in owners.fields if name != ANY), ANY]
+    return tuple(
+        OwnedField(
+            entity=owners.entity,
+            field=name,
+            owner=owners.of(name).owner,
+            on_conflict=owners.of(name).on_conflict,
+        )
+        for name in named
+    )
+
+
 def fields_of(entity: str) -> tuple[str, ...]:
     """The fields that a rule may name."""
     own = BY_NAME[entity].fields.__struct_fields__

@@ -4,12 +4,13 @@ the journal, the records of waivers that begin or end, reconciliations, and the 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from gateway.backfill import Backfiller
 from gateway.cases import Cases, Kind
-from gateway.change_feed import Follower
+from gateway.change_feed import FOLLOWED, Follower
 from gateway.compare import jobs
 from gateway.compare.waivers import Waivers
 from gateway.database import Database
@@ -96,5 +97,21 @@ class Upkeep:
                 # A state in which nothing is any more falls to 0 instead of standing where it was.
                 metrics.deliveries_open.labels(system, state.value).set(one["open"].get(state.value, 0))
             metrics.delivery_oldest_s.labels(system).set(one["oldest_age_s"])
+        await self._feeds()
         metrics.comparisons_waiting.set(await self._database.read(jobs.waiting))
         return 1
+
+    async def _feeds(self) -> None:
+        """How far behind the change feeds are, and what they have found."""
+        lags: dict[tuple[str, str], float] = {}
+        counted: Counter[tuple[str, str]] = Counter()
+        for one in await self._follower.list():
+            if one.lag_s is not None and one.state in FOLLOWED:
+                key = (one.system, one.entity)
+                lags[key] = max(one.lag_s, lags.get(key, 0.0))
+            for outcome in ("carried", "reverted", "conflicts"):
+                counted[one.system, outcome] += getattr(one, outcome)
+        for (system, entity), lag_s in lags.items():
+            self._metrics.feed_lag_s.labels(system, entity).set(lag_s)
+        for (system, outcome), number in counted.items():
+            self._metrics.feed_edits.labels(system, outcome).set(number)

@@ -25,8 +25,9 @@ BASE = "/admin/v1/feeds"
 
 class FeedTold(msgspec.Struct, frozen=True, kw_only=True):
     """How far a feed has come. `cursor_at`: changes up to then, by the system's clock, have been taken; `lag_s`:
-    seconds since which nothing is known of the system, null where it was never read. `seen` counts what the lists
-    showed, overlaps included. `why` says what stands against a feed that does not follow."""
+    seconds since which nothing is known of the system, null where it was never read. `seen` counts changes
+    that were judged, `unlinked` records of the last pass that only this system holds. `why` says what stands against a
+    feed that does not follow."""
 
     system: str
     entity: str

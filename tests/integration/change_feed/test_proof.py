@@ -49,7 +49,8 @@ async def killed(settings: Settings, where: str, log: Path) -> None:
             stdout=said,
             stderr=said,
         )
-        assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL, log.read_text()
+        ended = await asyncio.wait_for(process.wait(), 60)
+    assert ended == -signal.SIGKILL, f"see {log}"
 
 
 @pytest.mark.server
