@@ -13,6 +13,8 @@ from gateway.access import Keys, instance_secret
 from gateway.backfill.opening import open_backfiller
 from gateway.canonical import ENTITIES
 from gateway.cases import Cases
+from gateway.change_feed.deciding import Decides
+from gateway.change_feed.opening import open_follower
 from gateway.clock import Clock, SystemClock
 from gateway.compare import Comparer
 from gateway.compare.stored import StoredDiffs
@@ -128,7 +130,7 @@ class Gateway:
         settings, database, adapters = self.settings, self.database, self.adapters
         self.slices = Slices(database=database, clock=self.clock, refresh_s=settings.rules_refresh_s)
         self.keys = Keys(database=database, clock=self.clock, ids=self.ids)
-        self.records = Records(database=database, ids=self.ids)
+        self.records = Records(database=database, ids=self.ids, spare_edits=settings.change_feed)
         self.adoption = Adoption(records=self.records, ruleset=self.ruleset)
         lease_s = {name: timeout_s(settings, name) + settings.lease_margin_s for name in adapters}
         self.claims = Claims(database=database, lease_s=lease_s)
@@ -171,11 +173,7 @@ class Gateway:
             lease_s=lease_s,
         )
         self.sides = ErpSides(
-            adapters=adapters,
-            records=self.records,
-            adoption=self.adoption,
-            slices=self.slices,
-            database=database,
+            adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database
         )
         self.comparer = Comparer(
             database=database,
@@ -198,6 +196,11 @@ class Gateway:
             lease_s=max(lease_s.values()), busy=lambda: self.admission.callers > BUSY_CALLERS,
         )  # fmt: skip
         self.backfiller = open_backfiller(
+            database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
+            ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
+            busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
+        )  # fmt: skip
+        self.follower = open_follower(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
             ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
             busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
@@ -230,7 +233,10 @@ class Gateway:
         self.flow = Flow(database=database, systems=adapters)
         self.diffs = StoredDiffs(database)
         self.waivers = Waivers(database=database, ids=self.ids)
-        self.cases = Cases(database=database, release=natural_keys.release, told=self.deliverer.work_left.set)
+        edited = Decides(ids=self.ids, settle_us=int(settings.settle_s * 1_000_000))
+        self.cases = Cases(
+            database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
+        )
         calendar = self.ruleset.calendar
         self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
         self.switchover = open_switchover(
@@ -246,7 +252,8 @@ class Gateway:
         self.upkeep = Upkeep(
             database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
             backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, backfiller=self.backfiller,
-            guarding=self.guarding, systems=adapters, resolved_diffs_days=settings.resolved_diffs_days,
+            guarding=self.guarding, follower=self.follower, systems=adapters,
+            resolved_diffs_days=settings.resolved_diffs_days,
         )  # fmt: skip
 
     async def start(self, *, worker: bool) -> None:
@@ -340,6 +347,7 @@ class Gateway:
             replays=self.replays,
             reconciler=self.reconciler,
             backfiller=self.backfiller,
+            follower=self.follower,
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,

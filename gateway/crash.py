@@ -11,8 +11,7 @@ No installation sets the variable; it is no setting, is in no file, and cannot b
     CP12:2,CP13     whichever comes first
 
 The numbers that ``POINTS`` leaves out have no place in the program yet: an event that goes from the journal to its
-stream and is marked as gone (CP07, CP08), a page of a system's changes that was read
-while the place in them was not kept (CP22), the sealing of the audit log (CP24). And a document goes into a system
+stream and is marked as gone (CP07, CP08), the sealing of the audit log (CP24). And a document goes into a system
 whole, with its lines, in the one request of CP03: there is no moment with a header (CP14) or half of the lines (CP15).
 """
 
@@ -46,6 +45,7 @@ POINTS: Mapping[str, str] = {
     "CP19": "a move of authority is written, and its commit has not begun",
     "CP20": "a changed rule is on disk, and nobody has been told",
     "CP21": "a chunk of a backfill is written, and its commit has not begun",
+    "CP22": "a page of a system's changes is read, judged and written, and its commit has not begun",
     "CP23": "a number that only one record may have is given up, and the commit has not begun",
     "CP25": "what the last process left behind is taken up at a start",
     "CP26": "a part of what an emergency cuts off is written, and its commit has not begun",

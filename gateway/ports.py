@@ -15,6 +15,7 @@ from gateway.cases import Case
 from gateway.cases.queries import Filter
 from gateway.cases.queue import Detail
 from gateway.cases.resolve import Decision
+from gateway.change_feed import Feed
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.compare.waiver import Standing, Wish
 from gateway.dispatch.dead_letters import Narrowed
@@ -322,6 +323,20 @@ class BackfillerPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Sequence[Item]: ...
+
+
+class FeedsPort(Protocol):
+    """Edits made in the systems themselves. A feed outside ``regions`` and ``entities`` is not there."""
+
+    async def list(
+        self,
+        *,
+        system: str | None = None,
+        entity: str | None = None,
+        region: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Feed]: ...
 
 
 class DiffsPort(Protocol):

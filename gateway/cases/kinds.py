@@ -23,6 +23,9 @@ class Kind(StrEnum):
     AMBIGUOUS_MATCH = "ambiguous_match"
     STRANDED = "stranded"
     GUARD = "guard"
+    OWNERSHIP_CONFLICT = "ownership_conflict"
+    EDIT_LOOP = "edit_loop"
+    EDIT_REFUSED = "edit_refused"
 
 
 class Resolution(StrEnum):
@@ -31,6 +34,8 @@ class Resolution(StrEnum):
     NOT_APPLIED_REFUSE = "not_applied_refuse"
     REPLAY = "replay"
     ACCEPT_DIVERGENCE = "accept_divergence"
+    CARRY_OVER = "carry_over"
+    REVERT = "revert"
     DISMISS = "dismiss"
 
 
@@ -112,6 +117,18 @@ KINDS: Mapping[Kind, KindRow] = {
          (_R.DISMISS,),
          "Gates of this slice have failed for as long as its guard allows, so it goes back to the system before.",
          "Look at the switch back and at the gates in readiness. Close the case when what failed is mended."),
+        (Kind.OWNERSHIP_CONFLICT,       "Edited in the wrong place", _S.HIGH,  _FINANCE,     24,
+         (_R.CARRY_OVER, _R.REVERT, _R.DISMISS),
+         "Somebody has edited this record in a system that does not own the field, or in both systems differently.",
+         "Ask who made the edit which value is right. Carry the edit over, or put back what the other system holds."),
+        (Kind.EDIT_LOOP,                "Edited to and fro",        _S.HIGH,   _INTEGRATION,  8,
+         (_R.CARRY_OVER, _R.REVERT, _R.DISMISS),
+         "The systems change this record in turn, or one of them very often. Its edits are not carried over any more.",
+         "Find the rule or job in the system that changes the record by itself, switch it off, then decide the rest."),
+        (Kind.EDIT_REFUSED,             "Edit refused",             _S.MEDIUM, _FINANCE,     24,
+         (_R.DISMISS,),
+         "An edit made in the other system was to be carried over, and the authority refused it: the two differ.",
+         "Correct the record in one of the systems, by its own rules; that is carried over; then close the case."),
     )
 }
 
@@ -129,10 +146,17 @@ RESOLUTIONS: Mapping[Resolution, ResolutionRow] = {
          "The other system gets it once more, with the same reference."),
         (_R.ACCEPT_DIVERGENCE,   "Accept the difference",  "mirror",    True,  True,  True,
          "The other system goes without this write. The difference counts as known until the day that you name."),
+        (_R.CARRY_OVER,          "Carry the edit over",    None,        False, True,  False,
+         "The other system gets the edit as well, on top of what the record is now."),
+        (_R.REVERT,              "Put it back",            None,        False, True,  False,
+         "The system where the edit was made gets back what the other system holds."),
         (_R.DISMISS,             "Close it",               None,        False, False, False,
          "Nothing waits in the gateway any more; what was to be done is done."),
     )
 }
+
+#: Kinds that are about an edit made in a system itself, which is held until it is decided.
+EDITS = frozenset({Kind.OWNERSHIP_CONFLICT, Kind.EDIT_LOOP})
 
 #: entity -> the field of its document that says how much money a case about it holds up.
 STAKES: Mapping[str, str] = {

@@ -13,7 +13,7 @@ from gateway.audit import record as audited
 from gateway.cases import queries, store
 from gateway.cases.case import Case, CaseEvent
 from gateway.cases.queries import Attempt, Filter
-from gateway.cases.resolve import LONGEST_REASON, Decision, Release, decide, locked, visible
+from gateway.cases.resolve import LONGEST_REASON, Decision, Edited, Release, decide, locked, visible
 from gateway.cases.tables import case_
 from gateway.database import Database
 from gateway.errors import DecisionStale, FieldError, Invalid
@@ -32,12 +32,15 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cases:
-    """``release`` gives up the numbers that a refused write had reserved; ``told`` hears when a decision has left
-    something to be sent."""
+    """``release`` gives up the numbers that a refused write had reserved; ``edited`` does what is decided about an edit
+    made in a system itself; ``told`` hears when a decision has left something to be sent."""
 
-    def __init__(self, *, database: Database, release: Release, told: Callable[[], None]) -> None:
+    def __init__(
+        self, *, database: Database, release: Release, edited: Edited, told: Callable[[], None]
+    ) -> None:
         self._database = database
         self._release = release
+        self._edited = edited
         self._told = told
 
     async def page(
@@ -63,7 +66,8 @@ class Cases:
         decision = msgspec.structs.replace(decision, reason=reason_of(decision.reason, most=LONGEST_REASON))
 
         def unit(connection: Connection) -> Detail:
-            decide(connection, decision, at=self._database.now(connection), release=self._release)
+            at = self._database.now(connection)
+            decide(connection, decision, at=at, release=self._release, edited=self._edited)
             return _again(connection, decision.case_id)
 
         detail = await self._database.transaction(unit)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from gateway.audit import record as audited
 from gateway.cases import queries, store
 from gateway.cases.case import Case, Proposal
-from gateway.cases.kinds import KINDS, RESOLUTIONS, Resolution, needs_second
+from gateway.cases.kinds import EDITS, KINDS, RESOLUTIONS, Resolution, needs_second
 from gateway.cases.tables import case_
 from gateway.errors import DecisionStale, FieldError, Invalid, NotFoundHere
 from gateway.ledger import decisions, journal, slices, stranded
@@ -22,6 +22,8 @@ LONGEST_REASON = 4000  #: of a decision, which often quotes what somebody has lo
 
 #: Gives up the numbers that records neither have nor are about to have any more; the caller holds the records.
 Release = Callable[[Connection, Iterable[str]], None]
+#: Does what was decided about an edit that was made in a system itself; the caller holds the slice and the record.
+Edited = Callable[[Connection, Case, Resolution, int], Unfit]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +40,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     entities: frozenset[str] | None = None
 
 
-def decide(connection: Connection, decision: Decision, *, at: int, release: Release) -> None:
+def decide(connection: Connection, decision: Decision, *, at: int, release: Release, edited: Edited) -> None:
     """Carries the decision out, or keeps it as the proposal that a second person has to confirm. ``at`` is
     microseconds UTC. Raises NotFoundHere, Invalid for what this kind of case does not offer or what is missing, and
     DecisionStale where it no longer fits."""
@@ -56,7 +58,10 @@ def decide(connection: Connection, decision: Decision, *, at: int, release: Rele
         raise DecisionStale(_now(case), **_facts(case))
     if needs_second(decision.resolution, case.entity) and not _seconded(connection, case, decision, at):
         return
-    unfit = _ACTS[decision.resolution](connection, case, decision, at, release)
+    if case.kind in EDITS:
+        unfit = edited(connection, case, decision.resolution, at)
+    else:
+        unfit = _ACTS[decision.resolution](connection, case, decision, at, release)
     if unfit:
         raise DecisionStale("; ".join(sorted(set(unfit.values()))), **_facts(case))
     detail = f"{decision.resolution.value}: {decision.reason}"

@@ -113,6 +113,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "gateway.cli.reconcile:reconcile",
         "Hold whole sets of both systems against each other, and bridge their totals.",
     ),
+    "feeds": (
+        "gateway.cli.feeds:feeds",
+        "Edits made in the systems themselves, and how far they are carried over.",
+    ),
     "journey": ("gateway.cli.journey:journey", "One record's whole way, from the request to both systems."),
 }
 

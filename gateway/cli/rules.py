@@ -15,6 +15,7 @@ from gateway.errors import Malformed, RuleRefused, UnknownRegion
 from gateway.ledger.slices import Slice
 from gateway.proof import Notice
 from gateway.routing import ruleset, transition
+from gateway.routing.ownership import OwnedField, lines
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Change, Rule
 from gateway.routing.stage import Stage, System
@@ -28,7 +29,7 @@ ORDER = {name: place for place, name in enumerate(BY_NAME)}
 
 
 def show(*, entity: str | None = None, region: str | None = None, json: Json = False) -> None:
-    """Every slice with its stage, as the database has it.
+    """Every slice with its stage, as the database has it, and who may edit which field, as the rule files say.
 
     Parameters
     ----------
@@ -38,8 +39,12 @@ def show(*, entity: str | None = None, region: str | None = None, json: Json = F
         Only this region.
     """
 
+    owners: list[OwnedField] = []
+
     async def work(gateway: Gateway) -> list[Slice]:
         _check(gateway, entity, region)
+        for name in BY_NAME if entity is None else (entity,):
+            owners.extend(lines(gateway.ruleset.owners(name)))
         found = [
             one
             for one in await gateway.slices.all()
@@ -49,7 +54,7 @@ def show(*, entity: str | None = None, region: str | None = None, json: Json = F
 
     found = with_gateway(work)
     if json:
-        put_json({"items": found, "next_cursor": None})
+        put_json({"items": found, "next_cursor": None, "ownership": owners})
         return
     put_table(
         ("entity", "region", "stage", "authority", "epoch", "version", "compares 1 in", "stores", "since", "note"),
@@ -62,6 +67,10 @@ def show(*, entity: str | None = None, region: str | None = None, json: Json = F
         ],
         right=("epoch", "version", "compares 1 in"),
     )  # fmt: skip
+    put_table(
+        ("entity", "field", "owner", "edited elsewhere"),
+        [(one.entity, one.field, one.owner, one.on_conflict) for one in owners],
+    )
 
 
 def plan(*, json: Json = False) -> int:
@@ -155,7 +164,7 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
 
     async def work(gateway: Gateway) -> dict[str, str]:
         current = await _current(gateway)
-        return ruleset.export(current.values())
+        return ruleset.export(current.values(), gateway.ruleset.ownership)
 
     files = with_gateway(work)
     regions = rule_folder(load()).joinpath(ruleset.REGIONS_FILE).read_text(encoding="utf-8")

@@ -251,6 +251,8 @@ class Consequences:
         has not refused it and ``collided``: then something of ours stands in a record of somebody else."""
         if collided:
             self._case(one, Kind.COLLISION)
+        elif op.origin is not None:
+            self._case(one, Kind.EDIT_REFUSED)
         elif self.may_be_told(op):
             self._case(one, Kind.REFUSED_AFTER_ACCEPTANCE)
 

@@ -45,12 +45,26 @@ class NotOffered(Exception):
     """The profile has no such call for this kind of record, so trying again is of no use."""
 
 
-class AmbiguousMatch(Exception):
+class MatchUnclear(Exception):
+    """Which record of the system it is cannot be said. ``code``: what its delivery ends with."""
+
+    code = ""
+
+
+class AmbiguousMatch(MatchUnclear):
     """The system holds several records that this may be, so a person has to say which; never is another one made."""
 
+    code = "ambiguous_match"
 
-class MatchTaken(Exception):
+
+class MatchTaken(MatchUnclear):
     """The system holds a record with this number, and it is another canonical record's."""
+
+    code = "collision"
+
+
+class EditedMeanwhile(Exception):
+    """Somebody has edited the record in that system, and the change feed is to take that in first."""
 
 
 class Preparation:
@@ -75,6 +89,7 @@ class Preparation:
                 await self._must_be_free(adapter, claim, found)
                 native_id, native_version = found.native_id, found.native_version
         image = claim.image
+        await self._must_be_unedited(adapter, claim)
         if native_id is not None and (claim.role == "authority" or entity.lane_mode == "strict"):
             # Only what the write changed: somebody in the ERP may have edited another field meanwhile. A mirror
             # of master data takes the whole state instead, because writes before this one may have been overtaken.
@@ -82,6 +97,14 @@ class Preparation:
                 image = {name: image.get(name) for name in claim.change}
             elif claim.kind == "transition":
                 image = {"state": image["state"]}
+        elif claim.native_id is not None:
+            given = await self._records.last_given(claim.record_id, claim.system)
+            if given is not None:
+                # All that has changed since this mirror was given the record last, whatever was overtaken meanwhile:
+                # what somebody has edited there in other fields is not ours to write over.
+                names = sorted({*given, *image})
+                image = {name: image.get(name) for name in names if given.get(name) != image.get(name)}
+                image.update({name: claim.image.get(name) for name in _asked(claim)})
         fields = await self._native(adapter, claim, image)
         write = Write(
             entity=claim.entity,
@@ -100,6 +123,24 @@ class Preparation:
         if _CAPABILITY[kind] not in facts.capabilities:
             raise NotOffered(f"{adapter.name} does not offer to {kind} {entity.collection}")
         return write, kind
+
+    def spares(self, adapter: Adapter, claim: Claim) -> bool:
+        """Whether an edit that was made in this system meanwhile is to be taken in before the write goes there."""
+        followed = Capability.CHANGES in adapter.facts(claim.entity).capabilities
+        return claim.role == "mirror" and followed and self._records.spare_edits
+
+    async def _must_be_unedited(self, adapter: Adapter, claim: Claim) -> None:
+        """A product that refuses a stale write says it by itself; of another one the record is read first."""
+        if (
+            claim.native_id is None
+            or claim.native_version is None
+            or adapter.facts(claim.entity).conditional
+            or not self.spares(adapter, claim)
+        ):
+            return
+        found = await adapter.fetch(claim.entity, claim.native_id)
+        if found.native_version not in (None, claim.native_version) and found.marker != claim.marker:
+            raise EditedMeanwhile(f"{adapter.name} shows version {found.native_version}, which is not ours")
 
     async def _must_be_free(self, adapter: Adapter, claim: Claim, found: Found) -> None:
         key = (adapter.name, claim.entity, found.native_id)
@@ -166,6 +207,11 @@ class Preparation:
         if len(found) > 1 or not whole:
             raise AmbiguousMatch(f"{adapter.name} holds several with {entity.match_key} {value}")
         return found[0] if found else None
+
+
+def _asked(claim: Claim) -> tuple[str, ...]:
+    """The fields that the write itself names: also those that are to be put back as they were."""
+    return ("state",) if claim.kind == "transition" else tuple(claim.change)
 
 
 def _left_out(entity: str, record_id: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.canonical import BY_NAME
@@ -20,7 +20,7 @@ from gateway.dispatch.command import Document
 from gateway.ids import Ids
 from gateway.ledger import journal
 from gateway.ledger.slices import lock_exclusive
-from gateway.ledger.tables import operation, record
+from gateway.ledger.tables import lane, operation, record
 
 #: Links kept in memory: a link never changes, so the oldest are dropped only for room.
 KNOWN_LINKS = 200_000
@@ -60,8 +60,11 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Records:
-    def __init__(self, *, database: Database, ids: Ids) -> None:
+    """``spare_edits``: a mirror of master data is given what has changed, so that edits made there stay."""
+
+    def __init__(self, *, database: Database, ids: Ids, spare_edits: bool = False) -> None:
         self._database = database
+        self.spare_edits = spare_edits
         self._ids = ids
         self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(
             database, _views, limit=200, read_only=True, glance=True
@@ -145,6 +148,15 @@ class Records:
         views = await self._database.read(lambda conn: _views(conn, ids))
         return {view.id: view for view in views if view is not None}
 
+    async def last_given(self, record_id: str, system: str) -> Document | None:
+        """The record as this system was given it last; None: unknown, or edits made there need not be spared."""
+        if not self.spare_edits:
+            return None
+        row = await self._database.read(
+            lambda conn: conn.execute(_LAST_GIVEN, {"record": record_id, "on": system}).first()
+        )
+        return None if row is None or row.image is None else msgspec.json.decode(row.image)
+
     async def adopt(self, sightings: Sequence[Sighting]) -> dict[tuple[str, str, str], str]:
         """Gives each native record a canonical id: the one that it is known to be, or a new one."""
         if not sightings:
@@ -190,6 +202,17 @@ def _views(connection: Connection, ids: Sequence[str]) -> list[RecordView | None
     views = {record_id: _view(rows) for record_id, rows in found.items()}
     return [views.get(one) for one in ids]
 
+
+#: What the lane has come to, where that was a write that took effect.
+_LAST_GIVEN = (
+    select(operation.c.image)
+    .join(lane, (lane.c.record_id == operation.c.record_id) & (lane.c.applied_seq == operation.c.seq))
+    .where(
+        lane.c.record_id == bindparam("record"),
+        lane.c.system == bindparam("on"),
+        operation.c.state.not_in(["rejected", "cancelled"]),
+    )
+)
 
 #: One row a link, or one row with no link.
 _RECORDS_AND_LINKS = (

@@ -33,8 +33,8 @@ from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import Conclusion
 from gateway.dispatch.prepare import (
-    AmbiguousMatch,
-    MatchTaken,
+    EditedMeanwhile,
+    MatchUnclear,
     NotOffered,
     Preparation,
     ReferenceMissing,
@@ -56,7 +56,7 @@ from gateway.ledger.retry import (
     reference_wait_s,
 )
 from gateway.ledger.states import DeliveryEvent
-from gateway.ledger.target import BREAKER_OPEN, GATE_SHUT, STOPPING, Shut
+from gateway.ledger.target import BREAKER_OPEN, EDITED, GATE_SHUT, STOPPING, Shut
 
 #: How long a system is left alone that asks for a pause and does not say how long; and the longest that is believed.
 PAUSE_S = 30.0
@@ -64,8 +64,8 @@ PAUSE_CAP_S = 3600.0
 #: What is of unknown outcome at a system that does not answer is looked for when it answers again, and after this
 #: many seconds in any case.
 OUTAGE_LOOK_S = 30.0
-#: How often a conditional write is tried anew that the system refuses without showing another version.
-VERSION_TRIES = 8
+EDITED_S = 1.0  #: until a write is tried again that waits for an edit to be taken in
+VERSION_TRIES = 8  #: of a conditional write that the system refuses without showing another version
 
 
 class Sender:
@@ -94,9 +94,8 @@ class Sender:
             return 0.0
         return OUTAGE_LOOK_S if shut.code == BREAKER_OPEN else shut.seconds
 
-    def paused(self, system: str, throttled: Throttled) -> float:
+    def paused(self, _system: str, throttled: Throttled) -> float:
         """The pause that a system asks for, in seconds. Its door has shut the gate already."""
-        del system
         return min(PAUSE_CAP_S, PAUSE_S if throttled.retry_after_s is None else throttled.retry_after_s)
 
     async def send(self, claim: Claim) -> Conclusion:
@@ -127,14 +126,13 @@ class Sender:
             return self._refused(
                 claim, "dependency_refused", str(gone), refusal=DependencyRefused(str(gone), errors=[error])
             )
-        except AmbiguousMatch as several:
-            return self._refused(claim, "ambiguous_match", str(several), refusal=Collision(str(several)))
-        except MatchTaken as taken:
-            return self._refused(claim, "collision", str(taken), refusal=Collision(str(taken)))
+        except MatchUnclear as unclear:
+            return self._refused(claim, unclear.code, str(unclear), refusal=Collision(str(unclear)))
+        except EditedMeanwhile as edited:
+            return self._later(claim, EDITED, str(edited), wait_s=EDITED_S, reached=True)
         except NotOffered as never:
-            return self._refused(
-                claim, "not_offered", str(never), refusal=Refused(str(never), system=claim.system)
-            )
+            refusal = Refused(str(never), system=claim.system)
+            return self._refused(claim, "not_offered", str(never), refusal=refusal)
         except Throttled as throttled:
             return self._throttled(claim, throttled)
         except AdapterError as failed:
@@ -286,6 +284,8 @@ class Sender:
                         adapter, claim, found, event=DeliveryEvent.APPLIED, conditional=True
                     )
                 if found.native_version != write.native_version:
+                    if self._preparation.spares(adapter, claim):
+                        return self._later(claim, EDITED, refused.message, wait_s=EDITED_S, reached=True)
                     # It was changed in the ERP meanwhile; the next attempt is made on what is there now.
                     await self._records.keep_link(found_link(adapter, claim.entity, claim.record_id, found))
                     return self._later(

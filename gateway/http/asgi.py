@@ -22,6 +22,7 @@ from gateway.http.admin.backfills import Backfills
 from gateway.http.admin.cases import Cases
 from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
+from gateway.http.admin.feeds import Feeds
 from gateway.http.admin.guards import Guards
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
@@ -53,6 +54,7 @@ from gateway.ports import (
     BackfillerPort,
     CasesPort,
     DiffsPort,
+    FeedsPort,
     GuardsPort,
     JourneyPort,
     ReadinessPort,
@@ -102,6 +104,7 @@ def build(
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
     backfiller: BackfillerPort,
+    follower: FeedsPort,
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
@@ -143,6 +146,7 @@ def build(
     again = Replays(replays=replays, slices=slices, cursors=cursors, systems=systems)
     reconciled = Reconciliations(reconciler=reconciler, slices=slices, cursors=cursors)
     filled = Backfills(backfiller=backfiller, slices=slices, cursors=cursors)
+    feeds = Feeds(follower=follower, slices=slices)
     records = Records(journey)
     audit = Audit(database=database, cursors=cursors)
     health = Health(
@@ -168,6 +172,7 @@ def build(
             *again.routes(regions),
             *reconciled.routes(regions),
             *filled.routes(regions),
+            *feeds.routes(regions),
             *waiting.routes(regions),
             *records.routes(),
             *audit.routes(),

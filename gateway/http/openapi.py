@@ -37,6 +37,7 @@ _TAGS = {
     "waivers": "Differences that are accepted for a time.",
     "reconciliations": "Whole sets of the two systems held against each other.",
     "backfills": "What one system of a slice holds brought into the other.",
+    "feeds": "Edits made in the systems themselves, and how far they are carried over.",
     "cases": "What waits for a person.",
     "deliveries": "Writes on their way to one system.",
     "records": "One record's whole journey.",

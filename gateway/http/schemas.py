@@ -14,6 +14,7 @@ from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.backfill_wire import BackfillActing, BackfilledRecord, BackfillTold, BackfillWish
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
+from gateway.http.admin.feeds import FeedTold
 from gateway.http.admin.guards import GuardTold
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.http.admin.reconciliation_wire import (
@@ -172,6 +173,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
         *(BackfillWish, BackfillActing, BackfillTold, BackfilledRecord),
+        FeedTold,
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ScheduledTold, PlanApproval, Cancellation),
         *(ReadinessTold, GuardTold, Draft, Simulated),

@@ -98,6 +98,7 @@ operation = Table(
     Column("marker", String(40), nullable=False),
     Column("client", String(200), nullable=False),
     Column("trace", Json, nullable=False),
+    Column("origin", String(40)),  # NULL: a caller; foreign_change: an edit made in a system itself
     Column("waited_until", Instant, nullable=False),  # until then its caller waits, and a twin is told so
     Column("version", Integer),  # the record's version that it made
     Column("problem", Json),  # why it was refused

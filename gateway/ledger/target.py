@@ -21,8 +21,10 @@ CALL_WEIGHT = 0.05
 
 #: Codes of outcomes that never reached the system: to try these again is no repeat.
 BREAKER_OPEN, GATE_SHUT, STOPPING, CROWDED = "breaker_open", "gate_shut", "stopping", "crowded"
+#: The record was edited in the system meanwhile, and the change feed has not taken that in yet.
+EDITED = "edited_in_system"
 NOT_REACHED = frozenset(
-    {BREAKER_OPEN, GATE_SHUT, STOPPING, CROWDED, "late", "reference_missing", "quota", "Unavailable"}
+    {BREAKER_OPEN, GATE_SHUT, STOPPING, CROWDED, EDITED, "late", "reference_missing", "quota", "Unavailable"}
 )
 
 

@@ -24,6 +24,7 @@ from gateway.errors import RuleFileWrong, UnknownRegion
 from gateway.routing.calendar import EVERYWHERE, Calendar, misplaced
 from gateway.routing.guards import Guards
 from gateway.routing.guards import misplaced as misguarded
+from gateway.routing.ownership import Ownership, Ownerships, misnamed
 from gateway.routing.plan import PLANS, Plan
 from gateway.routing.stage import Stage
 
@@ -95,6 +96,11 @@ class Ruleset(Struct, frozen=True, kw_only=True):
     rules: Mapping[Slice, Rule]
     calendar: Calendar = Calendar()
     guards: Guards = Guards()
+    ownership: Mapping[str, Ownerships] = {}
+
+    def owners(self, entity: str) -> Ownerships:
+        """Which system may edit which field of the entity."""
+        return self.ownership.get(entity) or Ownerships(entity=entity)
 
     def region(self, code: str) -> Region:
         """The region called ``code``. Raises UnknownRegion and names those that there are."""
@@ -144,6 +150,7 @@ class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class _RuleFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     entity: str
     rules: Annotated[tuple[_Row, ...], Meta(min_length=1)]
+    ownership: dict[str, Ownership] = {}
 
 
 def load(directory: Path | Traversable) -> Ruleset:
@@ -165,6 +172,7 @@ def read(files: Mapping[str, str]) -> Ruleset:
     regions = _regions(_parsed(_RegionsFile, REGIONS_FILE, files[REGIONS_FILE]))
     rules: dict[Slice, Rule] = {}
     source: dict[str, str] = {}
+    ownership: dict[str, Ownerships] = {}
     known = [entity.name for entity in ENTITIES]
     for file, text in files.items():
         if file in (REGIONS_FILE, CALENDAR_FILE, GUARDS_FILE):
@@ -177,6 +185,10 @@ def read(files: Mapping[str, str]) -> Ruleset:
                 f"{file}: entity: {parsed.entity} has its rules in {source[parsed.entity]} already"
             )
         source[parsed.entity] = file
+        wrong = misnamed(parsed.entity, parsed.ownership)
+        if wrong is not None:
+            raise RuleFileWrong(f"{file}: {wrong}")
+        ownership[parsed.entity] = Ownerships(entity=parsed.entity, fields=parsed.ownership)
         rules.update(_settled(file, parsed, regions))
     for entity in known:
         if entity not in source:
@@ -194,6 +206,7 @@ def read(files: Mapping[str, str]) -> Ruleset:
         rules={(e, r): rules[e, r] for e in known for r in regions},
         calendar=calendar,
         guards=guards,
+        ownership=ownership,
     )
 
 
@@ -212,13 +225,27 @@ def difference(current: Mapping[Slice, Rule], desired: Mapping[Slice, Rule]) -> 
     )
 
 
-def export(rules: Iterable[Rule]) -> dict[str, str]:
+def export(rules: Iterable[Rule], ownership: Mapping[str, Ownerships] | None = None) -> dict[str, str]:
     """The rules as files that ``load`` reads back to the same rules; what most regions share
-    stands under ``"*"``. Regions are not exported: their file is not changed by a running program."""
+    stands under ``"*"``. Regions are not exported: their file is not changed by a running program. Neither is
+    ``ownership``, which is written back as it was read."""
     by_entity: dict[str, list[Rule]] = {}
     for rule in rules:
         by_entity.setdefault(rule.entity, []).append(rule)
-    return {f"{entity}.toml": _exported(entity, held) for entity, held in by_entity.items()}
+    return {
+        f"{entity}.toml": _exported(entity, held) + _exported_ownership((ownership or {}).get(entity))
+        for entity, held in by_entity.items()
+    }
+
+
+def _exported_ownership(owners: Ownerships | None) -> str:
+    if owners is None or not owners.fields:
+        return ""
+    rows = [
+        f"{_toml(field)} = {{ owner = {_toml(one.owner)}, on_conflict = {_toml(one.on_conflict)} }}\n"
+        for field, one in owners.fields.items()
+    ]
+    return "\n[ownership]\n" + "".join(rows)
 
 
 def _exported(entity: str, rules: list[Rule]) -> str:

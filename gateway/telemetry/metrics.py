@@ -70,6 +70,18 @@ class Metrics:
             "Records whose two sides are still to be compared, or to be looked at again, as last counted",
             registry=self.registry,
         )
+        self.feed_lag_s = Gauge(
+            "twinrun_feed_lag_seconds",
+            "Time since which nothing is known of a system's own edits, the worst of its regions; as last counted",
+            ["system", "entity"],
+            registry=self.registry,
+        )
+        self.feed_edits = Gauge(
+            "twinrun_feed_edits",
+            "Edits made in a system itself since its feeds began, by what became of them; as last counted",
+            ["system", "outcome"],
+            registry=self.registry,
+        )
         self.purged = Counter(
             "twinrun_purged_rows",
             "Rows deleted because their time was over",

@@ -5,11 +5,13 @@ is over."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from gateway.backfill import Backfiller
 from gateway.cases import Cases, Kind
+from gateway.change_feed import FOLLOWED, Follower
 from gateway.compare import jobs
 from gateway.compare.waivers import Waivers
 from gateway.database import Database
@@ -33,6 +35,8 @@ RECONCILIATIONS_S = 0.25
 BACKFILLS_S = 0.1
 #: How soon a window of a guard that has ended is looked at.
 GUARDS_S = 5.0
+#: How soon a change feed that is due is taken up.
+FEEDS_S = 0.25
 
 
 class Upkeep:
@@ -49,6 +53,7 @@ class Upkeep:
         reconciler: Reconciler,
         backfiller: Backfiller,
         guarding: Guarding,
+        follower: Follower,
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
@@ -62,6 +67,7 @@ class Upkeep:
         self._reconciler = reconciler
         self._backfiller = backfiller
         self._guarding = guarding
+        self._follower = follower
         self._systems = tuple(systems)
         self.invariants = Invariants(database=database, metrics=metrics, log=log)
         self.housekeeping = Housekeeping(
@@ -76,6 +82,7 @@ class Upkeep:
             loops.append((self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S))
             loops.append((self._backfiller.run_once, "backfills", BACKFILLS_S))
             loops.append((self._guarding.run_once, "guards", GUARDS_S))
+            loops.append((self._follower.run_once, "change feeds", FEEDS_S))
             loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
             loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
         return [
@@ -97,5 +104,21 @@ class Upkeep:
                 # A state in which nothing is any more falls to 0 instead of standing where it was.
                 metrics.deliveries_open.labels(system, state.value).set(one["open"].get(state.value, 0))
             metrics.delivery_oldest_s.labels(system).set(one["oldest_age_s"])
+        await self._feeds()
         metrics.comparisons_waiting.set(await self._database.read(jobs.waiting))
         return 1
+
+    async def _feeds(self) -> None:
+        """How far behind the change feeds are, and what they have found."""
+        lags: dict[tuple[str, str], float] = {}
+        counted: Counter[tuple[str, str]] = Counter()
+        for one in await self._follower.list():
+            if one.lag_s is not None and one.state in FOLLOWED:
+                key = (one.system, one.entity)
+                lags[key] = max(one.lag_s, lags.get(key, 0.0))
+            for outcome in ("carried", "reverted", "conflicts"):
+                counted[one.system, outcome] += getattr(one, outcome)
+        for (system, entity), lag_s in lags.items():
+            self._metrics.feed_lag_s.labels(system, entity).set(lag_s)
+        for (system, outcome), number in counted.items():
+            self._metrics.feed_edits.labels(system, outcome).set(number)

@@ -28,4 +28,4 @@ def planted(database: Database) -> Planted:
 
 @pytest.fixture
 def cases(database: Database) -> Cases:
-    return Cases(database=database, release=natural_keys.release, told=lambda: None)
+    return Cases(database=database, release=natural_keys.release, edited=lambda *_: {}, told=lambda: None)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.canonical import BY_NAME
 from gateway.cases.kinds import (
+    EDITS,
     KINDS,
     RESOLUTIONS,
     STAKES,
@@ -34,7 +35,8 @@ def test_every_kind_and_every_resolution_has_a_row() -> None:
 def test_a_delivery_that_waits_can_be_decided(kind: Kind, role: str) -> None:
     """Whatever a parked delivery is a case of, somebody can do something about it, and it cannot be dismissed."""
     mirrors_only = kind in (Kind.PARKED_DELIVERY, Kind.REFERENCE_MISSING, Kind.AMBIGUOUS_MATCH)
-    if kind in (Kind.REFUSED_AFTER_ACCEPTANCE, Kind.GUARD) or (mirrors_only and role == "authority"):
+    by_hand = (Kind.REFUSED_AFTER_ACCEPTANCE, Kind.GUARD, Kind.EDIT_REFUSED, *EDITS)
+    if kind in by_hand or (mirrors_only and role == "authority"):
         pytest.skip("no delivery waits in this kind of case")
     found = offered(kind, role=role, delivery_state="parked")
     assert found
@@ -97,3 +99,15 @@ def test_two_persons_only_where_it_is_about_money() -> None:
     assert needs_second(Resolution.NOT_APPLIED_RESEND, "invoice")
     assert not needs_second(Resolution.NOT_APPLIED_RESEND, "customer")
     assert not needs_second(Resolution.APPLIED, "invoice")
+
+
+@pytest.mark.parametrize("kind", sorted(EDITS))
+def test_a_held_edit_can_be_carried_over_or_put_back(kind: Kind) -> None:
+    """It waits in no delivery, so whatever the ledger does, its decisions fit."""
+    assert offered(kind, role=None, delivery_state=None) == (
+        Resolution.CARRY_OVER,
+        Resolution.REVERT,
+        Resolution.DISMISS,
+    )
+    assert needs_second(Resolution.CARRY_OVER, "payment")
+    assert not needs_second(Resolution.CARRY_OVER, "customer")

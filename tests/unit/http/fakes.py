@@ -35,6 +35,7 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_backfiller import FakeBackfiller
+from tests.unit.http.fake_follower import FakeFollower
 from tests.unit.http.fake_guards import FakeGuards
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
@@ -351,6 +352,7 @@ class World:
         self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
         self.backfiller = FakeBackfiller()
+        self.follower = FakeFollower()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -383,6 +385,7 @@ class World:
             replays=self.replays,
             reconciler=self.reconciler,
             backfiller=self.backfiller,
+            follower=self.follower,
             diffs=self.admin,
             waivers=self.waivers,
             cases=self.cases,
