@@ -229,7 +229,8 @@ def names() -> tuple[str, ...]:
 
 
 def load(name_or_path: str | Path) -> Profile:
-    """Read a shipped profile by name, or any profile by its path (something that ends in ``.toml``)."""
+    """Read a shipped profile by name, or any profile by its path (something that ends in ``.toml``). A shipped one is
+    shared by all who ask for it, so nobody changes it."""
     text = str(name_or_path)
     if text.endswith(".toml"):
         path = Path(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -177,7 +178,7 @@ def test_states_that_only_the_product_sets() -> None:
 
 def test_a_limit_that_no_value_reaches_is_suspected() -> None:
     """A profile that sets a limit which no probe meets is not called exact."""
-    profile = load("sandbox_cloud")
+    profile = deepcopy(load("sandbox_cloud"))
     invoice = profile.entities["invoice"]
     short = FieldForm(path="Sources", convert="json_text", max_length=63)
     assert isinstance(invoice.fields["lines"], FieldForm)
