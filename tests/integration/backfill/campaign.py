@@ -19,7 +19,7 @@ import itertools
 import secrets
 import subprocess
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -29,6 +29,7 @@ import httpx
 import msgspec
 
 from gateway.database.migrate import upgrade
+from tests.integration.backfill.judge import STATES, Account, account, judge
 from tests.integration.service import PYTHON, environment_of, make_key, process
 from tests.systems.databases import address, on_server
 
@@ -46,9 +47,6 @@ HOURS, RAISES = 5, 3
 KILLED_AT = (0.3, 0.65)
 LOOK_S = 0.3
 QUIET_S = 240.0
-STATES = ("draft", "ready", "released")
-_LEGACY_STATES = {"E": "draft", "P": "ready", "F": "released"}
-_CLOUD_STATES = {"Draft": "draft", "Ready": "ready", "Released": "released"}
 T = TypeVar("T")
 
 
@@ -404,79 +402,18 @@ class Campaign:
 
     async def _judge(self, found: Found) -> None:
         """By the ERPs' own accounts."""
-        for entity in ("time_entry", "invoice"):
-            legacy = await self._account("legacy", entity)
-            cloud = await self._account("cloud", entity)
-            by_hand = set(self._by_hand[entity])
-            for key in by_hand:
-                if [one["action"] for one in cloud[key]] != ["direct_edit"]:
-                    found.overwritten.append(f"{entity} {key} was made by hand and written to")
-            ids = Counter(
-                one["external_id"] for key, log in cloud.items() for one in log if one["action"] == "create"
-            )
-            found.duplicates += [
-                f"{entity} {one} was created {times} times" for one, times in ids.items() if times > 1
-            ]
-            held = _whole(legacy, "legacy")
-            mirrored = _whole(cloud, "cloud")
-            for identity, values in held.items():
-                there = mirrored.get(identity, [])
-                if len(there) < len(values):
-                    found.missing.append(
-                        f"{entity} {identity}: {len(values)} in legacy, {len(there)} in cloud"
-                    )
-                elif len(there) > len(values):
-                    found.duplicates.append(
-                        f"{entity} {identity}: {len(values)} in legacy, {len(there)} in cloud"
-                    )
-                elif sorted(there) != sorted(values):
-                    found.overwritten.append(f"{entity} {identity}: {values} in legacy, {there} in cloud")
-            for key, log in cloud.items():
-                shown = [_value(one["main"], "cloud") for one in log]
-                if any(later < earlier for earlier, later in itertools.pairwise(shown)):
-                    found.overwritten.append(f"{entity} {key} went back: {shown}")
-            await self._last_words(found, entity, cloud)
+        for entity, wanted in (("time_entry", self._hours), ("invoice", self._raised)):
+            legacy, cloud = [await self._account(system, entity) for system in ("legacy", "cloud")]
+            judged = judge(entity, legacy, cloud, by_hand=self._by_hand[entity], wanted=wanted)
+            found.overwritten += judged.overwritten
+            found.duplicates += judged.duplicates
+            found.missing += judged.missing
 
-    async def _last_words(self, found: Found, entity: str, cloud: dict[str, list[dict[str, Any]]]) -> None:
-        """Every record that was written live ends in the cloud as its last write said."""
-        wanted = self._hours if entity == "time_entry" else self._raised
-        ends = {log[-1]["external_id"]: _value(log[-1]["main"], "cloud") for log in cloud.values()}
-        for record_id, value in wanted.items():
-            if ends.get(record_id) != value:
-                found.overwritten.append(
-                    f"{entity} {record_id}: {value} was written, {ends.get(record_id)} is there"
-                )
-
-    async def _account(self, system: str, entity: str) -> dict[str, list[dict[str, Any]]]:
-        """The effects of an entity by native key, in order."""
-        answer = await self._control.get(
-            f"/{system}/_sandbox/effects", params={"entity": entity, "limit": 10_000_000}
-        )
+    async def _account(self, system: str, entity: str) -> Account:
+        asked = {"entity": entity, "limit": 10_000_000}
+        answer = await self._control.get(f"/{system}/_sandbox/effects", params=asked)
         assert answer.is_success, answer.text
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for one in answer.json()["items"]:
-            found[one["key"]].append(one)
-        return found
-
-
-def _whole(account: dict[str, list[dict[str, Any]]], system: str) -> dict[str, list[int]]:
-    """How the records of each business number ended."""
-    number = {"legacy": ("Stundenzettel", "Nummer"), "cloud": ("TimesheetRef", "Number")}[system]
-    found: dict[str, list[int]] = defaultdict(list)
-    for log in account.values():
-        main = log[-1]["main"]
-        identity = next(main[name] for name in number if name in main)
-        found[identity].append(_value(main, system))
-    return found
-
-
-def _value(main: dict[str, Any], system: str) -> int:
-    """What callers change of a record, as a number that only rises: hundredths of an hour, or the place of a state."""
-    hours = main.get("Stunden", main.get("Hours"))
-    if hours is not None:
-        return round(float(str(hours).replace(",", ".")) * 100)
-    word = (_LEGACY_STATES if system == "legacy" else _CLOUD_STATES)[main["Status"]]
-    return STATES.index(word)
+        return account(answer.json()["items"])
 
 
 def _day(number: int) -> str:
