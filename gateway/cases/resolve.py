@@ -204,8 +204,13 @@ def _applied(c: Connection, case: Case, decision: Decision, at: int, _: Release)
 
 
 def _resend(c: Connection, case: Case, decision: Decision, at: int, _: Release) -> Unfit:
-    cut_off = case.operation_state == OperationState.STRANDED.value
-    return (stranded if cut_off else decisions).send_again(c, _decided(case, decision), at=at)
+    key = (case.entity, case.region)
+    rule = slices.read(c, [key]).get(key)
+    # The authority that it was sent to may have been left, by an emergency or by a move that overrode its case.
+    left = case.operation_state == OperationState.STRANDED.value or (
+        rule is not None and rule.authority.value != case.system
+    )
+    return (stranded if left else decisions).send_again(c, _decided(case, decision), at=at)
 
 
 def _refuse(c: Connection, case: Case, decision: Decision, at: int, release: Release) -> Unfit:

@@ -1,8 +1,10 @@
 """From which epoch on a system may still be written to as the authority of a slice.
 
-An emergency leaves an authority that does not answer. From its first commit on nothing of an older epoch is claimed for
-that system any more, and what a call of an older epoch comes to is evidence and no outcome. Deliveries to the same
-system as a *mirror* are not meant: they carry what another authority has confirmed, and may go whenever it is back.
+A move of authority raises the floor of the system that it leaves with its commit; what is older has ended by then, or
+waits for a person, and goes to the authority of now if it goes again. An emergency leaves one that does not answer,
+and raises the floor with its first commit: nothing of an older epoch is claimed for that system any more, and what a
+call of an older epoch comes to is evidence and no outcome. Deliveries to the same system as a *mirror* are not meant:
+they carry what another authority has confirmed, and may go whenever it is back.
 """
 
 from __future__ import annotations

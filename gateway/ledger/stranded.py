@@ -189,6 +189,14 @@ def send_again(connection: Connection, decided: Collection[Decided], *, at: int)
             )
         )
     }
+    held.keep(
+        lambda row: (
+            "the slice keeps two systems now, and this write was accepted for one: refuse it, and have it sent anew"
+            if PLANS[rules[row.entity, row.region].stage].mirror is not None
+            and row.operation_id not in mirrors
+            else None
+        )
+    )
     old: set[journal.LaneKey] = set()
     due: set[journal.LaneKey] = set()
     for row in held.rows:

@@ -48,7 +48,13 @@ DAY = 24 * HOUR
 MOST_CALLS = 1_000
 #: A refusal on business rules is an answer; these are none.
 _FAILED = frozenset(
-    {DeliveryEvent.DEFINITE_NO.value, DeliveryEvent.AMBIGUOUS.value, DeliveryEvent.LEASE_EXPIRED.value}
+    event.value
+    for event in (
+        DeliveryEvent.DEFINITE_NO,
+        DeliveryEvent.AMBIGUOUS,
+        DeliveryEvent.LEASE_EXPIRED,
+        DeliveryEvent.CUT_OFF,
+    )
 )
 
 

@@ -51,11 +51,14 @@ class Due:
     async def run_once(self) -> int:
         """Makes the changes whose time has come, and ends those whose switch has. Returns how many."""
 
-        def due(connection: Connection) -> Sequence[Scheduled]:
+        def take(connection: Connection) -> Sequence[Scheduled]:
             now = self._database.now(connection)
             return scheduled.take(connection, now=now, lease_until=now + int(LEASE_S * MICROS), most=AT_ONCE)
 
-        taken = await self._database.transaction(due)
+        any_due = await self._database.read(
+            lambda conn: scheduled.is_any_due(conn, now=self._database.now(conn))
+        )
+        taken = await self._database.transaction(take) if any_due else ()
         for one in taken:
             await self._fire(one)
         begun = await self._database.read(scheduled.begun)

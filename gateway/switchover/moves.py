@@ -268,6 +268,8 @@ class Moves:
             overridden=there.overridden,
         )
         audit_rule(connection, now, current, changed, there)
+        if changed.authority is not current.authority:
+            floors.lift(connection, there.key, current.authority.value, epoch=changed.epoch)
         self._fence.release(connection, changed, now)
         crash_point("CP19")
         return store.change(

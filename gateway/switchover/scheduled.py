@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from gateway.audit import record as audited
 from gateway.database import among
@@ -102,21 +102,30 @@ def open_at(connection: Connection, key: tuple[str, str], at: int) -> Scheduled 
     return None if row is None else _scheduled(row)
 
 
+def is_any_due(connection: Connection, *, now: int) -> bool:
+    """Whether there is something to take; a look that writes nothing."""
+    return connection.execute(select(table.c.id).where(*_due(now)).limit(1)).first() is not None
+
+
 def take(connection: Connection, *, now: int, lease_until: int, most: int) -> Sequence[Scheduled]:
     """Takes those whose time has come and that nobody is at, the earliest first, until ``lease_until``."""
     rows = connection.execute(
         select(table)
-        .where(
-            table.c.ended_at.is_(None),
-            table.c.effective_at <= now,
-            among(table.c.state, [ScheduleState.REQUESTED.value, ScheduleState.SCHEDULED.value]),
-            or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
-        )
+        .where(*_due(now))
         .order_by(table.c.effective_at, table.c.id)
         .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
     return [change(connection, _scheduled(row), None, {"lease_until": lease_until}) for row in rows]
+
+
+def _due(now: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        table.c.ended_at.is_(None),
+        table.c.effective_at <= now,
+        among(table.c.state, [ScheduleState.REQUESTED.value, ScheduleState.SCHEDULED.value]),
+        or_(table.c.lease_until.is_(None), table.c.lease_until <= now),
+    )
 
 
 def begun(connection: Connection) -> Sequence[Scheduled]:

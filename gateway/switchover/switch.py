@@ -92,8 +92,14 @@ class Switchover:
     async def run_once(self) -> int:
         """Makes the changes whose time has come, and takes up switches that nobody is at and what emergencies have left
         behind. Returns how many."""
-        made = await self.due.run_once()
-        return made + await self.moves.run_once() + await self.left_behind.run_once()
+        done = await asyncio.gather(
+            self.moves.run_once(), self.left_behind.run_once(), self.due.run_once(), return_exceptions=True
+        )
+        failed = [one for one in done if isinstance(one, BaseException)]
+        if failed:
+            # The others have had their turn: what fails at one holds up no other.
+            raise failed[0]
+        return sum(one for one in done if not isinstance(one, BaseException))
 
     async def set_stage(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.routing.stage import Stage
 from tests.integration.ledger.conftest import rules as rules
 from tests.integration.ledger.conftest import settings as settings
 from tests.integration.ledger.conftest import world as world
@@ -57,4 +58,32 @@ async def test_what_a_person_says_was_applied_is_found_by_a_look(
     assert decided.status_code == 200, decided.text
     await world.reaches(answer, "settled")
     assert await world.times(answer) == {"legacy": 1, "cloud": 1}
+    await world.check()
+
+
+async def test_what_its_authority_left_behind_is_not_sent_to_it_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that nobody could find out about stays behind while its slice moves on, twice, to another authority. Said
+    not to be applied, it is not sent to the system that led then: the person is told what to do, and does."""
+    await world.stage("customer", Stage.LEGACY_ONLY)
+    monkeypatch.setattr("gateway.dispatch.resolver.GIVE_UP_S", 0.0)
+    world.sandbox.fault("legacy", "hang", count=1, on=["writes"])
+    away = world.sandbox.fault("legacy", "error", status=503, on=["reads"])
+    answer = await world.create("customers", customer(number=fresh()), Prefer="respond-async")
+    operation = (await world.reaches(answer, "unresolved"))["id"]
+    world.sandbox.heal("legacy", away)
+    for stage in (Stage.DUAL_WRITE, Stage.SHADOW, Stage.LIVE):
+        await world.stage("customer", stage, override=True)
+    case = await _case(world, operation)
+    decision = {"as": "not_applied_resend", "reason": "It is not in the system"}
+    resent = await world.client.post(f"/admin/v1/cases/{case['id']}/resolve", json=decision)
+    assert resent.status_code == 409, resent.text
+    assert "have it sent anew" in resent.json()["detail"]
+    refuse = {"as": "not_applied_refuse", "reason": "It is not in the system"}
+    refused = await world.client.post(f"/admin/v1/cases/{case['id']}/resolve", json=refuse)
+    assert refused.status_code == 200, refused.text
+    assert (await world.operation(answer))["state"] == "rejected"
+    await world.quiet()
+    assert await world.times(answer) == {"legacy": 0, "cloud": 0}
     await world.check()

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from sqlalchemy import Connection, select
 
+from gateway.ledger.tables import late_outcome
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
 from gateway.switchover import escape, moves, switches
@@ -259,6 +261,44 @@ async def _hung(world: World) -> bool:
 async def _says(world: World, case_id: str, said: str) -> bool:
     told = (await world.get(f"/admin/v1/cases/{case_id}")).json()
     return any(said in (event["detail"] or "") for event in told["history"])
+
+
+async def test_an_answer_that_comes_too_late(world: World) -> None:
+    """A write is under way while its authority is left, and the answer comes afterwards: it is kept as evidence and
+    decides nothing. The write is found in the system then, as any other that was stranded."""
+    desk = await desk_of(world)
+    await world.stage("customer", Stage.SHADOW)
+    record = await world.made("customers", customer(number=fresh()))
+    await world.quiet()
+    await world.stage("customer", Stage.LIVE)
+    slow = world.sandbox.fault("cloud", "latency", on=["writes"], ms=1300)
+    late = await world.patch("customers", record["id"], {"phone": "late"}, **ASYNC)
+    asked = (await desk.post("operator", "/admin/v1/switches", {**EMERGENCY, "override": True})).json()
+    assert asked["overridden"] == ["authority_down"]
+    assert [one["operation"] for one in asked["evidence"]["stranded"]["listed"]] == [
+        late.headers["Twinrun-Operation"]
+    ]
+    assert (await desk.approve(asked)).status_code == 200
+    ended = await desk.reaches(asked, "committed", "aborted")
+    assert (ended["state"], ended["counts"]["stranded"]) == ("committed", 1)
+    await world.until(lambda: _evidence(world), "the late answer")
+    world.sandbox.heal("cloud", slow)
+    settled = await world.reaches(late, "settled")
+    assert (settled["authority"], settled["epoch"] < ended["epoch"]) == ("cloud", True)
+    (line,) = (line for line in settled["deliveries"] if line["role"] == "authority")
+    assert line["source"] == "probe"
+    answer = await world.patch("customers", record["id"], {"phone": "after it"})
+    assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (200, "legacy")
+    await world.quiet()
+    assert await world.times(late) == {"legacy": 1, "cloud": 1}
+    await world.check()
+
+
+async def _evidence(world: World) -> bool:
+    def unit(connection: Connection) -> list[str]:
+        return list(connection.execute(select(late_outcome.c.outcome)).scalars())
+
+    return await world.gateway.database.read(unit) == ["applied"]
 
 
 async def test_who_may_and_when(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,39 @@ async def test_an_emergency_at_two_terminals(beside: World, tmp_path: Path, caps
     shown = capsys.readouterr()
     assert "0 writes are stranded" in shown.err
     assert "0 stranded, 0 taken back" in shown.err
+
+
+async def test_a_change_at_a_time(beside: World, tmp_path: Path, capsys: Captured) -> None:
+    """Asked for, listed, approved by another person where two are needed, cancelled with a reason; a moment that cannot
+    be read and one that is over are bad input, and a leap is refused by its gate."""
+    world = beside
+    schedule = ("rules", "schedule", "customer", REGION, "shadow", "--reason", "in the night", "--at")
+    code, told = await _run(capsys, *schedule, "2030-01-05T22:00:00Z")
+    assert code == 2  # farther ahead than a year
+    code, _ = await _run(capsys, *schedule, "tomorrow")
+    assert code == 2
+    at = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    code, told = await _run(capsys, *schedule, at)
+    assert (code, told["state"], told["from_stage"]) == (0, "scheduled", "dual_write")
+    code, _ = await _run(capsys, "rules", "schedule", "customer", REGION, "cloud_only", "--reason", "x", "--at", at)
+    assert code == 1
+    operator, approver = await _key(world, tmp_path, "operator"), await _key(world, tmp_path, "approver")
+    later = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    move = ("rules", "schedule", "customer", REGION, "live", "--reason", "at the weekend", "--at", later)
+    code, asked = await _run(capsys, *move, "--two-person", "--key-file", operator)
+    assert (code, asked["state"], asked["from_stage"]) == (0, "requested", "shadow")
+    approve = ("rules", "approve", asked["id"], "--plan", asked["plan_hash"], "--key-file")
+    assert (await _run(capsys, *approve, operator))[0] == 2
+    code, approved = await _run(capsys, *approve, approver)
+    assert (code, approved["state"], approved["approved_by"]) == (0, "scheduled", "approver")
+    code, listed = await _run(capsys, "rules", "scheduled", "--entity", "customer")
+    assert [one["id"] for one in listed["items"]] == [asked["id"], told["id"]]
+    code, ended = await _run(capsys, "rules", "unschedule", asked["id"], "--reason", "not this month")
+    assert (code, ended["state"]) == (0, "cancelled")
+    assert (await world.get(f"/admin/v1/scheduled-changes/{asked['id']}")).json() == ended
+    assert await asyncio.to_thread(run, ["rules", "scheduled"]) == 0
+    assert "not this month" in capsys.readouterr().out
+    assert (await _run(capsys, "rules", "guards"))[1]["items"] == []
 
 
 async def test_who_asks_at_the_terminal_does_not_approve_there(beside: World, capsys: Captured) -> None:
