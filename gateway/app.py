@@ -380,6 +380,7 @@ class Gateway:
                     flow=self.flow,
                     replays=self.replays,
                     reconciler=self.reconciler,
+                    follower=self.follower,
                     health=lambda: dict(self.pressure.health),
                     keys=self.keys,
                     secret=self.secret,

@@ -28,6 +28,7 @@ from gateway.errors import GatewayError
 from gateway.ports import (
     CasesPort,
     DiffsPort,
+    FeedsPort,
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,
@@ -53,6 +54,7 @@ def console_router(
     flow: FlowPort,
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
+    follower: FeedsPort,
     health: Callable[[], Mapping[str, str]],
     keys: Keyring,
     secret: bytes,
@@ -106,6 +108,7 @@ def console_router(
             respond=respond,
             flow=flow,
             replays=replays,
+            follower=follower,
             slices=slices,
             health=health,
             clock=clock,

@@ -1,8 +1,8 @@
 """The loop that deletes what is not to be kept any longer, in small transactions, so that no writer waits for it.
 
 Any number of processes may run it: on PostgreSQL each passes by the rows that another one has in hand. What is kept,
-and for how long, is said where it is stored: idempotency keys for seven days, resolved differences and reconciliations
-that a newer one has overtaken as long as the settings say.
+and for how long, is said where it is stored: idempotency keys for seven days; resolved differences, edits made in a
+system itself, and reconciliations that a newer one has overtaken, as long as the settings say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from gateway.change_feed import retention as edited
 from gateway.compare import retention
 from gateway.database import Database
 from gateway.dispatch import idempotency
@@ -39,6 +40,7 @@ class Housekeeping:
         self._purges: dict[str, _Purge] = {
             "idem": lambda conn, now, limit: idempotency.purge(conn, now=now, limit=limit),
             "diff": lambda conn, now, limit: retention.purge(conn, before=now - kept, limit=limit),
+            "feed_edit": lambda conn, now, limit: edited.purge(conn, before=now - kept, limit=limit),
             "reconcile_run": lambda conn, now, limit: reconciled.purge(conn, before=now - kept, limit=limit),
         }
 

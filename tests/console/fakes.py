@@ -14,6 +14,7 @@ from litestar.response import Response
 
 from gateway.access import Caller, KeyRow
 from gateway.access.caller import implied
+from gateway.change_feed import State
 from gateway.compare import Diff, DifferenceClass, FieldSummary, Sample, SliceSummary, Stake, Verdict, Why
 from gateway.console import console_router, docs_router
 from gateway.database import to_micros
@@ -37,6 +38,7 @@ from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_reconciler import FakeReconciler
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
+from tests.unit.http.fake_follower import FakeFollower, feed
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
 REGIONS = ("AMER", "APAC", "EMEA", "UK")
@@ -692,6 +694,12 @@ class FakeGateway:
         self.switches = FakeSwitches()
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
+        self.follower = FakeFollower()
+        self.follower.feeds = [
+            feed(),
+            feed("cloud", state=State.FAILING, why="cloud: Unavailable: <b>no answer</b>", open_conflicts=0),
+            feed("cloud", region="EMEA", state=State.OFF),
+        ]
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -711,6 +719,7 @@ class FakeGateway:
             flow=FakeFlow(),
             replays=FakeReplays(),
             reconciler=self.reconciler,
+            follower=self.follower,
             health=lambda: {"legacy": "up", "cloud": "down"},
             keys=self.keys,
             secret=b"s" * 32,
