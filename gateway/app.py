@@ -376,6 +376,7 @@ class Gateway:
                     replays=self.replays,
                     reconciler=self.reconciler,
                     backfiller=self.backfiller,
+                    follower=self.follower,
                     health=lambda: dict(self.pressure.health),
                     keys=self.keys,
                     secret=self.secret,

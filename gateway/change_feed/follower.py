@@ -139,14 +139,14 @@ class Follower:
         )
 
     def _state(self, key: _FEED_KEY, slice_: Slice, row: Any, *, now: int) -> tuple[State, str | None]:
-        why = self._unable(key[0], key[1])
-        if why is not None:
-            return State.NOT_AVAILABLE, why
         if PLANS[slice_.stage].mirror is None:
             return (
                 State.NOT_PAIRED,
                 f"{slice_.stage.value} keeps one system: there is nowhere to carry an edit to",
             )
+        why = self._unable(key[0], key[1])
+        if why is not None:
+            return State.NOT_AVAILABLE, why
         if not self._on:
             return State.OFF, "change_feed is false in the settings: set it to true"
         if row is None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from adapters.contract import Adapter, Found
 from adapters.door import Urgency, urgent
-from adapters.errors import NotFound
+from adapters.errors import NotFound, OutcomeUnknown, Rejected
 from gateway.canonical import BY_NAME
 from gateway.change_feed import store
 from gateway.change_feed.merge import Edits, edits_of, said
@@ -214,6 +214,9 @@ class Looks:
                         return await self.side(system, found, view, state, closely=True)
                 except NotFound:
                     return f"{system} holds {link.native_id} no more"
+                except (OutcomeUnknown, Rejected) as unread:
+                    # One record that cannot be read holds up no other.
+                    return f"{system} does not show {link.native_id}: {unread}"[:500]
 
         sides: dict[System, Side] = {}
         for system, side in zip(System, await asyncio.gather(*(one(each) for each in System)), strict=True):

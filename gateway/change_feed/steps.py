@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from adapters.contract import Adapter, Found, Page, Query
 from adapters.door import Urgency, urgent
-from adapters.errors import NotFound
+from adapters.errors import NotFound, OutcomeUnknown, Rejected
 from gateway.change_feed import store
 from gateway.change_feed.judging import Judging
 from gateway.change_feed.looking import MICROS, Looks, Pair, Side, State
@@ -74,12 +74,12 @@ class Steps:
         fresh_pass = work.pass_at is not None or work.passes_at <= now
         with urgent(Urgency.BACKFILL):
             page = await self._page(work) if fresh_pass else Page(items=())
-            again = await self._again(work, due)
+            again, gone = await self._again(work, due)
         found = {one.native_id: one for one in (*again, *page.items)}
         ids, unlinked = await self._linked(work, found)
         state = await self._looks.state(sorted(ids), mark)
         step = _Step(work=work, state=state, counted=Counter())
-        step.done = {row.record_id for row in due}
+        step.done = gone | {row.record_id for row in due if row.native_id in found}
         with urgent(Urgency.BACKFILL):
             await self._sort(step, {id_: found[native] for id_, native in ids.items()})
 
@@ -139,19 +139,23 @@ class Steps:
             "passes_at": now + self._period_us,
         }
 
-    async def _again(self, work: Work, due: Sequence[Any]) -> list[Found]:
-        """Records that are to be looked at again; what is gone from the system needs no further look."""
+    async def _again(self, work: Work, due: Sequence[Any]) -> tuple[list[Found], set[str]]:
+        """Records that are to be looked at again, and which of them are gone from the system and need no further look.
+        One that cannot be read waits on, and holds up no other."""
         adapter = self._adapters[work.system]
+        gone: set[str] = set()
 
-        async def one(native_id: str) -> Found | None:
+        async def one(record_id: str, native_id: str) -> Found | None:
             try:
                 return await adapter.fetch(work.entity, native_id)
             except NotFound:
-                return None
+                gone.add(record_id)
+            except (OutcomeUnknown, Rejected):
+                pass  # the feed shows it as waiting, with what it waited for before
+            return None
 
-        return [
-            found for found in await asyncio.gather(*(one(row.native_id) for row in due)) if found is not None
-        ]
+        answers = await asyncio.gather(*(one(row.record_id, row.native_id) for row in due))
+        return [found for found in answers if found is not None], gone
 
     async def _linked(self, work: Work, found: Mapping[str, Found]) -> tuple[dict[str, str], int]:
         """Record id -> native id, for those of this slice that both systems hold; and how many only this one does."""

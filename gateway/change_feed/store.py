@@ -19,6 +19,8 @@ from gateway.ledger.target import EDITED
 
 #: Kinds of cases that the feed opens.
 KINDS = ("ownership_conflict", "edit_loop")
+#: Microseconds before its beginning from which a feed follows a system.
+BEFORE_US = 600 * 1_000_000
 _MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 _feeds = feed.c
 _COUNTERS = ("seen", "echoes", "carried", "reverted", "conflicts", "unlinked")
@@ -86,10 +88,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin(connection: Connection, keys: Iterable[tuple[str, str, str]], *, now: int) -> None:
-    """Makes the feeds that are not there yet: they follow what changes from now on."""
+    """Makes the feeds that are not there yet: they follow what changes from now on, and a little from before, since a
+    system's clock may be behind."""
     rows = [
         {
-            "system": system, "entity": entity, "region": region, "cursor_at": now, "passes_at": now,
+            "system": system, "entity": entity, "region": region, "cursor_at": now - BEFORE_US, "passes_at": now,
             **dict.fromkeys(_COUNTERS, 0), "failures": 0, "token": 0, "next_at": now, "updated_at": now,
         }
         for system, entity, region in sorted(keys)

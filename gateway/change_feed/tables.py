@@ -59,6 +59,7 @@ feed_edit = Table(
     Column("at", Instant, nullable=False),
     Index("ix_feed_edit_record", "record_id", "at"),
     Index("ix_feed_edit_operation", "operation_id"),
+    Index("ix_feed_edit_at", "at"),
 )
 
 feed_wait = Table(

@@ -16,6 +16,7 @@ from litestar.response import Redirect, Stream
 from gateway import spreadsheet
 from gateway.access import Caller
 from gateway.audit import LONGEST_REASON
+from gateway.change_feed import State
 from gateway.clock import Clock, rfc3339
 from gateway.console.diff_view import spell
 from gateway.console.download import attached
@@ -28,7 +29,7 @@ from gateway.database import from_micros
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.flow import Held, Target
 from gateway.errors import CannotCancel, GatewayError, Invalid
-from gateway.ports import ReplaysPort, SlicesPort
+from gateway.ports import FeedsPort, ReplaysPort, SlicesPort
 
 #: Causes on one page, the most frequent ones.
 MOST_CAUSES = 100
@@ -42,6 +43,9 @@ COLUMNS = (
     "delivery", "operation", "record", "system", "role", "entity", "region", "cause", "code", "message",
     "attempts", "waits_since",
 )  # fmt: skip
+
+#: Feeds that have nothing to show.
+_UNSHOWN = (State.NOT_PAIRED, State.OFF)
 
 Scope = frozenset[str] | None
 Now = tuple[Sequence[Target], Held]
@@ -57,6 +61,7 @@ class FlowPages:
         respond: Respond,
         flow: FlowPort,
         replays: ReplaysPort,
+        follower: FeedsPort,
         slices: SlicesPort,
         health: Callable[[], Mapping[str, str]],
         clock: Clock,
@@ -66,6 +71,7 @@ class FlowPages:
         self._respond = respond
         self._flow = flow
         self._replays = replays
+        self._follower = follower
         self._slices = slices
         self._health = health
         self._clock = clock
@@ -81,6 +87,7 @@ class FlowPages:
             caller = person.caller
             causes = await self._flow.causes(narrowed, regions=caller.regions, entities=caller.entities)
             again = replayable(causes)
+            feeds = await self._follower.list(regions=caller.regions, entities=caller.entities)
             slices = [one for one in await self._slices.all() if caller.sees(one.entity, one.region)]
             present = {one.entity for one in slices}
             return self._respond.page(
@@ -92,6 +99,7 @@ class FlowPages:
                 link=link,
                 said=said(narrowed),
                 narrowed=said(narrowed) != said(Narrowed()),
+                feeds=[one for one in feeds if one.state not in _UNSHOWN],
                 causes=causes[:MOST_CAUSES],
                 more=len(causes) - MOST_CAUSES,
                 letters=sum(one.count for one in causes),

@@ -1,8 +1,9 @@
 """The loop that deletes what is not to be kept any longer, in small transactions, so that no writer waits for it.
 
 Any number of processes may run it: on PostgreSQL each passes by the rows that another one has in hand. What is kept,
-and for how long, is said where it is stored: idempotency keys for seven days, resolved differences, reconciliations
-that a newer one has overtaken, and what an ended backfill did to each record as long as the settings say.
+and for how long, is said where it is stored: idempotency keys for seven days; resolved differences, edits made in a
+system itself, reconciliations that a newer one has overtaken, and what an ended backfill did to each record, as long as
+the settings say.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from gateway.backfill import retention as backfilled
+from gateway.change_feed import retention as edited
 from gateway.compare import retention
 from gateway.database import Database
 from gateway.dispatch import idempotency
@@ -41,6 +43,7 @@ class Housekeeping:
             "idem": lambda conn, now, limit: idempotency.purge(conn, now=now, limit=limit),
             "diff": lambda conn, now, limit: retention.purge(conn, before=now - kept, limit=limit),
             "backfill_item": lambda conn, now, limit: backfilled.purge(conn, before=now - kept, limit=limit),
+            "feed_edit": lambda conn, now, limit: edited.purge(conn, before=now - kept, limit=limit),
             "reconcile_run": lambda conn, now, limit: reconciled.purge(conn, before=now - kept, limit=limit),
         }
 

@@ -14,6 +14,7 @@ from litestar.response import Response
 
 from gateway.access import Caller, KeyRow
 from gateway.access.caller import implied
+from gateway.change_feed import State
 from gateway.compare import Diff, DifferenceClass, FieldSummary, Sample, SliceSummary, Stake, Verdict, Why
 from gateway.console import console_router, docs_router
 from gateway.database import to_micros
@@ -39,6 +40,7 @@ from tests.console.fake_reconciler import FakeReconciler
 from tests.console.fake_schedule import FakeGuards, FakeSchedule
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
+from tests.unit.http.fake_follower import FakeFollower, feed
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
 REGIONS = ("AMER", "APAC", "EMEA", "UK")
@@ -696,6 +698,12 @@ class FakeGateway:
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
         self.backfiller = FakeBackfills()
+        self.follower = FakeFollower()
+        self.follower.feeds = [
+            feed(),
+            feed("cloud", state=State.FAILING, why="cloud: Unavailable: <b>no answer</b>", open_conflicts=0),
+            feed("cloud", region="EMEA", state=State.OFF),
+        ]
 
     def asgi(self, *, secure: bool | None = None) -> Litestar:
         @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -718,6 +726,7 @@ class FakeGateway:
             replays=FakeReplays(),
             reconciler=self.reconciler,
             backfiller=self.backfiller,
+            follower=self.follower,
             health=lambda: {"legacy": "up", "cloud": "down"},
             keys=self.keys,
             secret=b"s" * 32,

@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("pk_feed_edit")),
     )
     op.create_index("ix_feed_edit_record", "feed_edit", ["record_id", "at"], unique=False)
+    op.create_index("ix_feed_edit_at", "feed_edit", ["at"], unique=False)
     op.create_index("ix_feed_edit_operation", "feed_edit", ["operation_id"], unique=False)
     op.create_table(
         "feed_wait",
