@@ -41,13 +41,12 @@ _UNDER_WAY = [OperationState.ACCEPTED.value, OperationState.UNRESOLVED.value]
 
 
 class CutOff(msgspec.Struct, frozen=True, kw_only=True):
-    """What one part of the writes under way became; ``stranded`` are rows of operations with their delivery."""
+    """What one part of the writes under way became; ``stranded`` are rows of operations with their delivery. Of the
+    ``looked`` at, some may have ended by themselves meanwhile."""
 
+    looked: int
     recalled: int
     stranded: tuple[tuple[Any, Any], ...]
-
-    def __len__(self) -> int:
-        return self.recalled + len(self.stranded)
 
 
 def is_open(row: Any) -> bool:
@@ -76,14 +75,14 @@ def cut_off(
     at: int,
     quarantine_s: Callable[[str, str], float],
 ) -> CutOff:
-    """Recalls and strands the oldest ``most`` writes under way; none are left when it comes back empty. ``at`` is
+    """Recalls and strands the oldest ``most`` writes under way; none are left when none was looked at. ``at`` is
     microseconds UTC; ``quarantine_s`` says of system and entity for how long a request that was given up may land."""
     wanted = under_way(key, system, epoch)
     found = connection.execute(
         select(operation.c.id, operation.c.record_id).where(wanted).order_by(operation.c.id).limit(most)
     ).all()
     if not found:
-        return CutOff(recalled=0, stranded=())
+        return CutOff(looked=0, recalled=0, stranded=())
     records = journal.records_for_update(connection, {row.record_id for row in found})
     journal.lanes_for_update(connection, records)
     # Read again: until the locks were ours the authority may still have answered.
@@ -108,7 +107,7 @@ def cut_off(
     )
     _strand(connection, stranded, system, at=at, quarantine_s=quarantine_s)
     journal.wake_lanes(connection, {(row.record_id, system) for row, _ in recalled}, latest=LATEST)
-    return CutOff(recalled=len(recalled), stranded=tuple(stranded))
+    return CutOff(looked=len(found), recalled=len(recalled), stranded=tuple(stranded))
 
 
 def among_operations(connection: Connection, operation_ids: Collection[str]) -> frozenset[str]:

@@ -121,7 +121,7 @@ class Escape:
         counts = _counts(there)
         after = msgspec.structs.replace(
             counts,
-            at=CUTTING_OFF if len(part) else DELIVERING,
+            at=CUTTING_OFF if part.looked else DELIVERING,
             stranded=counts.stranded + len(part.stranded),
             recalled=counts.recalled + part.recalled,
         )

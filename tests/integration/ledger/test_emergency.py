@@ -125,10 +125,10 @@ async def test_there_and_back_again(world: World, broken: Broken, kind: str) -> 
     assert (ended["state"], ended["problem"]) == ("committed", None)
     assert time.monotonic() - began < 15
     assert (ended["counts"]["stranded"], ended["counts"]["undelivered"]) == (len(listed), 0)
-    answer = await world.create("customers", customer(number=fresh()))
-    assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (201, "legacy")
-    answer = await world.patch("customers", broken.records["undelivered"], {"phone": "in the emergency"})
-    assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (200, "legacy")
+    await _taken_by_legacy(world, await world.create("customers", customer(number=fresh())))
+    await _taken_by_legacy(
+        world, await world.patch("customers", broken.records["undelivered"], {"phone": "in the emergency"})
+    )
     assert (await world.times(broken.answers["confirmed"]))["legacy"] == 1
     moved = await world.reaches(broken.answers["never sent"], "committed")
     assert moved["authority"] == "legacy"
@@ -150,6 +150,12 @@ async def test_there_and_back_again(world: World, broken: Broken, kind: str) -> 
     landed = await world.operation(broken.answers["sent, and its effect is there"])
     lost = await world.operation(broken.answers["sent, and without effect"])
     assert (landed["authority"], lost["authority"]) == ("cloud", "legacy")
+
+
+async def _taken_by_legacy(world: World, answer: httpx.Response) -> None:
+    """The write is done there within seconds, also where its caller had his answer before."""
+    assert answer.status_code in (200, 201, 202), answer.text
+    assert (await world.reaches(answer, "committed", "settled", within_s=10))["authority"] == "legacy"
 
 
 def _dying_at(wanted: str, after: int = 1) -> Any:
@@ -192,8 +198,7 @@ async def test_taken_up_by_another(
         other.answers, other.records = one.answers, one.records
         ended = await other.desk.reaches(asked, "committed", "aborted")
         assert ended["state"] == "committed"
-        answer = await second.create("customers", customer(number=fresh()))
-        assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (201, "legacy")
+        await _taken_by_legacy(second, await second.create("customers", customer(number=fresh())))
         await other.back()
 
 
@@ -287,8 +292,7 @@ async def test_an_answer_that_comes_too_late(world: World) -> None:
     assert (settled["authority"], settled["epoch"] < ended["epoch"]) == ("cloud", True)
     (line,) = (line for line in settled["deliveries"] if line["role"] == "authority")
     assert line["source"] == "probe"
-    answer = await world.patch("customers", record["id"], {"phone": "after it"})
-    assert (answer.status_code, answer.headers["Twinrun-Answered-By"]) == (200, "legacy")
+    await _taken_by_legacy(world, await world.patch("customers", record["id"], {"phone": "after it"}))
     await world.quiet()
     assert await world.times(late) == {"legacy": 1, "cloud": 1}
     await world.check()
