@@ -22,6 +22,9 @@ is not carried over any more until a person has decided.
 Beside. With the feed on, a mirror of master data gets the fields that have changed since its last write instead of
 the whole record, so that an edit there that is yet to be seen is not overwritten (``dispatch.prepare``).
 
+What is left open. A product that takes a stale write (its profile says so: it is not *conditional*) is read right
+before a mirror's write; an edit of the same field in the milliseconds between is written over, and nobody can see it.
+
 What it refuses. A system whose profile does not list changes is shown as *not available*, never as idle. Records that
 only one system holds are counted as *unlinked*; a backfill brings them. A record deleted in a system is no edit; a
 reconciliation shows it.

@@ -162,10 +162,12 @@ async def test_money_edited_in_both_goes_to_a_person_whatever_the_rule(
     await lawful(world)
 
 
-async def test_no_update_is_lost_while_live_writes_race(world: World) -> None:
+@pytest.mark.parametrize("stage", [Stage.DUAL_WRITE, Stage.LIVE], ids=str)
+async def test_no_update_is_lost_while_live_writes_race(world: World, stage: Stage) -> None:
     """Edits in the mirror and in the authority, and writes of callers to other fields of the same records, all at
-    once: at the end both systems have all three."""
+    once: at the end both systems have all three, whether the mirror refuses a stale write or not."""
     made = await known(world, 20)
+    await world.stage(ENTITY, stage, region=REGION, override=True)
 
     async def write(one: dict[str, Any]) -> None:
         answer = await world.patch(COLLECTION, one["id"], {"registration_number": "R-1"}, key=fresh())
@@ -187,15 +189,27 @@ async def test_no_update_is_lost_while_live_writes_race(world: World) -> None:
     await lawful(world)
 
 
-async def test_an_edit_that_a_write_of_the_same_field_meets_goes_to_a_person(world: World) -> None:
+@pytest.mark.parametrize(
+    ("stage", "mirror"), [(Stage.DUAL_WRITE, "cloud"), (Stage.LIVE, "legacy")], ids=["dual_write", "live"]
+)
+async def test_an_edit_that_a_write_of_the_same_field_meets_goes_to_a_person(
+    world: World, stage: Stage, mirror: str
+) -> None:
     """A caller's write is on its way to the mirror while somebody edits the field there: the write goes on, and the
     edit is in a case, not gone."""
     (one,) = await known(world)
-    fault = world.sandbox.fault("cloud", "error", on=["writes"], status=503)
+    await world.stage(ENTITY, stage, region=REGION, override=True)
+    fault = world.sandbox.fault(mirror, "error", on=["writes"], status=503)
     answer = await world.patch(COLLECTION, one["id"], {"phone": "written"}, key=fresh())
     assert answer.status_code == 200, answer.text
-    edit(world, "cloud", ENTITY, one, phone="edited")
-    world.sandbox.heal("cloud", fault)
+
+    async def failed() -> bool:
+        told = await world.operation(answer)
+        return any(each["system"] == mirror and each["code"] for each in told["deliveries"])
+
+    await world.until(failed, "the mirror has failed once")
+    edit(world, mirror, ENTITY, one, phone="edited")
+    world.sandbox.heal(mirror, fault)
     await followed(world)
     assert {(await held(world, system, ENTITY, one))["phone"] for system in SYSTEMS} == {"written"}
     (case,) = await cases(world, "ownership_conflict")

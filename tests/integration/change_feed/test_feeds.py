@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import adapters
+from gateway.change_feed import retention
 from gateway.cli import codes
 from gateway.cli.commands import run
 from gateway.settings import Settings, SystemSettings
@@ -107,3 +108,23 @@ async def _follows(states: object) -> bool:
 async def _command(*arguments: str) -> int:
     """The command line runs a loop of its own, so it gets a thread of its own."""
     return await asyncio.to_thread(run, arguments)
+
+
+async def test_edits_are_kept_while_somebody_has_to_decide_them(world: World) -> None:
+    """What was edited goes after its time; what an open case is about stays until it is decided."""
+    made = await paired(world, "customers", customer(number=fresh("C"), phone="1"))
+    await followed(world)
+    edit(world, "cloud", "customer", made, phone="2", name="Cloud name")
+    await followed(world)
+    database = world.gateway.database
+    late = await database.read(database.now) + 1_000_000
+
+    async def purged() -> int:
+        return await database.transaction(lambda conn: retention.purge(conn, before=late, limit=10))
+
+    assert [await purged(), await purged()] == [1, 0]
+    (case,) = await cases(world)
+    await world.client.post(
+        f"/admin/v1/cases/{case['id']}/resolve", json={"as": "dismiss", "reason": "as it is"}
+    )
+    assert await purged() == 1
