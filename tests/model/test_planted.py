@@ -28,7 +28,13 @@ WITHIN = 25
 #: Found by the sixtieth at the latest: ``python -m tests.model --histories 60 --bug NAME``.
 LATER = ("lease_to_ready", "no_quarantine", "numbers_not_reserved", "overtakes_the_uncertain")
 #: What hides behind other guards, and is found in a scenario of its own, by ``tests/simulation/test_seeds.py``.
-HIDDEN = ("no_attempt_number", "no_drain", "no_rest_after_resend", "quarantine_from_claim")
+HIDDEN = (
+    "class_c_change_resent",
+    "no_attempt_number",
+    "no_drain",
+    "no_rest_after_resend",
+    "quarantine_from_claim",
+)
 
 
 def test_planted_bugs_are_found() -> None:
