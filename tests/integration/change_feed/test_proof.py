@@ -15,7 +15,7 @@ from gateway.crash import VARIABLE
 from gateway.settings import Settings
 from tests.integration.backfill.test_backfills import lawful
 from tests.integration.change_feed.conftest import settings_of_feed
-from tests.integration.change_feed.desk import cases, edit, followed, held, paired, written
+from tests.integration.change_feed.desk import cases, edit, followed, held, written
 from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import customer, fresh
 from tests.integration.reconcile.test_runs import environment
@@ -62,14 +62,19 @@ async def test_500_edits_in_both_systems_are_carried_over_once(
     async with opened(postgres, erps) as world:
         places = asyncio.Semaphore(16)
 
-        async def new() -> dict[str, Any]:
+        async def new() -> str:
             async with places:
                 body = customer(phone="1", website="https://a.example", number=fresh("C"))
-                return await paired(
-                    world, COLLECTION, {**body, "credit_limit": {"amount": "100.00", "currency": "GBP"}}
-                )
+                limit = {"amount": "100.00", "currency": "GBP"}
+                return (await world.made(COLLECTION, {**body, "credit_limit": limit}))["id"]
 
-        made = list(await asyncio.gather(*(new() for _ in range(RECORDS))))
+        async def told(record_id: str) -> dict[str, Any]:
+            async with places:
+                return (await world.get(f"/v1/{COLLECTION}/{record_id}")).json()
+
+        ids = await asyncio.gather(*(new() for _ in range(RECORDS)))
+        await world.quiet(60.0)
+        made = list(await asyncio.gather(*(told(record_id) for record_id in ids)))
         await followed(world)
     async with opened(postgres, erps, worker=False) as world:
         began = dict(world.began)
@@ -83,14 +88,20 @@ async def test_500_edits_in_both_systems_are_carried_over_once(
         await killed(postgres, "CP22:9", tmp_path / "killed.log")
     async with opened(postgres, erps) as world:
         world.began = began
+
+        async def seen(system: str, one: dict[str, Any]) -> dict[str, Any]:
+            async with places:
+                return await held(world, system, ENTITY, one)
+
         await followed(world, passes=3)
         for system in ("legacy", "cloud"):
             done = written(world, system, ENTITY)
             assert done == {one["external_refs"][system]: 1 for one in clear}, system
-        for place, one in enumerate(clear):
-            for system in ("legacy", "cloud"):
-                found = await held(world, system, ENTITY, one)
-                assert (found["phone"], found["website"]) == (f"l{place}", f"https://{place}.example")
+        for system in ("legacy", "cloud"):
+            shown = await asyncio.gather(*(seen(system, one) for one in clear))
+            assert [(found["phone"], found["website"]) for found in shown] == [
+                (f"l{place}", f"https://{place}.example") for place in range(len(clear))
+            ]
         found_cases = await cases(world, "ownership_conflict")
         assert {case["record"] for case in found_cases} == {one["id"] for one in disputed}
         assert len(found_cases) == DISPUTED
