@@ -288,9 +288,7 @@ class Sender:
                         return self._later(claim, EDITED, refused.message, wait_s=EDITED_S, reached=True)
                     # It was changed in the ERP meanwhile; the next attempt is made on what is there now.
                     await self._records.keep_link(found_link(adapter, claim.entity, claim.record_id, found))
-                    return self._later(
-                        claim, "version_moved", "changed in the ERP meanwhile", wait_s=0.05, reached=True
-                    )
+                    return self._later(claim, "version_moved", "changed there meanwhile", wait_s=0.05, reached=True)
                 if write.native_version is not None and claim.attempt < VERSION_TRIES:
                     # Refused for a version that a read still shows: its reads are behind, and may soon show that
                     # an earlier request of ours has landed.
@@ -300,8 +298,10 @@ class Sender:
                 if len(mine) == 1:
                     return await self.applied(adapter, claim, mine[0], event=DeliveryEvent.APPLIED)
         except NotFound:
+            if adapter.facts(claim.entity).read_lag_s and claim.attempt < VERSION_TRIES:
+                # Its reads are behind, and do not even show yet that the record was made.
+                return self._later(claim, "version_moved", refused.message, reached=True)
             # What it refused is gone from it too; the refusal stands.
-            pass
         except AdapterError:
             # Whether our own earlier request landed could not be found out just now.
             return self._unknown(

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation [--seeds N] [--from K] | --seed K [--trace] [--only TEXT] [--bug NAME]``
+"""``python -m tests.simulation [--seeds N] [--from K] | --seed K [--trace] [--only TEXT] [--bug NAME | --leaving]``
 
 ``--json FILE`` keeps the figures of many seeds for ``python -m tests.figures``.
 
@@ -16,7 +16,7 @@ import msgspec
 
 from tests.figures.origin import origin
 from tests.simulation import figures, planted, run
-from tests.simulation.scenario import scenario
+from tests.simulation.scenario import leaving, scenario
 from tests.simulation.trace import readable
 
 
@@ -28,14 +28,19 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print what happened")
     parser.add_argument("--only", help="of the trace, only lines with this text (a record, an operation)")
     parser.add_argument("--bug", choices=sorted(planted.BUGS), help="with this bug planted")
+    parser.add_argument(
+        "--leaving", action="store_true", help="histories in which a cloud that leads is left in an emergency"
+    )
     parser.add_argument("--processes", type=int, default=run.PROCESSES, help="that share the seeds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--share", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.processes < 1 or told.seeds < 1:
         parser.error("--processes and --seeds are at least 1")
-    if told.json is not None and (told.bug is not None or told.seed is not None):
-        parser.error("--json: only of seeds of the program as it is, without --seed and --bug")
+    if told.leaving and told.bug is not None:
+        parser.error("--leaving and --bug each have scenarios of their own")
+    if told.json is not None and (told.bug is not None or told.seed is not None or told.leaving):
+        parser.error("--json: only of seeds of the program as it is, without --seed, --bug and --leaving")
     if told.json is not None and not told.json.parent.is_dir():
         parser.error(f"--json: there is no folder {told.json.parent}")
     if os.environ.get("PYTHONHASHSEED") != "0":
@@ -47,11 +52,11 @@ def main() -> int:
         )
     if told.share is not None:
         share = range(*map(int, told.share.split(":")))
-        sys.stdout.buffer.write(msgspec.json.encode(run.some(share, told.bug)) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(run.some(share, told.bug, leaves=told.leaving)) + b"\n")
         return 0
     if told.seed is not None:
         if told.bug is None:
-            world, history, verdicts = run.one(scenario(told.seed))
+            world, history, verdicts = run.one((leaving if told.leaving else scenario)(told.seed))
         else:
             with planted.planted(told.bug):
                 world, history, verdicts = run.one(planted.BUGS[told.bug].scenario(told.seed))
@@ -62,7 +67,10 @@ def main() -> int:
     seeds = range(told.first, told.first + told.seeds)
     began = time.monotonic()
     made = origin(f"{seeds.start} to {seeds.stop - 1}")
-    total = run.many(seeds, told.processes) if told.bug is None else run.some(seeds, told.bug)
+    if told.bug is None:
+        total = run.many(seeds, told.processes, leaves=told.leaving)
+    else:
+        total = run.some(seeds, told.bug)
     print(run.failures(total))
     print(run.report(total, time.monotonic() - began))
     if told.json is not None:

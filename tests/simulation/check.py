@@ -350,7 +350,13 @@ def two_authorities(facts: Facts) -> Iterator[Verdict]:
         spans: dict[int, list[tuple[int, Op]]] = {}
         for effect in facts.history.effects:
             op = facts.by_marker.get(effect.marker or "")
-            if op is not None and op.entity == entity and effect.system == op.authority:
+            # What an emergency met under way may land at the dead authority while another leads already.
+            if (
+                op is not None
+                and op.entity == entity
+                and effect.system == op.authority
+                and op.id not in facts.history.stranded
+            ):
                 spans.setdefault(op.epoch, []).append((effect.place, op))
         latest: tuple[int, Op] | None = None
         for epoch in sorted(spans):
@@ -466,7 +472,7 @@ def numbered(facts: Facts) -> Iterator[Verdict]:
     wanted = {
         (op.entity, op.change.get("number"), op.record)
         for op in history.operations.values()
-        if op.state in ("accepted", "held", "unresolved")
+        if op.state in ("accepted", "held", "unresolved", "stranded")
     }
     for (entity, number), record in history.numbers.items():
         kept = history.records.get(record)

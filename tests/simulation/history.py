@@ -98,6 +98,7 @@ class History(msgspec.Struct, kw_only=True):
     tries: list[Try] = []
     links: dict[tuple[str, str], str] = {}  #: (record, system) -> native id
     ordered: dict[str, int] = {}  #: delivery -> how often a person had it sent once more
+    stranded: set[str] = set()  #: operations that an emergency has met under way
     numbers: dict[tuple[str, str], str] = {}  #: (entity, number) -> the record that it is reserved for
     lanes: dict[tuple[str, str], int] = {}  #: (record, system) -> applied seq
     holds: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}  #: system -> entity -> native id -> fields
@@ -169,6 +170,9 @@ def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> No
         row["delivery_id"]
         for row in rows("SELECT * FROM operation_event WHERE event IN ('replayed', 'sent_again')")
     )
+    history.stranded = {
+        row["operation_id"] for row in rows("SELECT operation_id FROM operation_event WHERE event = 'stranded'")
+    }
     history.numbers = {
         (row["entity"], row["value"]): row["record_id"] for row in rows("SELECT * FROM natural_key")
     }

@@ -201,6 +201,8 @@ class Replica(Gateway):
         self.serving = True
         self.work(self._scenario.workers)
         self._begin(self._round(self._fences, 5.0, None, "fences"))
+        if self._scenario.emergencies:
+            self._begin(self._round(self.switchover.left_behind.run_once, 2.0, None, "left behind"))
 
     def work(self, workers: int) -> None:
         """Begins so many loops that deliver, and as many that look for unknown outcomes."""

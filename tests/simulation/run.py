@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from tests.simulation import planted
 from tests.simulation.check import Verdict, check
 from tests.simulation.history import History
-from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.scenario import Scenario, leaving, scenario
 from tests.simulation.world import World
 
 #: One seed in so many is run twice, and both runs must be the same to the last event.
@@ -58,13 +58,14 @@ def one(made: Scenario) -> tuple[World, History, list[Verdict]]:
     return world, history, verdicts
 
 
-def some(seeds: Iterable[int], bug: str | None = None) -> Result:
-    """Runs seeds in this process, with a bug planted if one is named; stops at the first that finds a planted bug."""
+def some(seeds: Iterable[int], bug: str | None = None, *, leaves: bool = False) -> Result:
+    """Runs seeds in this process, with a bug planted if one is named; stops at the first that finds a planted bug.
+    ``leaves``: in scenarios in which an authority is left."""
     total = Result()
     gc.disable()
     try:
         for seed in seeds:
-            found = _judged(seed, bug)
+            found = _judged(seed, bug, leaving if leaves else scenario)
             total.add(found)
             gc.collect()
             gc.freeze()  # what is left is the program and what it keeps: not looked through again at each seed
@@ -79,11 +80,11 @@ def some(seeds: Iterable[int], bug: str | None = None) -> Result:
     return total
 
 
-def _judged(seed: int, bug: str | None) -> Result:
+def _judged(seed: int, bug: str | None, made_of: Callable[[int], Scenario]) -> Result:
     """One seed. With a planted bug, it failed only if a law was broken that this bug breaks."""
     began = time.process_time()
     if bug is None:
-        made = scenario(seed)
+        made = made_of(seed)
         world, history, verdicts = one(made)
     else:
         with planted.planted(bug):
@@ -91,7 +92,7 @@ def _judged(seed: int, bug: str | None) -> Result:
             world, history, verdicts = one(made)
     repeated = bug is None and seed % TWICE == 0
     if repeated:
-        again, _, _ = one(scenario(seed))
+        again, _, _ = one(made_of(seed))
         if again.trace.digest() != world.trace.digest():
             verdicts.append(Verdict(law="determinism", what="two runs of this seed differ"))
     broken = verdicts if bug is None or _by_its_law(bug, verdicts) else []
@@ -113,7 +114,7 @@ def _by_its_law(bug: str, verdicts: list[Verdict]) -> bool:
     return any(verdict.law.split()[0] in planted.BUGS[bug].laws for verdict in verdicts)
 
 
-def many(seeds: range, processes: int = PROCESSES) -> Result:
+def many(seeds: range, processes: int = PROCESSES, *, leaves: bool = False) -> Result:
     """Runs seeds in processes of their own. Their hash seed is fixed, because a set's order is part of a history."""
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
     workers = [
@@ -124,6 +125,7 @@ def many(seeds: range, processes: int = PROCESSES) -> Result:
                 "tests.simulation",
                 "--share",
                 f"{seeds.start + place}:{seeds.stop}:{processes}",
+                *(["--leaving"] if leaves else []),
             ],
             stdout=subprocess.PIPE,
             env=environment,

@@ -48,6 +48,7 @@ class Scenario(msgspec.Struct, kw_only=True):
     operations: int = 12  #: of each client
     records: int = 8
     moves: int = 0
+    emergencies: int = 0  #: how often two persons leave an authority, which may be down by then
     pace_s: float = 1.5  #: mean time that a client thinks
     embedded: bool = False  #: one replica, as on a SQLite journal
     numbered: float = 0.7  #: the part of the creates that bring a number
@@ -89,3 +90,19 @@ def scenario(seed: int, **changes: Any) -> Scenario:
     for name, value in changes.items():
         setattr(made, name, value)
     return made
+
+
+def leaving(seed: int) -> Scenario:
+    """The cloud leads, often does not say what it did, and is left by two persons, more than once."""
+    rng = random.Random(f"leaving {seed}")
+    there = scenario(seed)
+    return scenario(
+        seed,
+        faults=there.faults | {"hang", "answer lost", "late landing", "error with effect"},
+        rate=0.35,
+        pace_s=rng.choice((0.3, 0.5, 1.0)),
+        emergencies=rng.choice((2, 3, 4)),
+        stages={
+            entity: rng.choice((Stage.LIVE, Stage.LIVE, Stage.RAMP_DOWN, Stage.SHADOW)) for entity in ENTITIES
+        },
+    )

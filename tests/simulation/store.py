@@ -74,6 +74,8 @@ DUE = {
         SELECT 1 FROM delivery WHERE state = 'unknown' AND wake_at <= :now
         UNION ALL SELECT 1 FROM delivery WHERE state = 'sending' AND lease_until <= :now LIMIT 1""",
     "fences": "SELECT 1 FROM slice WHERE draining LIMIT 1",
+    "left behind": """
+        SELECT 1 FROM delivery WHERE state = 'parked' AND code IN ('stranded', 'stranded_absent') LIMIT 1""",
     "uncertain": "SELECT 1 FROM delivery WHERE state IN ('sending', 'unknown') LIMIT 1",
     "anything": "SELECT 1 FROM delivery WHERE state IN ('ready', 'sending', 'unknown', 'blocked') LIMIT 1",
 }

@@ -41,6 +41,22 @@ def test_every_history_keeps_the_laws() -> None:
     assert not total.failed, run.failures(total)
 
 
+#: Histories with emergencies. 900 that nobody had seen before were tried when they were new.
+LEAVING = int(os.environ.get("TWINRUN_LEAVING_SEEDS", "100"))
+
+
+@pytest.mark.timeout(max(300, LEAVING * 2))
+def test_an_authority_that_is_left_loses_and_doubles_nothing() -> None:
+    """Two persons leave a cloud that leads, with writes under way of every outcome: all laws hold, and some of the
+    writes that were open then have ended by themselves."""
+    total = run.many(range(LEAVING), leaves=True)
+    print(run.report(total, 0.0))
+    assert total.seeds == LEAVING
+    assert total.counted["emergencies"] > LEAVING // 4
+    assert total.counted["stranded"] > LEAVING // 20
+    assert not total.failed, run.failures(total)
+
+
 @pytest.mark.parametrize("name", sorted(planted.BUGS))
 def test_a_planted_bug_is_found(name: str) -> None:
     """Within its own scenario, by one of the laws that it breaks; the same history without it keeps them all."""

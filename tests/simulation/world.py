@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from adapters.profile import Limits
-from gateway.errors import GatewayError
+from gateway.errors import EvidenceChanged, GatewayError
 from gateway.routing.stage import Stage
+from gateway.routing.transition import EMERGENCIES
+from gateway.switchover.switches import Wish
 from gateway.wake import Word
 from tests.simulation.callers import Caller, Lost, Shared
 from tests.simulation.erp import EDITED, Call, Effect, Erp
@@ -328,6 +330,49 @@ class World:
 
         await self.move(entity, choose, name=f"move {number}", patience_s=60.0)
 
+    async def _leave(self, number: int) -> None:
+        """Two persons leave the authority of a slice that the cloud leads; mostly it is down by then."""
+        rng, scenario = self.rng, self.scenario
+        await asyncio.sleep(rng.random() * scenario.pace_s * scenario.operations)
+        if rng.random() < 0.8:
+            self.counted["outage"] += 1
+            self.weather["cloud"].down_until = self.loop.time() + 2.0 + rng.random() * 15.0
+            await asyncio.sleep(rng.random() * 5.0)
+        entity = rng.choice(ENTITIES)
+
+        async def ask(replica: Replica) -> Any:
+            there = next(one for one in await replica.slices.all() if one.entity == entity)
+            wish = Wish(
+                entity=entity,
+                region=REGION,
+                stage=EMERGENCIES.get(there.stage, Stage.SHADOW),
+                reason="simulated",
+                expected_version=there.version,
+                override=rng.random() < 0.7,
+            )
+            return await replica.switchover.switches.emergency(wish, actor="operator")
+
+        try:
+            asked = await self.ask(ask, 20.0)
+            hashed = asked.evidence_hash
+            for _ in range(8):
+                await asyncio.sleep(rng.random() * 2.0)
+                try:
+                    approved = await self.ask(
+                        lambda replica, hashed=hashed: replica.switchover.switches.approve(
+                            asked.id, evidence_hash=hashed, actor="second"
+                        ),
+                        20.0,
+                    )
+                except EvidenceChanged as moved:
+                    hashed = moved.facts["evidence_hash"]
+                else:
+                    self.counted["emergencies"] += 1
+                    self.trace.say("operator", f"leaves the authority of {entity}: {approved.id}")
+                    return
+        except (Lost, GatewayError) as refused:
+            self.trace.say("operator", f"emergency {number} of {entity}: {type(refused).__name__} {refused}")
+
     async def move(
         self,
         entity: str,
@@ -374,6 +419,7 @@ class World:
             self.everybody.append(process)
             jobs.append(loop.spawn(process, self.caller(name).run(), name))
         jobs += [asyncio.create_task(self._move(number)) for number in range(scenario.moves)]
+        jobs += [asyncio.create_task(self._leave(number)) for number in range(scenario.emergencies)]
         await asyncio.wait(jobs, timeout=STORM_S)
         self.heal()
         await asyncio.wait(jobs, timeout=120.0)
@@ -417,7 +463,7 @@ class World:
 
     def _open(self) -> bool:
         store = self.store
-        if store.may_be_due("uncertain", store.clock):
+        if store.may_be_due("uncertain", store.clock) or store.may_be_due("left behind", store.clock):
             return True
         if not store.may_be_due("anything", store.clock):
             return False
@@ -463,6 +509,7 @@ class World:
             with paced():
                 quiet = self.loop.run_until_complete(self._main())
             history = self.history(quiet=quiet)
+            self.counted["stranded"] += len(history.stranded)
             for weather in self.weather.values():
                 self.counted.update(weather.counted)
             self.counted.update(self.store.faults.counted)
