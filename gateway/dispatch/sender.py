@@ -65,7 +65,7 @@ PAUSE_CAP_S = 3600.0
 #: many seconds in any case.
 OUTAGE_LOOK_S = 30.0
 EDITED_S = 1.0  #: until a write is tried again that waits for an edit to be taken in
-VERSION_TRIES = 8  #: of a conditional write that the system refuses without showing another version
+VERSION_TRIES = 8  #: of a write that the system refuses without showing what stands in its way
 
 
 class Sender:
@@ -297,6 +297,10 @@ class Sender:
                 mine = [one for one in await look(adapter, claim) if one.marker == claim.marker]
                 if len(mine) == 1:
                     return await self.applied(adapter, claim, mine[0], event=DeliveryEvent.APPLIED)
+                lag = adapter.facts(claim.entity).search_lag_s
+                if lag and claim.maybe_sent and claim.attempt < VERSION_TRIES:
+                    # It may be our own earlier request that stands in the way, and searches do not show it yet.
+                    return self._later(claim, "not_shown_yet", refused.message, wait_s=lag, reached=True)
         except NotFound:
             if adapter.facts(claim.entity).read_lag_s and claim.attempt < VERSION_TRIES:
                 # Its reads are behind, and do not even show yet that the record was made.
@@ -308,17 +312,9 @@ class Sender:
                 adapter, claim, OutcomeUnknown(refused.message, system=adapter.name, code=refused.code)
             )
         pointer = pointer_of(claim.kind, refused.field)
-        return self._refused(
-            claim,
-            refused.code or type(refused).__name__,
-            refused.message,
-            refusal=Refused(
-                refused.message,
-                errors=[FieldError(pointer=pointer, code=refused.code or "refused", message=refused.message)],
-                system=adapter.name,
-                code=refused.code,
-            ),
-        )
+        error = FieldError(pointer=pointer, code=refused.code or "refused", message=refused.message)
+        refusal = Refused(refused.message, errors=[error], system=adapter.name, code=refused.code)
+        return self._refused(claim, refused.code or type(refused).__name__, refused.message, refusal=refusal)
 
     def _refused(self, claim: Claim, code: str, message: str, *, refusal: Any) -> Conclusion:
         authority = claim.role == "authority"

@@ -94,7 +94,7 @@ def scenario(seed: int, **changes: Any) -> Scenario:
 
 def leaving(seed: int) -> Scenario:
     """The cloud leads, often does not say what it did, and is left by two persons, more than once."""
-    rng = random.Random(f"leaving {seed}")
+    rng = random.Random(f"emergency {seed}")
     there = scenario(seed)
     return scenario(
         seed,
