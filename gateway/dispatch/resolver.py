@@ -157,7 +157,7 @@ class Resolver:
         except NotFound:
             mine = []
         except Throttled as throttled:
-            return _again(one, throttled.message, wait_s=self._sender.paused(claim.system, throttled))
+            return _again(one, throttled.message, wait_s=self._sender.paused(throttled))
         except AdapterError as failed:
             if one.now - one.since > GIVE_UP_S * MICROS:
                 code = stranded.CUT_OFF if one.stranded else "unresolved"

@@ -94,7 +94,8 @@ class Sender:
             return 0.0
         return OUTAGE_LOOK_S if shut.code == BREAKER_OPEN else shut.seconds
 
-    def paused(self, _system: str, throttled: Throttled) -> float:
+    @staticmethod
+    def paused(throttled: Throttled) -> float:
         """The pause that a system asks for, in seconds. Its door has shut the gate already."""
         return min(PAUSE_CAP_S, PAUSE_S if throttled.retry_after_s is None else throttled.retry_after_s)
 
@@ -334,7 +335,7 @@ class Sender:
 
     def _throttled(self, claim: Claim, throttled: Throttled) -> Conclusion:
         code = GATE_SHUT if throttled.code == GATE_SHUT else "throttled"
-        return self._later(claim, code, throttled.message, wait_s=self.paused(claim.system, throttled))
+        return self._later(claim, code, throttled.message, wait_s=self.paused(throttled))
 
     def _later(
         self,
