@@ -113,7 +113,10 @@ def test_rules_go_round(program: Program) -> None:
     assert program.run("rules", "plan", TWINRUN_RULES=str(folder)).code == 0
     shown = program.run("rules", "show", "--entity", "customer", "--json")
     assert {one["stage"] for one in shown.json["items"]} == {"dual_write"}
-    assert len(program.run("rules", "show").out.splitlines()) == 33
+    # A line a slice, then who owns the fields of each entity; both with their head, and no line is broken.
+    told = program.run("rules", "show").out.splitlines()
+    assert len(told) == 33 + 9
+    assert sum("authority  case" in line for line in told) == 8
 
 
 def test_a_rule_file_with_a_leap_is_not_applied(program: Program) -> None:
