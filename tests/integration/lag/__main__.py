@@ -1,4 +1,4 @@
-"""``python -m tests.integration.lag [--requests 125000] [--plants 200] [--seed N] [--json FILE]``: the long run.
+"""``python -m tests.integration.lag [--compares 100000] [--plants 200] [--seed N] [--json FILE]``: the long run.
 
 Exit code 1: something late was called wrong, or something wrong was not found.
 """
@@ -17,13 +17,13 @@ from tests.integration.lag.campaign import campaign
 
 def main() -> int:
     given = argparse.ArgumentParser(prog="python -m tests.integration.lag", description=__doc__)
-    given.add_argument("--requests", type=int, default=125_000)
+    given.add_argument("--compares", type=int, default=100_000)
     given.add_argument("--plants", type=int, default=200)
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--json", type=Path)
     asked = given.parse_args()
     with tempfile.TemporaryDirectory(prefix="twinrun-lag-") as folder:
-        found = campaign(Path(folder), requests=asked.requests, plants=asked.plants, seed=asked.seed)
+        found = campaign(Path(folder), compares=asked.compares, plants=asked.plants, seed=asked.seed)
     if asked.json is not None:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
     median = found.report_s[len(found.report_s) // 2] if found.report_s else float("nan")

@@ -31,6 +31,8 @@ CREATES, CHANGES = 3, 2
 LEFT_ALONE = 5
 #: Seconds within which everything must have come to its verdict, and every planted difference be reported.
 QUIET_S = 420.0
+#: Comparisons a second below which the traffic is given up.
+SLOWEST_PER_S = 20.0
 #: How often the process counts what waits.
 COUNTED_S = 10.0
 
@@ -83,12 +85,14 @@ class Found(msgspec.Struct, kw_only=True):
 
 
 class Campaign:
-    """One run. ``requests``: how many writes and reads the callers make before anything is planted; about five of six
-    end in a comparison of their own, since looks at one record are merged. ``plants``: how many edits."""
+    """One run. ``compares``: how many comparisons the callers' writes and reads must have led to before anything is
+    planted; looks at one record that come close together are merged, so it takes more requests than comparisons.
+    ``plants``: how many edits."""
 
-    def __init__(self, service: Service, *, requests: int, plants: int, seed: int = 1) -> None:
+    def __init__(self, service: Service, *, compares: int, plants: int, seed: int = 1) -> None:
         self._service = service
-        self._wanted = requests
+        self._wanted = compares
+        self._enough = False
         self._plants = plants
         self._dice = Random(seed)
         self._numbers = itertools.count(1)
@@ -110,7 +114,7 @@ class Campaign:
             self._api, self._control = api, control
             await self._into_shadow()
             await self._lag()
-            await asyncio.gather(*(self._caller() for _ in range(CALLERS)))
+            await asyncio.gather(self._count(), *(self._caller() for _ in range(CALLERS)))
             await self._until("every comparison to have its verdict", self._all_compared)
             quiet = await self._summary()
             reported = await self._plant_and_find()
@@ -161,8 +165,19 @@ class Campaign:
             hits += sum(one["hits"] for one in (await self._control.get(f"/{system}/_sandbox/faults")).json()["items"])
         return hits
 
+    async def _count(self) -> None:
+        """The callers go on until there are as many comparisons as asked for."""
+        allowed = self._wanted / SLOWEST_PER_S
+        deadline = time.monotonic() + allowed
+        try:
+            while (made := sum(one["compares"] for one in await self._summary())) < self._wanted:
+                assert time.monotonic() < deadline, f"{made} of {self._wanted} comparisons within {allowed:.0f} s"
+                await asyncio.sleep(2)  # between two counts
+        finally:
+            self._enough = True
+
     async def _caller(self) -> None:
-        while self._counts["writes"] + self._counts["reads"] < self._wanted:
+        while not self._enough:
             wish = self._dice.randrange(10)
             entity = "invoice" if self._dice.randrange(5) == 0 and self._records["customer"] else "customer"
             held = self._records[entity]
@@ -204,7 +219,7 @@ class Campaign:
         for plan in itertools.cycle(PLANS):
             if len(self._edited) >= self._plants:
                 break
-            assert self._alone[plan.entity], f"the traffic left too few of {plan.entity} alone: ask for more requests"
+            assert self._alone[plan.entity], f"too few of {plan.entity} were left alone: ask for more comparisons"
             made = self._alone[plan.entity].pop()
             record = (await self._current(made)).json()
             edit = {
@@ -315,7 +330,7 @@ def _invoice(customer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def campaign(folder: Path, *, requests: int, plants: int, seed: int = 1, **settings: str) -> Found:
+def campaign(folder: Path, *, compares: int, plants: int, seed: int = 1, **settings: str) -> Found:
     """Runs one in ``folder``, with processes of its own."""
     with running(folder, scale="empty", TWINRUN_LOG_LEVEL="WARNING", **settings) as service:
-        return asyncio.run(Campaign(service, requests=requests, plants=plants, seed=seed).run())
+        return asyncio.run(Campaign(service, compares=compares, plants=plants, seed=seed).run())
