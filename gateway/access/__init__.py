@@ -12,9 +12,9 @@ revoked key therefore works for at most that second. A process that has not reac
 ``STALE_S`` trusts no key any more. Making and revoking a key leaves an audit row in the same commit.
 """
 
-from gateway.access.caller import SCOPES, Caller
+from gateway.access.caller import SCOPES, Caller, within
 from gateway.access.instance import instance_secret
 from gateway.access.keys import KeyRow, Keys
 from gateway.access.signing import Cursors
 
-__all__ = ["SCOPES", "Caller", "Cursors", "KeyRow", "Keys", "instance_secret"]
+__all__ = ["SCOPES", "Caller", "Cursors", "KeyRow", "Keys", "instance_secret", "within"]

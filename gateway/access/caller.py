@@ -28,6 +28,15 @@ def implied(scopes: frozenset[str], role: str | None) -> frozenset[str]:
     return scopes
 
 
+#: Regions, or entities, that a caller may see; None: all of them.
+Scope = frozenset[str] | None
+
+
+def within(entity: str, region: str, entities: Scope, regions: Scope) -> bool:
+    """Whether a caller who may see these may see this slice, and what is in it."""
+    return (entities is None or entity in entities) and (regions is None or region in regions)
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who is calling. ``regions`` and ``entities`` of None mean all of them."""
 
@@ -49,4 +58,4 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.entities is None or entity in self.entities
 
     def sees(self, entity: str, region: str) -> bool:
-        return self.sees_entity(entity) and self.sees_region(region)
+        return within(entity, region, self.entities, self.regions)

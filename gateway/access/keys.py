@@ -17,7 +17,7 @@ from gateway.access.caller import ROLES, SCOPES, Caller, implied
 from gateway.access.tables import api_key
 from gateway.audit import record
 from gateway.clock import Clock, rfc3339
-from gateway.database import Database, from_micros, to_micros
+from gateway.database import Database, from_micros, moment, to_micros
 from gateway.errors import (
     FieldError,
     Malformed,
@@ -154,8 +154,8 @@ class Keys:
                 entities=_tuple(row.entities),
                 created_at=rfc3339(from_micros(row.created_at)),
                 created_by=row.created_by,
-                revoked_at=None if row.revoked_at is None else rfc3339(from_micros(row.revoked_at)),
-                last_used_at=None if row.last_used_at is None else rfc3339(from_micros(row.last_used_at)),
+                revoked_at=moment(row.revoked_at),
+                last_used_at=moment(row.last_used_at),
                 role=row.role,
             )
             for row in rows

@@ -20,7 +20,6 @@ from gateway.dispatch.command import Document
 from gateway.ids import DELIVERY, OPERATION, Ids
 from gateway.ledger import journal
 from gateway.ledger.states import DeliveryState, OperationState
-from gateway.routing.stage import System
 
 #: What a delivery is parked with whose record fits several of the target.
 AMBIGUOUS_MATCH = "ambiguous_match"
@@ -85,46 +84,34 @@ def bring(
                 "updated_at": at,
             }
         )
-        base = {
+        into: dict[str, Any] = {
             "operation_id": operation_id,
             "record_id": one.record_id,
             "entity": run.entity,
             "region": run.region,
             "seq": seq,
             "epoch": epoch,
-            "attempt": 0,
-            "maybe_sent": 0,
-            "probes": 0,
-            "lease_expiries": 0,
-            "created_at": at,
-            "updated_at": at,
+            "at": at,
         }
         known = ids.new(DELIVERY)
         deliveries.append(
-            {
-                **base,
-                "id": known,
-                "system": run.source,
-                "role": "authority",
-                "state": DeliveryState.APPLIED.value,
-                "wake_at": None,
-                "source": "probe",
-                "code": None,
-                "message": None,
-            }
-        )
+            journal.delivery_row(
+                **into, id=known, system=run.source, role="authority", state=DeliveryState.APPLIED,
+                source="probe", code=None, message=None,
+            )
+        )  # fmt: skip
         deliveries.append(
-            {
-                **base,
-                "id": made[one.record_id],
-                "system": run.target,
-                "role": "mirror",
-                "state": (DeliveryState.PARKED if parked else DeliveryState.READY).value,
-                "wake_at": None if parked else one.due_at,
-                "source": None,
-                "code": AMBIGUOUS_MATCH if parked else None,
-                "message": one.unclear,
-            }
+            journal.delivery_row(
+                **into,
+                id=made[one.record_id],
+                system=run.target,
+                role="mirror",
+                state=DeliveryState.PARKED if parked else DeliveryState.READY,
+                wake_at=None if parked else one.due_at,
+                source=None,
+                code=AMBIGUOUS_MATCH if parked else None,
+                message=one.unclear,
+            )
         )
         events.append(
             journal.event_row(
@@ -162,7 +149,8 @@ def bring(
                     document=one.image,
                 )
             )
-    _lanes(connection, run, numbers)
+    # The source's lane has come to this write, since it has it.
+    journal.come_to(connection, made, {(one["id"], run.source): one["seq"] for one in numbers})
     journal.update_rows(connection, journal.record, numbers, "id")
     journal.insert_rows(connection, journal.operation, operations)
     journal.insert_rows(connection, journal.delivery, deliveries)
@@ -170,29 +158,3 @@ def bring(
     journal.wake_lanes(connection, {(record_id, run.target) for record_id in made}, latest=LATEST)
     open_cases(connection, cases, at=at, ids=ids)
     return made
-
-
-def _lanes(connection: Connection, run: Run, numbers: Sequence[dict[str, Any]]) -> None:
-    """A record that was only seen so far has none yet. The source's has come to this write, since it has it."""
-    journal.insert_missing(
-        connection,
-        journal.lane,
-        [
-            {
-                "record_id": one["id"],
-                "system": system.value,
-                "inflight": None,
-                "applied_seq": 0,
-                "wake_at": None,
-            }
-            for one in numbers
-            for system in System
-        ],
-    )
-    journal.update_rows(
-        connection,
-        journal.lane,
-        [{"record_id": one["id"], "system": run.source, "applied_seq": one["seq"]} for one in numbers],
-        "record_id",
-        "system",
-    )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, exists, func, select, update
 
+from gateway.access import within
 from gateway.backfill.run import OPEN, WORKED, Item, Outcome, Run, State
 from gateway.backfill.tables import backfill_item, backfill_run
 from gateway.cases.tables import case_
@@ -46,11 +47,7 @@ def one(
     """Raises NotFoundHere, also outside of what the caller may see."""
     query = select(backfill_run).where(_runs.id == run_id)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if (
-        row is None
-        or (regions is not None and row.region not in regions)
-        or (entities is not None and row.entity not in entities)
-    ):
+    if row is None or not within(row.entity, row.region, entities, regions):
         raise NotFoundHere("there is no such backfill, or it is over a slice that this key may not see")
     return _run(row)
 

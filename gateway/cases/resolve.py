@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from gateway.access import within
 from gateway.audit import record as audited
 from gateway.cases import queries, store
 from gateway.cases.case import Case, Proposal
@@ -91,11 +92,7 @@ def visible(
 ) -> Case:
     """The case. Raises NotFoundHere, also for one that is outside the caller's reach."""
     case = queries.one(connection, case_id)
-    if (
-        case is None
-        or (regions is not None and case.region not in regions)
-        or (entities is not None and case.entity not in entities)
-    ):
+    if case is None or not within(case.entity, case.region, entities, regions):
         raise NotFoundHere("there is no such case, or it is outside the key's regions")
     return case
 

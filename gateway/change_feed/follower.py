@@ -7,8 +7,8 @@ renews for as long as it works; a killed one's lease runs out, and another goes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import product
 from typing import Any
 
@@ -16,18 +16,20 @@ from sqlalchemy import Connection
 
 from adapters.contract import Adapter, Capability
 from adapters.errors import AdapterError
+from gateway.access import within
 from gateway.canonical import BY_NAME
 from gateway.change_feed import store
 from gateway.change_feed.feed import Feed, State
 from gateway.change_feed.looking import MICROS
 from gateway.change_feed.steps import Steps
-from gateway.change_feed.store import Lost, Work
+from gateway.change_feed.store import Work
 from gateway.clock import Clock
 from gateway.database import Database
 from gateway.errors import StoreUnavailable
 from gateway.ledger.slices import Slice, Slices
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import System
+from gateway.runs import Lost, holding
 from gateway.telemetry import Log
 
 #: The longest wait after a failure, in seconds.
@@ -90,8 +92,7 @@ class Follower:
             for one in await self._slices.all()
             if entity in (None, one.entity)
             and region in (None, one.region)
-            and (regions is None or one.region in regions)
-            and (entities is None or one.entity in entities)
+            and within(one.entity, one.region, entities, regions)
         ]
 
         def unit(connection: Connection) -> tuple[int, dict[Any, Any], dict[Any, int], dict[Any, int]]:
@@ -277,27 +278,9 @@ class Follower:
         except Lost as over:
             self._log.info("feed let go", feed=str(over), reason="Lost")
 
-    @asynccontextmanager
-    async def _holding(self, work: Work) -> AsyncGenerator[None]:
-        """Renews the lease while the block lasts, and lets go of it afterwards."""
-        beat = asyncio.create_task(self._beat(work), name="change feed: lease")
-        try:
-            yield
-        finally:
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
-            await self._database.transaction(lambda conn: store.keep_lease(conn, work, until=None))
-
-    async def _beat(self, work: Work) -> None:
-        while True:
-            await self._clock.sleep(self._lease_s / 3)
-
-            def unit(connection: Connection) -> bool:
-                until = self._database.now(connection) + int(self._lease_s * MICROS)
-                return store.keep_lease(connection, work, until=until)
-
-            try:
-                if not await self._database.transaction(unit):
-                    return  # the next commit of the step is void by the same token
-            except StoreUnavailable as lost:
-                self._log.warning("lease not renewed", feed=work.name, reason=str(lost))
+    def _holding(self, work: Work) -> AbstractAsyncContextManager[None]:
+        return holding(
+            lambda conn, until: store.keep_lease(conn, work, until=until), what="change feed",
+            facts={"feed": work.name},
+            database=self._database, clock=self._clock, log=self._log, lease_s=self._lease_s,
+        )  # fmt: skip

@@ -16,6 +16,7 @@ from gateway.dispatch.command import Document
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, event, lane, operation
 from gateway.ledger.target import EDITED
+from gateway.runs import Lost
 
 #: Kinds of cases that the feed opens.
 KINDS = ("ownership_conflict", "edit_loop")
@@ -24,10 +25,6 @@ BEFORE_US = 600 * 1_000_000
 _MOVING = [state.value for state in DELIVERY_OPEN if state is not DeliveryState.PARKED]
 _feeds = feed.c
 _COUNTERS = ("seen", "echoes", "carried", "reverted", "conflicts", "unlinked")
-
-
-class Lost(Exception):
-    """Somebody else holds the feed: what was done of this step is void."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

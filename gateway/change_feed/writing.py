@@ -151,31 +151,7 @@ class Writing:
     def write(self) -> int:
         """To disk. Returns how many deliveries are to be sent."""
         connection = self._connection
-        journal.insert_missing(
-            connection,
-            journal.lane,
-            [
-                {
-                    "record_id": id_,
-                    "system": system.value,
-                    "inflight": None,
-                    "applied_seq": 0,
-                    "wake_at": None,
-                }
-                for id_ in sorted(self._ids_of_records)
-                for system in System
-            ],
-        )
-        journal.update_rows(
-            connection,
-            journal.lane,
-            [
-                {"record_id": id_, "system": system, "applied_seq": seq}
-                for (id_, system), seq in sorted(self._lanes.items())
-            ],
-            "record_id",
-            "system",
-        )
+        journal.come_to(connection, self._ids_of_records, self._lanes)
         journal.update_rows(connection, journal.record, self._records, "id")
         journal.insert_rows(connection, journal.operation, self._operations)
         journal.insert_rows(connection, journal.delivery, self._deliveries)
@@ -268,27 +244,12 @@ class Writing:
         delivery_id = self._ids.new(DELIVERY)
         ready, applied = state is DeliveryState.READY, state is DeliveryState.APPLIED
         self._deliveries.append(
-            {
-                "id": delivery_id,
-                "operation_id": operation_id,
-                "record_id": row.id,
-                "entity": row.entity,
-                "region": row.region,
-                "system": system.value,
-                "role": role,
-                "seq": seq,
-                "epoch": self._slice.epoch,
-                "state": state.value,
-                "attempt": 0,
-                "maybe_sent": 0,
-                "probes": 0,
-                "lease_expiries": 0,
-                "wake_at": self._at if ready else None,
-                "source": "probe" if applied else None,
-                "created_at": self._at,
-                "updated_at": self._at,
-            }
-        )
+            journal.delivery_row(
+                id=delivery_id, operation_id=operation_id, record_id=row.id, entity=row.entity, region=row.region,
+                system=system.value, role=role, seq=seq, epoch=self._slice.epoch, state=state, at=self._at,
+                wake_at=self._at if ready else None, source="probe" if applied else None,
+            )
+        )  # fmt: skip
         if ready:
             self._wake.add((row.id, system.value))
         return delivery_id

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.cli.screen import Json, at_minute, put_json, put_table, say
 from gateway.cli.session import with_gateway
-from gateway.database import from_micros
 from gateway.http.admin.guards import told
 
 
@@ -24,9 +23,7 @@ def guards(*, json: Json = False) -> None:
                     one.verdict or ("not yet" if one.watching else "not in live"),
                     f"{one.failing} of {one.windows}",
                     one.then,
-                    ""
-                    if one.held_until is None
-                    else from_micros(one.held_until).strftime("%Y-%m-%d %H:%M UTC"),
+                    "" if one.held_until is None else at_minute(one.held_until),
                     one.switch_id or "",
                     "; ".join(one.failed),
                 )

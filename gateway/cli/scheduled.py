@@ -10,10 +10,9 @@ from cyclopts import Parameter
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli.given import moment, one_of
-from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.cli.screen import Json, at_minute, put_json, put_table, say
 from gateway.cli.session import secret as secret_in
 from gateway.cli.session import who, with_gateway
-from gateway.database import from_micros
 from gateway.errors import Malformed
 from gateway.http.admin.scheduled_wire import told
 from gateway.routing.stage import Stage
@@ -82,11 +81,8 @@ def schedule(
         )
 
     made = with_gateway(work)
-    if json:
-        put_json(told(made))
-        return
-    say(_line(made))
-    if made.state is ScheduleState.REQUESTED:
+    _show(made, json=json)
+    if not json and made.state is ScheduleState.REQUESTED:
         say("Another person has to approve it before:")
         say(f"  twinrun rules approve {made.id} --plan {made.plan_hash} --key-file FILE")
 
@@ -122,10 +118,7 @@ def scheduled(
         raise Malformed(f"--limit {limit}; allowed is 1 to {MOST}")
     if change is not None:
         found = with_gateway(lambda gateway: gateway.switchover.schedule.one(change))
-        if json:
-            put_json(told(found))
-        else:
-            say(_line(found))
+        _show(found, json=json)
         return
 
     async def work(gateway: Gateway) -> list[Scheduled]:
@@ -157,7 +150,7 @@ def scheduled(
                     f"{one.entity}/{one.region}",
                     one.from_stage,
                     one.to_stage,
-                    _at(one.effective_at),
+                    at_minute(one.effective_at),
                     one.state,
                     one.requested_by,
                     one.approved_by,
@@ -221,12 +214,8 @@ def _show(found: Scheduled, *, json: bool) -> None:
 
 
 def _line(one: Scheduled) -> str:
-    words = f"{one.id}: {one.entity} in {one.region}, {one.from_stage} to {one.to_stage} at {_at(one.effective_at)}"
-    words = f"{words}: {one.state}"
+    way = f"{one.entity} in {one.region}, {one.from_stage} to {one.to_stage}"
+    words = f"{one.id}: {way} at {at_minute(one.effective_at)}: {one.state}"
     if one.problem is not None:
         return f"{words}: {one.problem.message}"
     return f"{words} with {one.switch_id}" if one.switch_id else words
-
-
-def _at(micros: int) -> str:
-    return from_micros(micros).strftime("%Y-%m-%d %H:%M UTC")

@@ -38,6 +38,13 @@ def err() -> Console:
     return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
 
+def at_minute(micros: int) -> str:
+    """A moment, in microseconds UTC, as people are told it in tables and remarks."""
+    from gateway.database import from_micros  # here, so that help is there at once
+
+    return from_micros(micros).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def say(line: str) -> None:
     """One remark on standard error."""
     sys.stderr.write(f"{line}\n")

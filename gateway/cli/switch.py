@@ -11,10 +11,9 @@ from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli.codes import DIFFER, PASS
 from gateway.cli.given import one_of
-from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.cli.screen import Json, at_minute, put_json, put_table, say
 from gateway.cli.session import secret as secret_in
 from gateway.cli.session import who, with_gateway
-from gateway.database import from_micros
 from gateway.errors import Malformed
 from gateway.http.admin.switches import told
 from gateway.routing.stage import Stage
@@ -249,7 +248,7 @@ def status(
                     one.state,
                     one.requested_by,
                     one.approved_by,
-                    _at(one.requested_at),
+                    at_minute(one.requested_at),
                     one.reason,
                 )
                 for one in listed
@@ -264,7 +263,7 @@ def _asked(made: Switch, *, json: bool) -> None:
         put_json(told(made))
         return
     _print_evidence(made)
-    say(f"{made.id} waits for another person, until {_at(made.expires_at)}:")
+    say(f"{made.id} waits for another person, until {at_minute(made.expires_at)}:")
     say(f"  twinrun switch approve {made.id} --evidence {made.evidence_hash} --key-file FILE")
 
 
@@ -338,7 +337,3 @@ def _print_stranded(one: Switch) -> None:
         heir = one.next_authority
         say(f"{one.counts.recalled} were never sent and go to {heir}; {one.counts.undelivered} go there first")
     say(f"Evidence {one.evidence_hash}")
-
-
-def _at(micros: int) -> str:
-    return from_micros(micros).strftime("%Y-%m-%d %H:%M UTC")

@@ -13,13 +13,13 @@ from litestar.response import Redirect, Stream
 from gateway.access import Caller
 from gateway.backfill.run import ACTS, OPEN, OUTCOMES, STATES, Act, Item, Outcome, Run
 from gateway.backfill.steps import CHUNK
-from gateway.clock import Clock, rfc3339
+from gateway.clock import Clock
 from gateway.console.download import attached, whole
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
-from gateway.database import from_micros
+from gateway.database import moment
 from gateway.errors import BackfillRunning, FieldError, GatewayError, Invalid
 from gateway.ports import BackfillerPort, SlicesPort
 from gateway.routing.plan import PLANS
@@ -316,7 +316,8 @@ def _row(run: Run) -> tuple[str, ...]:
     return (
         run.id, run.entity, run.region, run.source, run.target, run.state.value,
         *("" if figure is None else str(figure) for figure in figures),
-        run.actor, run.reason or "", _moment(run.created_at), _moment(run.ended_at), run.ended_by or "", run.note or "",
+        run.actor, run.reason or "", moment(run.created_at) or "", moment(run.ended_at) or "", run.ended_by or "",
+        run.note or "",
     )  # fmt: skip
 
 
@@ -329,7 +330,3 @@ def _record_row(item: Item) -> tuple[str, ...]:
         item.delivery_state or "",
         item.case_id or "",
     )
-
-
-def _moment(at: int | None) -> str:
-    return "" if at is None else rfc3339(from_micros(at))

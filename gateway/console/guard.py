@@ -18,6 +18,7 @@ from gateway.errors import Forbidden, GatewayError
 
 LOOK = "admin:read"
 CHANGE = "admin:write"
+APPROVE = "admin:approve"
 #: Seconds for which the list of keys is trusted: a revoked key ends its sessions within this time.
 KEYS_FRESH_S = 1.0
 
@@ -51,6 +52,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def may_change(self) -> bool:
         return CHANGE in self.caller.scopes
+
+    @property
+    def may_approve(self) -> bool:
+        return APPROVE in self.caller.scopes
 
 
 class Guard:
@@ -104,6 +109,13 @@ class Guard:
             raise Forbidden(
                 f"the key {person.caller.name!r} may look, not change: it lacks the scope {CHANGE}"
             )
+        return person, form
+
+    async def approved(self, request: AnyRequest) -> tuple[Person, dict[str, str]]:
+        """``submitted`` for a form that approves what somebody else has asked for."""
+        person, form = await self.submitted(request, change=False)
+        if not person.may_approve:
+            raise Forbidden(f"the key {person.caller.name!r} may not approve: it lacks the scope {APPROVE}")
         return person, form
 
     def own_origin(self, request: AnyRequest) -> None:

@@ -8,47 +8,12 @@ from typing import Any, Protocol
 
 from gateway.dispatch.dead_letters import Cause, Letter, Narrowed
 from gateway.dispatch.flow import Held, Target
-from gateway.switchover.scheduled import Scheduled
 
 
 class BacklogPort(Protocol):
     async def of_slices(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
         """By slice: ``open``, ``parked``, ``unknown``, ``oldest_age_s``, ``lag_p99_s``."""
         ...
-
-
-class SchedulePort(Protocol):
-    """Changes of rules at a time. One outside ``regions`` and ``entities`` is not there."""
-
-    async def page(
-        self,
-        *,
-        state: str | None = None,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Sequence[Scheduled]: ...
-
-    async def approve(
-        self,
-        id_: str,
-        *,
-        plan_hash: str,
-        actor: str,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-    ) -> Scheduled: ...
-
-    async def cancel(
-        self,
-        id_: str,
-        *,
-        reason: str,
-        actor: str,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-    ) -> Scheduled: ...
 
 
 class FlowPort(Protocol):

@@ -15,7 +15,7 @@ from gateway.console.case_pages import CasePages
 from gateway.console.diff_pages import DiffPages
 from gateway.console.flow_pages import FlowPages
 from gateway.console.guard import Guard, Keyring
-from gateway.console.ports import BacklogPort, FlowPort, SchedulePort
+from gateway.console.ports import BacklogPort, FlowPort
 from gateway.console.readiness_pages import ReadinessPages
 from gateway.console.reconciliation_pages import ReconciliationPages
 from gateway.console.record_pages import RecordPages
@@ -37,6 +37,7 @@ from gateway.ports import (
     ReadinessPort,
     ReconcilerPort,
     ReplaysPort,
+    SchedulePort,
     SlicesPort,
     SwitchesPort,
     SwitchoverPort,

@@ -10,12 +10,11 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from gateway.console.guard import AnyRequest, Guard, Person
-from gateway.console.ports import SchedulePort
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
-from gateway.console.switch_pages import APPROVE
-from gateway.errors import Forbidden, GatewayError
+from gateway.errors import GatewayError
+from gateway.ports import SchedulePort
 from gateway.switchover.states import ScheduleState
 
 PAGE = 50
@@ -36,10 +35,8 @@ class ScheduledPages:
 
         @post("/scheduled/{change_id:str}/approve", include_in_schema=False, status_code=200)
         async def approve(request: AnyRequest, change_id: FromPath[str]) -> Response[Any]:
-            person, form = await self._guard.submitted(request, change=False)
+            person, form = await self._guard.approved(request)
             caller = person.caller
-            if APPROVE not in caller.scopes:
-                raise Forbidden(f"the key {caller.name!r} may not approve: it lacks the scope {APPROVE}")
             try:
                 await self._schedule.approve(
                     change_id,
@@ -93,7 +90,7 @@ class ScheduledPages:
             open=OPEN,
             who=caller.name,
             refused=said,
-            may_approve=APPROVE in caller.scopes,
+            may_approve=person.may_approve,
             may_change=person.may_change,
             csrf=person.csrf,
         )

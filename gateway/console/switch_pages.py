@@ -12,15 +12,15 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
 from gateway.access import Caller
-from gateway.clock import Clock, rfc3339
+from gateway.clock import Clock
 from gateway.console.download import attached, whole
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
-from gateway.database import from_micros
-from gateway.errors import FieldError, Forbidden, GatewayError, Invalid
+from gateway.database import moment
+from gateway.errors import FieldError, GatewayError, Invalid
 from gateway.ledger.slices import Slice
 from gateway.ports import SlicesPort, SwitchesPort
 from gateway.routing.stage import Stage
@@ -31,7 +31,6 @@ from gateway.switchover.states import SwitchState
 from gateway.switchover.switches import Wish
 
 PAGE = 50
-APPROVE = "admin:approve"
 #: The way of a switch as the page draws it.
 WAY = (
     SwitchState.REQUESTED,
@@ -149,10 +148,8 @@ class SwitchPages:
 
         @post("/switches/{switch_id:str}/approve", include_in_schema=False, status_code=200)
         async def approve(request: AnyRequest, switch_id: FromPath[str]) -> Response[Any]:
-            person, form = await self._guard.submitted(request, change=False)
+            person, form = await self._guard.approved(request)
             caller = person.caller
-            if APPROVE not in caller.scopes:
-                raise Forbidden(f"the key {caller.name!r} may not approve: it lacks the scope {APPROVE}")
             try:
                 await self._switches.approve(
                     switch_id,
@@ -255,7 +252,7 @@ class SwitchPages:
             reached=WAY.index(found.state) if found.state in WAY else -1,
             refused=said,
             own=found.requested_by == caller.name,
-            may_approve=APPROVE in caller.scopes,
+            may_approve=person.may_approve,
             may_change=person.may_change,
             csrf=person.csrf,
             at=self._clock.now(),
@@ -319,11 +316,7 @@ def _filter(request: AnyRequest) -> Filter:
 def _row(one: Switch) -> tuple[str, ...]:
     return (
         one.id, one.kind, one.state.value, one.entity, one.region, one.from_stage.value, one.to_stage.value, one.reason,
-        one.requested_by, _moment(one.requested_at), one.approved_by or "", _moment(one.approved_at),
-        _moment(one.ended_at), one.ended_by or "", "" if one.problem is None else one.problem.message,
+        one.requested_by, moment(one.requested_at) or "", one.approved_by or "", moment(one.approved_at) or "",
+        moment(one.ended_at) or "", one.ended_by or "", "" if one.problem is None else one.problem.message,
         one.evidence_hash,
     )  # fmt: skip
-
-
-def _moment(at: int | None) -> str:
-    return "" if at is None else rfc3339(from_micros(at))

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import BigInteger, MetaData, Text
 
+from gateway.clock import rfc3339
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -32,3 +34,8 @@ def to_micros(moment: datetime) -> int:
 
 def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
+
+
+def moment(micros: int | None) -> str | None:
+    """In the spelling of the API; None stays None."""
+    return None if micros is None else rfc3339(from_micros(micros))

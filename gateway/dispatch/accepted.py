@@ -69,13 +69,7 @@ class Rows:
         key = (intent.record_id, authority)
         if intent.command.kind == "create":
             for system in ("legacy", "cloud"):
-                self.lanes[intent.record_id, system] = {
-                    "record_id": intent.record_id,
-                    "system": system,
-                    "inflight": None,
-                    "applied_seq": 0,
-                    "wake_at": None,
-                }
+                self.lanes[intent.record_id, system] = journal.lane_row(intent.record_id, system)
             if slice_.draining:
                 return False
             self.lanes[key]["inflight"] = intent.authority_delivery
@@ -83,16 +77,7 @@ class Rows:
         there = there_already.get(key)
         for system in ("legacy", "cloud"):
             if (intent.record_id, system) not in there_already:
-                self.lanes.setdefault(
-                    (intent.record_id, system),
-                    {
-                        "record_id": intent.record_id,
-                        "system": system,
-                        "inflight": None,
-                        "applied_seq": 0,
-                        "wake_at": None,
-                    },
-                )
+                self.lanes.setdefault((intent.record_id, system), journal.lane_row(intent.record_id, system))
         free = there is None or (
             there.inflight is None
             and there.wake_at is None
@@ -153,44 +138,38 @@ class Rows:
                 "updated_at": self.now,
             }
         )
-        base = {
+        of: dict[str, Any] = {
             "operation_id": intent.operation_id,
             "record_id": intent.record_id,
             "entity": slice_.entity,
             "region": slice_.region,
             "seq": seq,
             "epoch": slice_.epoch,
-            "maybe_sent": 0,
-            "probes": 0,
-            "lease_expiries": 0,
-            "created_at": self.now,
-            "updated_at": self.now,
+            "at": self.now,
         }
         state = DeliveryState.BLOCKED if held else DeliveryState.SENDING if claimed else DeliveryState.READY
         self.deliveries.append(
-            {
-                **base,
-                "id": intent.authority_delivery,
-                "system": plan.authority.value,
-                "role": "authority",
-                "state": state.value,
-                "attempt": 1 if claimed else 0,
-                "lease_until": lease_until if claimed else None,
-                "wake_at": None if claimed else self.now,
-            }
+            journal.delivery_row(
+                **of,
+                id=intent.authority_delivery,
+                system=plan.authority.value,
+                role="authority",
+                state=state,
+                attempt=1 if claimed else 0,
+                lease_until=lease_until if claimed else None,
+                wake_at=None if claimed else self.now,
+            )
         )
         if plan.mirror is not None:
             self.deliveries.append(
-                {
-                    **base,
-                    "id": intent.mirror_delivery,
-                    "system": plan.mirror.value,
-                    "role": "mirror",
-                    "state": DeliveryState.BLOCKED.value,
-                    "attempt": 0,
-                    "lease_until": None,
-                    "wake_at": None,
-                }
+                journal.delivery_row(
+                    **of,
+                    id=intent.mirror_delivery,
+                    system=plan.mirror.value,
+                    role="mirror",
+                    state=DeliveryState.BLOCKED,
+                    lease_until=None,
+                )
             )
         if claimed:
             self.attempts.append(journal.attempt_row(intent.authority_delivery, 1, self.now))

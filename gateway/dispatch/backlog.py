@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Connection, case, func, literal_column, select
 
+from gateway.access import within
 from gateway.audit import record as audited
 from gateway.database import Database, among
 from gateway.dispatch.claim import MICROS
@@ -164,11 +165,7 @@ class Deliveries:
 
         def unit(connection: Connection) -> dict[str, Any]:
             row = connection.execute(select(delivery).where(delivery.c.id == delivery_id)).one_or_none()
-            if (
-                row is None
-                or (regions is not None and row.region not in regions)
-                or (entities is not None and row.entity not in entities)
-            ):
+            if row is None or not within(row.entity, row.region, entities, regions):
                 raise NotFoundHere(f"no delivery {delivery_id}")
             now = self._database.now(connection)
             done = replay(connection, [delivery_id], at=now, by=actor, reason=None)

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
+from gateway.access import within
 from gateway.cases.queries import of_operations
-from gateway.database import Database, among
+from gateway.database import Database, among, moment
 from gateway.dispatch.claim import MICROS
 from gateway.dispatch.dead_letters import Cause, Letter, Narrowed, causes, letters
-from gateway.dispatch.operations import moment, told_delivery, told_events
+from gateway.dispatch.operations import told_delivery, told_events
 from gateway.errors import OperationNotFound
 from gateway.ledger.gates import shut_for
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
@@ -209,11 +210,7 @@ def _held(connection: Connection, regions: Scope, entities: Scope) -> Held:
 
 def _operation(connection: Connection, operation_id: str, regions: Scope, entities: Scope) -> dict[str, Any]:
     row = connection.execute(select(operation).where(operation.c.id == operation_id)).one_or_none()
-    if (
-        row is None
-        or (regions is not None and row.region not in regions)
-        or (entities is not None and row.entity not in entities)
-    ):
+    if row is None or not within(row.entity, row.region, entities, regions):
         raise OperationNotFound(f"no operation {operation_id[:60]!r}")
     lines = connection.execute(
         select(delivery)

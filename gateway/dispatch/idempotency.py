@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 
 from gateway.canonical import BY_NAME
 from gateway.database import among
+from gateway.database.rows import rows_among
 from gateway.dispatch.claim import MICROS
 from gateway.dispatch.command import Command
 from gateway.errors import GatewayError, KeyReused, RecordNotFound, TwinRunning, UnknownRegion
@@ -88,9 +89,6 @@ def _digest(*parts: str) -> str:
     return whole.hexdigest()
 
 
-_OF_SCOPES = select(idem).where(among(idem.c.scope, "scopes"))
-
-
 def reserve(connection: Connection, intents: Sequence[Intent], *, now: int) -> dict[int, Answered]:
     """Idempotency keys: a new one is reserved for its operation; a known one answers for it. Returns, by its place
     among ``intents``, what has its answer already."""
@@ -111,7 +109,7 @@ def reserve(connection: Connection, intents: Sequence[Intent], *, now: int) -> d
     old = set(rows) - fresh
     before = {}
     if old:
-        before = {row.scope: row for row in connection.execute(_OF_SCOPES, {"scopes": sorted(old)})}
+        before = {row.scope: row for row in rows_among(connection, idem, {"scope": sorted(old)})}
     owners: dict[str, str] = {}
     for index, intent in enumerate(intents):
         if intent.scope is None:

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from gateway.canonical import BY_NAME
 from gateway.crash import crash_point
 from gateway.crosswalk.store import links_of
-from gateway.database import Database, among
+from gateway.database import Database
+from gateway.database.rows import rows_among
 from gateway.dispatch import idempotency, natural_keys
 from gateway.dispatch.accepted import Rows
 from gateway.dispatch.change import post_image, whole_change
@@ -47,8 +48,6 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Outcome = Accepted | Twin | KeptRefusal
-
-_REGIONS = select(record.c.id, record.c.region).where(among(record.c.id, "ids"))
 
 
 class Intake:
@@ -141,7 +140,8 @@ class _Batch:
         wanted = {intent.record_id for intent in self.intents if intent.command.kind != "create"}
         if not wanted:
             return {}
-        return {row.id: row.region for row in self.connection.execute(_REGIONS, {"ids": sorted(wanted)})}
+        rows = rows_among(self.connection, record, {"id": sorted(wanted)}, columns=("id", "region"))
+        return {row.id: row.region for row in rows}
 
     def _slice_key(self, intent: Intent, known: Mapping[str, str]) -> tuple[str, str] | None:
         command = intent.command

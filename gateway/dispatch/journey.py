@@ -8,8 +8,8 @@ from sqlalchemy import Connection, select
 
 from gateway.compare.tables import diff
 from gateway.crosswalk.store import links_of
-from gateway.database import Database
-from gateway.dispatch.operations import moment, told_delivery, told_events
+from gateway.database import Database, moment
+from gateway.dispatch.operations import told_delivery, told_events
 from gateway.errors import RecordNotFound
 from gateway.ledger.tables import delivery, event, operation, record
 

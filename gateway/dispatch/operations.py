@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from gateway.access import within
 from gateway.cases.queries import of_operations
-from gateway.clock import rfc3339
-from gateway.database import Database, from_micros
+from gateway.database import Database, moment
 from gateway.dispatch import natural_keys
 from gateway.dispatch.admission import standing
 from gateway.dispatch.claim import LATEST
@@ -103,11 +103,7 @@ def _visible(
     connection: Connection, operation_id: str, regions: frozenset[str] | None, entities: frozenset[str] | None
 ) -> Any:
     row = connection.execute(select(operation).where(operation.c.id == operation_id)).one_or_none()
-    if (
-        row is None
-        or (regions is not None and row.region not in regions)
-        or (entities is not None and row.entity not in entities)
-    ):
+    if row is None or not within(row.entity, row.region, entities, regions):
         raise OperationNotFound
     return row
 
@@ -177,10 +173,6 @@ def told_events(rows: Sequence[Any]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def moment(micros: int | None) -> str | None:
-    return None if micros is None else rfc3339(from_micros(micros))
 
 
 def _problem(kept: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from gateway.clock import rfc3339
-from gateway.database import from_micros
+from gateway.database import from_micros, moment
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.replay_tables import replay_refusal, replay_run
 from gateway.errors import NotFoundHere
@@ -115,7 +115,7 @@ def told(row: Any, refusals: Sequence[Refusal] = ()) -> Run:
         per_s=row.per_s,
         created_at=rfc3339(from_micros(row.created_at)),
         updated_at=rfc3339(from_micros(row.updated_at)),
-        ended_at=None if row.ended_at is None else rfc3339(from_micros(row.ended_at)),
+        ended_at=moment(row.ended_at),
         ended_by=row.ended_by,
         refusals=tuple(refusals),
     )

@@ -42,7 +42,6 @@ from gateway.http.ports import (
     ExecutorPort,
     OperationsPort,
     ReadsPort,
-    SchedulePort,
     SimulationPort,
 )
 from gateway.http.reply import Reply
@@ -60,6 +59,7 @@ from gateway.ports import (
     ReadinessPort,
     ReconcilerPort,
     ReplaysPort,
+    SchedulePort,
     SlicesPort,
     SwitchesPort,
     SwitchoverPort,

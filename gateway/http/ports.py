@@ -8,8 +8,6 @@ from typing import Any, Protocol
 from gateway.canonical import Entity
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
 from gateway.routing.stage import Stage
-from gateway.switchover.schedule import ScheduleWish
-from gateway.switchover.scheduled import Scheduled
 from gateway.switchover.simulation import Simulated
 
 
@@ -54,48 +52,6 @@ class SimulationPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Simulated: ...
-
-
-class SchedulePort(Protocol):
-    """Changes of rules at a time. One outside ``regions`` and ``entities`` is not there."""
-
-    async def request(self, wish: ScheduleWish, *, actor: str) -> Scheduled: ...
-
-    async def approve(
-        self,
-        id_: str,
-        *,
-        plan_hash: str,
-        actor: str,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-    ) -> Scheduled: ...
-
-    async def cancel(
-        self,
-        id_: str,
-        *,
-        reason: str,
-        actor: str,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-    ) -> Scheduled: ...
-
-    async def one(
-        self, id_: str, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
-    ) -> Scheduled: ...
-
-    async def page(
-        self,
-        *,
-        entity: str | None = None,
-        region: str | None = None,
-        state: str | None = None,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-        after: str | None = None,
-        limit: int = 50,
-    ) -> Sequence[Scheduled]: ...
 
 
 class DeliveriesPort(Protocol):

@@ -127,16 +127,7 @@ def confirm(connection: Connection, decided: Collection[Decided], *, at: int) ->
         probes=0,
         lease_expiries=0,
     )
-    journal.update_rows(
-        connection,
-        lane,
-        [
-            {"record_id": row.record_id, "system": row.system, "inflight": row.id, "wake_at": None}
-            for row in held.rows
-        ],
-        "record_id",
-        "system",
-    )
+    held.take_lanes()
     journal.insert_rows(
         connection,
         late_outcome,
@@ -304,6 +295,19 @@ class Held:
             return None
 
         self.keep(why)
+
+    def take_lanes(self) -> None:
+        """Each is in flight in its lane from now on, so that nothing passes it."""
+        journal.update_rows(
+            self.connection,
+            lane,
+            [
+                {"record_id": row.record_id, "system": row.system, "inflight": row.id, "wake_at": None}
+                for row in self.rows
+            ],
+            "record_id",
+            "system",
+        )
 
     def move(self, event: DeliveryEvent, name: str, *, at: int, **values: Any) -> None:
         after = delivery_after(DeliveryState.PARKED, event)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from gateway.database.rows import insert_missing, insert_new, insert_rows, rows_among, rows_by_id, update_rows
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import attempt, delivery, event, lane, operation, record
+from gateway.routing.stage import System
 
 #: (record id, system)
 LaneKey = tuple[str, str]
@@ -208,6 +209,58 @@ def event_row(
         "event": name,
         "detail": detail,
     }
+
+
+def delivery_row(
+    *,
+    id: str,  # noqa: A002 - the column's name
+    operation_id: str,
+    record_id: str,
+    entity: str,
+    region: str,
+    system: str,
+    role: str,
+    seq: int,
+    epoch: int,
+    state: DeliveryState,
+    at: int,
+    **values: Any,
+) -> dict[str, Any]:
+    """A delivery that was never sent, but for what ``values`` say."""
+    return {
+        "id": id,
+        "operation_id": operation_id,
+        "record_id": record_id,
+        "entity": entity,
+        "region": region,
+        "system": system,
+        "role": role,
+        "seq": seq,
+        "epoch": epoch,
+        "state": state.value,
+        "attempt": 0,
+        "maybe_sent": 0,
+        "probes": 0,
+        "lease_expiries": 0,
+        "wake_at": None,
+        "created_at": at,
+        "updated_at": at,
+        **values,
+    }
+
+
+def lane_row(record_id: str, system: str) -> dict[str, Any]:
+    """A lane in which nothing has been yet."""
+    return {"record_id": record_id, "system": system, "inflight": None, "applied_seq": 0, "wake_at": None}
+
+
+def come_to(connection: Connection, record_ids: Iterable[str], lanes: Mapping[LaneKey, int]) -> None:
+    """``lanes`` have come to these writes, which their systems have. A record that was only seen so far gets its lanes.
+    The caller holds the records."""
+    rows = [lane_row(record_id, system.value) for record_id in sorted(set(record_ids)) for system in System]
+    insert_missing(connection, lane, rows)
+    applied = [{"record_id": key[0], "system": key[1], "applied_seq": seq} for key, seq in sorted(lanes.items())]
+    update_rows(connection, lane, applied, "record_id", "system")
 
 
 def attempt_row(delivery_id: str, number: int, at: int) -> dict[str, Any]:

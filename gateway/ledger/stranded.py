@@ -29,7 +29,7 @@ from gateway.ledger.states import (
     delivery_after,
     operation_after,
 )
-from gateway.ledger.tables import attempt, delivery, lane, operation
+from gateway.ledger.tables import attempt, delivery, operation
 from gateway.routing.plan import PLANS
 
 #: Codes of the parked delivery of a stranded operation: it is to be looked for; it is proven absent; a person decides.
@@ -150,16 +150,7 @@ def look_for(connection: Connection, decided: Collection[Decided], *, at: int) -
     held.unresolved()
     held.lane_free()
     held.move(DeliveryEvent.BACK, "looked_for", at=at, wake_at=at, code="looking", probes=0)
-    journal.update_rows(
-        connection,
-        lane,
-        [
-            {"record_id": row.record_id, "system": row.system, "inflight": row.id, "wake_at": None}
-            for row in held.rows
-        ],
-        "record_id",
-        "system",
-    )
+    held.take_lanes()
     return held.unfit
 
 

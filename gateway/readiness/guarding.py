@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select, update
 
+from gateway.access import within
 from gateway.audit import record as audited
 from gateway.cases import Kind, Opening, open_cases
 from gateway.database import Database
@@ -267,10 +268,7 @@ class Guarding:
         found: list[Watched] = []
         for key, one in slices.read(connection).items():
             guard = self._guards.of(*key)
-            hidden = (regions is not None and key[1] not in regions) or (
-                entities is not None and key[0] not in entities
-            )
-            if guard is None or hidden:
+            if guard is None or not within(*key, entities, regions):
                 continue
             row = seen.get(key)
             current = row is not None and row.epoch == one.epoch

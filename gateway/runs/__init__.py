@@ -10,9 +10,11 @@ Laws. A step and how far the run has come are one commit, which is void when som
 each kind raises ``Lost`` then. What does not get better by waiting ends a run after a few failures in a row, with the
 reason in its note; an outage never does.
 
+What follows something without an end, as a change feed does, is no run; it holds its leases the same way (``holding``).
+
 What it refuses. To know what a run is about: each kind brings its store and its step.
 """
 
-from gateway.runs.leased import LeasedRuns, Lost, Over
+from gateway.runs.leased import LeasedRuns, Lost, Over, holding
 
-__all__ = ["LeasedRuns", "Lost", "Over"]
+__all__ = ["LeasedRuns", "Lost", "Over", "holding"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -66,6 +66,40 @@ class Keeping(Protocol[W]):
     def keep_lease(self, connection: Connection, work: W, *, until: int | None) -> bool:
         """Holds it for longer, or lets go of it. False: somebody else has it."""
         ...
+
+
+@asynccontextmanager
+async def holding(
+    keep: Callable[[Connection, int | None], bool],
+    *,
+    what: str,
+    facts: Mapping[str, str],
+    database: Database,
+    clock: Clock,
+    log: Log,
+    lease_s: float,
+) -> AsyncGenerator[None]:
+    """Renews a lease while the block lasts, and lets go of it afterwards. ``keep`` holds it until a moment, in
+    microseconds UTC, or with None no longer; False: somebody else has it. ``facts`` name the work in the log."""
+
+    async def beat() -> None:
+        while True:
+            await clock.sleep(lease_s / 3)
+            try:
+                if not await database.transaction(
+                    lambda conn: keep(conn, database.now(conn) + int(lease_s * MICROS))
+                ):
+                    return  # the next commit of the step is void by the same token
+            except StoreUnavailable as lost:
+                log.warning("lease not renewed", **facts, reason=str(lost))
+
+    beating = asyncio.create_task(beat(), name=f"{what}: lease")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await database.transaction(lambda conn: keep(conn, None))
 
 
 class LeasedRuns(Generic[W]):
@@ -167,27 +201,9 @@ class LeasedRuns(Generic[W]):
         except Lost as over:
             self._log.info(f"{self._what} let go", run=str(over), reason="Lost")
 
-    @asynccontextmanager
-    async def _holding(self, work: W) -> AsyncGenerator[None]:
-        """Renews the lease while the block lasts, and lets go of it afterwards."""
-        beat = asyncio.create_task(self._beat(work), name=f"{self._what}: lease")
-        try:
-            yield
-        finally:
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
-            await self._database.transaction(lambda conn: self._store.keep_lease(conn, work, until=None))
-
-    async def _beat(self, work: W) -> None:
-        while True:
-            await self._clock.sleep(self._lease_s / 3)
-
-            def unit(connection: Connection) -> bool:
-                until = self._database.now(connection) + int(self._lease_s * MICROS)
-                return self._store.keep_lease(connection, work, until=until)
-
-            try:
-                if not await self._database.transaction(unit):
-                    return  # the next commit of the step is void by the same token
-            except StoreUnavailable as lost:
-                self._log.warning("lease not renewed", run=work.id, reason=str(lost))
+    def _holding(self, work: W) -> AbstractAsyncContextManager[None]:
+        return holding(
+            lambda conn, until: self._store.keep_lease(conn, work, until=until), what=self._what,
+            facts={"run": work.id},
+            database=self._database, clock=self._clock, log=self._log, lease_s=self._lease_s,
+        )  # fmt: skip

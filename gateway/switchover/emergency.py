@@ -34,6 +34,7 @@ from gateway.ledger.tables import delivery, operation
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover.evidence import head
 from gateway.switchover.store import Counts
 
 KIND = "emergency"
@@ -125,17 +126,7 @@ def seen(
         failed[one.code] = f"{failed[one.code]}; {one.message}" if one.code in failed else one.message
     heir = PLANS[wanted].authority.value
     return {
-        "slice": {
-            "entity": current.entity,
-            "region": current.region,
-            "stage": current.stage.value,
-            "authority": current.authority.value,
-            "version": current.version,
-        },
-        "move": {"stage": wanted.value, "authority": heir},
-        "gates": [
-            {"gate": gate, "passed": gate not in failed, "message": failed.get(gate)} for gate in _GATES
-        ],
+        **head(current, wanted, _GATES, failed),
         "stranded": _list(connection, current),
         "parked": _number(
             connection, _mirrors(current, heir) & (delivery.c.state == DeliveryState.PARKED.value)

@@ -8,7 +8,7 @@ would change between two looks at the same thing, and no approval would ever hol
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -52,18 +52,7 @@ def evidence(
     failed = {one.code: one.message for one in failures}
     named = (*transition.gates(current.stage, wanted), *(code for code in failed))
     return {
-        "slice": {
-            "entity": current.entity,
-            "region": current.region,
-            "stage": current.stage.value,
-            "authority": current.authority.value,
-            "version": current.version,
-        },
-        "move": {"stage": wanted.value, "authority": PLANS[wanted].authority.value},
-        "gates": [
-            {"gate": gate, "passed": gate not in failed, "message": failed.get(gate)}
-            for gate in dict.fromkeys(named)
-        ],
+        **head(current, wanted, dict.fromkeys(named), failed),
         "mapping": [f"{one.path}: {one.words}" for one in known or ()],
         "differences": {"records": standing(connection, key), "fields": _fields(connection, key)},
         "deliveries": _deliveries(connection, current),
@@ -74,6 +63,24 @@ def evidence(
         "waivers": [
             {"id": one.id, "field": one.field, "class": one.kind, "expires_at": one.expires_at}
             for one in in_force(connection, now).get(key, ())
+        ],
+    }
+
+
+def head(current: Slice, wanted: Stage, gates: Iterable[str], failed: Mapping[str, str]) -> dict[str, Any]:
+    """What all evidence begins with: the slice as it is, where it is to go, and each of ``gates`` with what stands
+    against it."""
+    return {
+        "slice": {
+            "entity": current.entity,
+            "region": current.region,
+            "stage": current.stage.value,
+            "authority": current.authority.value,
+            "version": current.version,
+        },
+        "move": {"stage": wanted.value, "authority": PLANS[wanted].authority.value},
+        "gates": [
+            {"gate": gate, "passed": gate not in failed, "message": failed.get(gate)} for gate in gates
         ],
     }
 

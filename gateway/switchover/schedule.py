@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.access import within
 from gateway.audit import reason_of
 from gateway.database import Database, from_micros, to_micros
 from gateway.dispatch.claim import MICROS
@@ -23,7 +24,6 @@ from gateway.errors import (
     Invalid,
     NotFoundHere,
     RuleRefused,
-    RuleVersionMoved,
     ScheduleOver,
     SecondPersonNeeded,
     UnknownRegion,
@@ -35,6 +35,7 @@ from gateway.routing.calendar import Calendar
 from gateway.routing.stage import Stage
 from gateway.switchover import scheduled
 from gateway.switchover.evidence import digest
+from gateway.switchover.fence import expect
 from gateway.switchover.scheduled import Scheduled, audit
 from gateway.switchover.states import ScheduleEvent, ScheduleState
 from gateway.switchover.store import Problem
@@ -87,11 +88,8 @@ class Schedule:
             current = slices.read(connection, [key]).get(key)
             if current is None:
                 raise UnknownRegion(f"no rule for {wish.entity} in {wish.region}")
-            if wish.expected_version is not None and wish.expected_version != current.version:
-                raise RuleVersionMoved(
-                    f"the rule is at version {current.version}, not {wish.expected_version}; decide anew",
-                    version=current.version,
-                )
+            if wish.expected_version is not None:
+                expect(current, wish.expected_version)
             now = self._database.now(connection)
             _must_come(at, now)
             before = scheduled.last_before(connection, key, at)
@@ -223,11 +221,7 @@ class Schedule:
     ) -> Scheduled:
         """Raises NotFoundHere; a change outside ``regions`` and ``entities`` is not there."""
         found = await self._database.read(lambda conn: scheduled.one(conn, id_))
-        if (
-            found is None
-            or (regions is not None and found.region not in regions)
-            or (entities is not None and found.entity not in entities)
-        ):
+        if found is None or not within(found.entity, found.region, entities, regions):
             raise NotFoundHere(f"there is no scheduled change {id_}")
         return found
 

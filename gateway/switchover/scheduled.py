@@ -12,7 +12,7 @@ from gateway.audit import record as audited
 from gateway.database import among
 from gateway.routing.stage import Stage
 from gateway.switchover.states import ScheduleEvent, ScheduleState, schedule_after
-from gateway.switchover.store import Problem
+from gateway.switchover.store import Problem, as_row, from_row, newest
 from gateway.switchover.tables import scheduled_change as table
 
 
@@ -148,16 +148,9 @@ def page(
     limit: int = 50,
 ) -> Sequence[Scheduled]:
     """The newest request first; ``after`` is the id that the last page ended with."""
-    wanted = select(table).order_by(table.c.id.desc()).limit(limit)
-    for column, value in ((table.c.entity, entity), (table.c.region, region), (table.c.state, state)):
-        if value is not None:
-            wanted = wanted.where(column == value)
-    if regions is not None:
-        wanted = wanted.where(among(table.c.region, sorted(regions)))
-    if entities is not None:
-        wanted = wanted.where(among(table.c.entity, sorted(entities)))
-    if after is not None:
-        wanted = wanted.where(table.c.id < after)
+    wanted = newest(
+        table, entity=entity, region=region, state=state, regions=regions, entities=entities, after=after, limit=limit
+    )
     return [_scheduled(row) for row in connection.execute(wanted)]
 
 
@@ -185,19 +178,8 @@ def audit(connection: Connection, one: Scheduled, *, at: int, actor: str, action
 
 
 def _row(one: Scheduled) -> dict[str, Any]:
-    row = msgspec.structs.asdict(one)
-    for name in _JSON:
-        row[name] = None if row[name] is None else msgspec.json.encode(row[name]).decode()
-    row["from_stage"], row["to_stage"], row["state"] = (
-        one.from_stage.value,
-        one.to_stage.value,
-        one.state.value,
-    )
-    return row
+    return as_row(one, *_JSON)
 
 
 def _scheduled(row: Any) -> Scheduled:
-    fields = {name: getattr(row, name) for name in Scheduled.__struct_fields__}
-    for name in _JSON:
-        fields[name] = None if fields[name] is None else msgspec.json.decode(fields[name])
-    return msgspec.convert(fields, Scheduled, strict=False)
+    return from_row(row, Scheduled, *_JSON)

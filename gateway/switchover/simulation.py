@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import msgspec
 from sqlalchemy import Connection, func, select
 
+from gateway.access import within
 from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
 from gateway.dispatch.claim import MICROS
@@ -102,10 +103,7 @@ class Simulation:
             now = self._database.now(connection)
             stages = {key: one.stage for key, one in slices.read(connection).items()}
             for number, (entity, region) in enumerate(draft):
-                hidden = (regions is not None and region not in regions) or (
-                    entities is not None and entity not in entities
-                )
-                if (entity, region) not in stages or hidden:
+                if (entity, region) not in stages or not within(entity, region, entities, regions):
                     message = f"no rule for {entity} in {region}"
                     pointer = f"/rules/{number}"
                     raise UnknownRegion(

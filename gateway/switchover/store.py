@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, Table, insert, select, update
 
 from gateway.database import among
 from gateway.ledger import slices
@@ -15,6 +16,8 @@ from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.states import UNDER_WAY, SwitchEvent, SwitchState, switch_after
 from gateway.switchover.tables import switch
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,36 +188,54 @@ def page(
     limit: int = 50,
 ) -> Sequence[Switch]:
     """The newest first; ``after`` is the id that the last page ended with."""
-    wanted = select(switch).order_by(switch.c.id.desc()).limit(limit)
-    if entity is not None:
-        wanted = wanted.where(switch.c.entity == entity)
-    if region is not None:
-        wanted = wanted.where(switch.c.region == region)
-    if state is not None:
-        wanted = wanted.where(switch.c.state == state)
-    if regions is not None:
-        wanted = wanted.where(among(switch.c.region, sorted(regions)))
-    if entities is not None:
-        wanted = wanted.where(among(switch.c.entity, sorted(entities)))
-    if after is not None:
-        wanted = wanted.where(switch.c.id < after)
+    wanted = newest(
+        switch, entity=entity, region=region, state=state, regions=regions, entities=entities, after=after, limit=limit
+    )
     return [_switch(row) for row in connection.execute(wanted)]
 
 
+def newest(
+    table: Table,
+    *,
+    entity: str | None,
+    region: str | None,
+    state: str | None,
+    regions: frozenset[str] | None,
+    entities: frozenset[str] | None,
+    after: str | None,
+    limit: int,
+) -> Select[Any]:
+    """The newest rows of a table of moves, narrowed to what was asked for and to what the caller may see; ``after`` is
+    the id that the last page ended with."""
+    wanted = select(table).order_by(table.c.id.desc()).limit(limit)
+    for column, value in ((table.c.entity, entity), (table.c.region, region), (table.c.state, state)):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if regions is not None:
+        wanted = wanted.where(among(table.c.region, sorted(regions)))
+    if entities is not None:
+        wanted = wanted.where(among(table.c.entity, sorted(entities)))
+    return wanted if after is None else wanted.where(table.c.id < after)
+
+
+def as_row(one: msgspec.Struct, *json: str) -> dict[str, Any]:
+    """The row of a move: its fields, those that ``json`` names as JSON."""
+    fields = msgspec.structs.asdict(one)
+    row = {name: value.value if isinstance(value, Enum) else value for name, value in fields.items()}
+    return row | {name: None if row[name] is None else msgspec.json.encode(row[name]).decode() for name in json}
+
+
+def from_row(row: Any, kind: type[S], *json: str) -> S:
+    """The other way round."""
+    fields = {name: getattr(row, name) for name in kind.__struct_fields__}
+    for name in json:
+        fields[name] = None if fields[name] is None else msgspec.json.decode(fields[name])
+    return msgspec.convert(fields, kind, strict=False)
+
+
 def _row(one: Switch) -> dict[str, Any]:
-    row = msgspec.structs.asdict(one)
-    for name in _JSON:
-        row[name] = None if row[name] is None else msgspec.json.encode(row[name]).decode()
-    row["from_stage"], row["to_stage"], row["state"] = (
-        one.from_stage.value,
-        one.to_stage.value,
-        one.state.value,
-    )
-    return row
+    return as_row(one, *_JSON)
 
 
 def _switch(row: Any) -> Switch:
-    fields = {name: getattr(row, name) for name in Switch.__struct_fields__}
-    for name in _JSON:
-        fields[name] = None if fields[name] is None else msgspec.json.decode(fields[name])
-    return msgspec.convert(fields, Switch, strict=False)
+    return from_row(row, Switch, *_JSON)

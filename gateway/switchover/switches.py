@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.access import within
 from gateway.audit import reason_of
 from gateway.audit import record as audited
 from gateway.database import Database
@@ -197,11 +198,7 @@ class Switches:
     ) -> Switch:
         """Raises NotFoundHere; a switch outside ``regions`` and ``entities`` is not there."""
         found = await self._database.read(lambda conn: store.one(conn, id_))
-        if (
-            found is None
-            or (regions is not None and found.region not in regions)
-            or (entities is not None and found.entity not in entities)
-        ):
+        if found is None or not within(found.entity, found.region, entities, regions):
             raise NotFoundHere(f"there is no switch {id_}")
         return found
 

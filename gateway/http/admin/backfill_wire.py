@@ -11,7 +11,7 @@ from msgspec import Meta
 from gateway.backfill.run import Item, Outcome, Run
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
-from gateway.database import from_micros
+from gateway.database import from_micros, moment
 
 BASE = "/admin/v1/backfills"
 _Token = Annotated[str, Meta(min_length=1, max_length=40, pattern="^[ -~]+$")]
@@ -114,7 +114,7 @@ def told(run: Run) -> BackfillTold:
         reason=run.reason,
         created_at=rfc3339(from_micros(run.created_at)),
         updated_at=rfc3339(from_micros(run.updated_at)),
-        ended_at=None if run.ended_at is None else rfc3339(from_micros(run.ended_at)),
+        ended_at=moment(run.ended_at),
         ended_by=run.ended_by,
         href=f"{BASE}/{run.id}",
         records_href=f"{BASE}/{run.id}/records",

@@ -10,8 +10,7 @@ import msgspec
 from gateway import errors
 from gateway.canonical import BY_NAME
 from gateway.change_feed.feed import STATES, Feed
-from gateway.clock import rfc3339
-from gateway.database import from_micros
+from gateway.database import moment
 from gateway.http import parameters, query
 from gateway.http.admin.listing import page_of
 from gateway.http.exchange import Exchange
@@ -52,10 +51,8 @@ def told(feed: Feed) -> FeedTold:
         **msgspec.structs.asdict(feed),
         "state": feed.state.value,
         "lag_s": None if feed.lag_s is None else round(feed.lag_s, 1),
-        **{
-            name: None if moment is None else rfc3339(from_micros(moment))
-            for name, moment in (("cursor_at", feed.cursor_at), ("read_at", feed.read_at))
-        },
+        "cursor_at": moment(feed.cursor_at),
+        "read_at": moment(feed.read_at),
     }
     return FeedTold(**values)
 

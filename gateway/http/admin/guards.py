@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.clock import rfc3339
-from gateway.database import from_micros
+from gateway.database import moment
 from gateway.http import parameters
 from gateway.http.admin.listing import page_of
 from gateway.http.exchange import Exchange
@@ -55,10 +54,10 @@ def told(one: Watched) -> GuardTold:
         failing=one.failing,
         verdict=None if one.verdict is None else Outcome(one.verdict),
         failed=one.failed,
-        looked_at=_moment(one.looked_at),
-        next_at=_moment(one.next_at),
-        acted_at=_moment(one.acted_at),
-        held_until=_moment(one.held_until),
+        looked_at=moment(one.looked_at),
+        next_at=moment(one.next_at),
+        acted_at=moment(one.acted_at),
+        held_until=moment(one.held_until),
         switch=one.switch_id,
     )
 
@@ -96,7 +95,3 @@ class Guards:
                 ),
             ),
         )
-
-
-def _moment(at: int | None) -> str | None:
-    return None if at is None else rfc3339(from_micros(at))

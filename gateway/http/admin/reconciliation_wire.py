@@ -13,7 +13,7 @@ from gateway.canonical.values import Note
 from gateway.clock import rfc3339
 from gateway.compare.observation import Sample
 from gateway.compare.tolerance import EXACT
-from gateway.database import from_micros
+from gateway.database import from_micros, moment
 from gateway.reconcile.bridge import BridgeLine, Term
 from gateway.reconcile.matching import Amount
 from gateway.reconcile.measures import LABELS, NotAvailable, shown
@@ -177,7 +177,7 @@ def told_line(run: Run) -> ReconciliationLine:
         reason=run.reason,
         created_at=rfc3339(from_micros(run.created_at)),
         updated_at=rfc3339(from_micros(run.updated_at)),
-        ended_at=None if run.ended_at is None else rfc3339(from_micros(run.ended_at)),
+        ended_at=moment(run.ended_at),
         ended_by=run.ended_by,
         href=f"{BASE}/{run.id}",
         records_href=f"{BASE}/{run.id}/records",

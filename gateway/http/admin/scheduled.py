@@ -12,11 +12,10 @@ from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.scheduled_wire import BASE, Cancellation, PlanApproval, told
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SchedulePort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import SCHEDULED
-from gateway.ports import SlicesPort
+from gateway.ports import SchedulePort, SlicesPort
 from gateway.switchover.states import ScheduleState
 
 _EXAMPLE_ID = f"{SCHEDULED}0198f0c2-6a10-7d44-8b01-4c5d6e7f8a90"

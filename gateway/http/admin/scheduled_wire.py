@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
-from gateway.database import from_micros
+from gateway.database import from_micros, moment
 from gateway.routing.stage import Stage
 from gateway.switchover.scheduled import Scheduled
 from gateway.switchover.states import ScheduleState
@@ -87,14 +87,10 @@ def told(one: Scheduled) -> ScheduledTold:
         requested_by=one.requested_by,
         requested_at=rfc3339(from_micros(one.requested_at)),
         approved_by=one.approved_by,
-        approved_at=_moment(one.approved_at),
+        approved_at=moment(one.approved_at),
         switch=one.switch_id,
-        ended_at=_moment(one.ended_at),
+        ended_at=moment(one.ended_at),
         ended_by=one.ended_by,
         problem=one.problem,
         href=f"{BASE}/{one.id}",
     )
-
-
-def _moment(at: int | None) -> str | None:
-    return None if at is None else rfc3339(from_micros(at))

@@ -14,7 +14,7 @@ from gateway.access import Cursors
 from gateway.canonical import BY_NAME
 from gateway.canonical.values import Note
 from gateway.clock import rfc3339
-from gateway.database import from_micros
+from gateway.database import from_micros, moment
 from gateway.errors import FieldError, Invalid, NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin import scheduled_wire
@@ -22,11 +22,10 @@ from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.named import check_slice
 from gateway.http.admin.scheduled_wire import EffectiveAt
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SchedulePort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route, Schema
 from gateway.ids import SWITCH
-from gateway.ports import SlicesPort, SwitchesPort
+from gateway.ports import SchedulePort, SlicesPort, SwitchesPort
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover.schedule import ScheduleWish
@@ -131,13 +130,13 @@ def told(one: Switch) -> SwitchTold:
         requested_at=rfc3339(from_micros(one.requested_at)),
         expires_at=rfc3339(from_micros(one.expires_at)),
         approved_by=one.approved_by,
-        approved_at=_moment(one.approved_at),
+        approved_at=moment(one.approved_at),
         epoch=one.epoch,
-        fenced_at=_moment(one.fenced_at),
-        drain_until=_moment(one.drain_until),
+        fenced_at=moment(one.fenced_at),
+        drain_until=moment(one.drain_until),
         remaining=one.remaining,
         counts=one.counts,
-        ended_at=_moment(one.ended_at),
+        ended_at=moment(one.ended_at),
         ended_by=one.ended_by,
         problem=one.problem,
         href=f"{BASE}/{one.id}",
@@ -385,8 +384,6 @@ def _example(regions: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _moment(at: int | None) -> str | None:
-    return None if at is None else rfc3339(from_micros(at))
 
 
 def _id(exchange: Exchange) -> str:

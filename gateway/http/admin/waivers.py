@@ -17,7 +17,7 @@ from gateway.canonical.values import Name, Note
 from gateway.clock import rfc3339
 from gateway.compare.difference import DifferenceClass
 from gateway.compare.waiver import Pair, Standing, Wish
-from gateway.database import from_micros, to_micros
+from gateway.database import from_micros, moment, to_micros
 from gateway.errors import NotFoundHere
 from gateway.http import addresses, bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
@@ -95,7 +95,7 @@ def told(standing: Standing) -> WaiverTold:
         expires_at=rfc3339(from_micros(one.expires_at)),
         created_at=rfc3339(from_micros(one.created_at)),
         created_by=one.created_by,
-        revoked_at=None if one.revoked_at is None else rfc3339(from_micros(one.revoked_at)),
+        revoked_at=moment(one.revoked_at),
         revoked_by=one.revoked_by,
         state=standing.state,
         findings=standing.findings,

@@ -37,7 +37,7 @@ async def test_entries_of_one_timesheet_are_told_apart(world: World) -> None:
     await world.stage("time_entry", Stage.LEGACY_ONLY, region=REGION, override=True)
     sheet = fresh("TS")
     person, (one, two) = made["resource"], made["projects"]
-    wishes = [
+    wishes: list[dict[str, Any]] = [
         {"date": "2026-03-02"},
         {"date": "2026-03-03"},
         {"date": "2026-03-03", "project": two},
@@ -50,7 +50,7 @@ async def test_entries_of_one_timesheet_are_told_apart(world: World) -> None:
             "time-entries",
             time_entry(
                 person["id"],
-                wish.pop("project", one)["id"],  # type: ignore[call-overload,index]
+                wish.pop("project", one)["id"],
                 timesheet_ref=sheet,
                 **wish,
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -100,8 +101,8 @@ async def test_each_feed_says_what_it_does(
     assert "change_feed" in items[0]["why"]
 
 
-async def _follows(states: object) -> bool:
-    found = await states()  # type: ignore[operator]
+async def _follows(states: Callable[[], Awaitable[dict[tuple[str, str], tuple[str, str | None]]]]) -> bool:
+    found = await states()
     return found["legacy", REGION][0] == "following"
 
 
