@@ -273,7 +273,7 @@ class Gateway:
                 asyncio.create_task(deliver_loops.deliver(self.deliverer, stop, log), name="deliver"),
                 asyncio.create_task(deliver_loops.resolve(self.resolver, stop, log), name="resolve"),
                 asyncio.create_task(
-                    deliver_loops.watch(self.replays.run_once, stop, log, "replays", 0.25), name="replays"
+                    deliver_loops.watch(self.replays.run_once, stop, log, "replays", 0.25, 1.0), name="replays"
                 ),
                 asyncio.create_task(compare_loop.run(self.comparer, stop), name="compare"),
                 asyncio.create_task(

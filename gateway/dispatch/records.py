@@ -197,7 +197,7 @@ class Records:
 
 def _views(connection: Connection, ids: Sequence[str]) -> list[RecordView | None]:
     found: dict[str, list[Any]] = {}
-    for row in connection.execute(_RECORDS_AND_LINKS, {"ids": list(set(ids))}):
+    for row in connection.execute(_RECORDS_AND_LINKS, {"ids": list(set(ids))}).all():
         found.setdefault(row.id, []).append(row)
     views = {record_id: _view(rows) for record_id, rows in found.items()}
     return [views.get(one) for one in ids]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from gateway.backfill import Backfiller
@@ -29,14 +29,16 @@ from gateway.worker.invariants import Invariants
 FIGURES_S = 10.0
 #: How soon the records of a waiver that has begun or ended are looked at again.
 WAIVERS_S = 1.0
-#: How soon a reconciliation that is due is taken up.
+#: How soon a reconciliation that is under way is taken up again.
 RECONCILIATIONS_S = 0.25
-#: How soon a backfill that is due is taken up.
+#: How soon a backfill that is under way is taken up again.
 BACKFILLS_S = 0.1
 #: How soon a window of a guard that has ended is looked at.
 GUARDS_S = 5.0
-#: How soon a change feed that is due is taken up.
+#: How soon a change feed that has just found something is taken up again.
 FEEDS_S = 0.25
+#: How soon any of those is taken up where there was nothing to do.
+IDLE_S = 1.0
 
 
 class Upkeep:
@@ -76,18 +78,22 @@ class Upkeep:
 
     def start(self, stop: asyncio.Event, *, worker: bool) -> list[asyncio.Task[Any]]:
         """The loops of this process; they end when ``stop`` is set."""
-        loops = [(self.figures, "figures", FIGURES_S)]
+        loops: list[tuple[Callable[[], Awaitable[int]], str, float, float | None]] = [
+            (self.figures, "figures", FIGURES_S, None)
+        ]
         if worker:
-            loops.append((self._waivers.run_once, "waivers", WAIVERS_S))
-            loops.append((self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S))
-            loops.append((self._backfiller.run_once, "backfills", BACKFILLS_S))
-            loops.append((self._guarding.run_once, "guards", GUARDS_S))
-            loops.append((self._follower.run_once, "change feeds", FEEDS_S))
-            loops.append((self.invariants.run_once, "invariants", invariants.EVERY_S))
-            loops.append((self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S))
+            loops += [
+                (self._waivers.run_once, "waivers", WAIVERS_S, None),
+                (self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S, IDLE_S),
+                (self._backfiller.run_once, "backfills", BACKFILLS_S, IDLE_S),
+                (self._guarding.run_once, "guards", GUARDS_S, None),
+                (self._follower.run_once, "change feeds", FEEDS_S, IDLE_S),
+                (self.invariants.run_once, "invariants", invariants.EVERY_S, None),
+                (self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S, None),
+            ]
         return [
-            asyncio.create_task(watch(once, stop, self._log, what, every_s), name=what)
-            for once, what, every_s in loops
+            asyncio.create_task(watch(once, stop, self._log, what, every_s, idle_s), name=what)
+            for once, what, every_s, idle_s in loops
         ]
 
     async def figures(self) -> int:
