@@ -250,10 +250,10 @@ class Ledger(RuleBasedStateMachine):
 
     # --- replicas ----------------------------------------------------------------------------------------------
 
-    @rule(place=PLACES, what=st.sampled_from(("deliver", "resolve", "reap", "replay")))
+    @rule(place=PLACES, what=st.sampled_from(("deliver", "resolve", "reap", "replay", "switch")))
     def look_once(self, place: int, what: str) -> None:
-        """A replica sends what is due, looks for writes of unknown outcome or for leases that have run out, or takes
-        the next chunk of a replay."""
+        """A replica sends what is due, looks for writes of unknown outcome or for leases that have run out, takes the
+        next chunk of a replay, or goes on with switches and with what an emergency has left behind."""
         self.world.look_once(place, what)
 
     @rule(place=PLACES, rounds=st.sampled_from((3, 10, 30)))
@@ -286,6 +286,8 @@ class Ledger(RuleBasedStateMachine):
         takes_s=TAKES,
         rounds=st.sampled_from((4, 0)),
         busy=st.none() | HOW,
+        # Seldom: in a history that is full of emergencies little else is found.
+        dead_s=st.sampled_from((*SELDOM, 4.0, 20.0)),
     )
     def move_authority(
         self,
@@ -296,13 +298,20 @@ class Ledger(RuleBasedStateMachine):
         takes_s: float,
         rounds: int,
         busy: How | None,
+        dead_s: float | None,
     ) -> None:
         """``patience_s``: whoever moves it gives up after so long, which aborts a move that still drains. ``rounds``:
-        so many seconds of work go into the drain. ``busy``: a write is on its way when it begins."""
+        so many seconds of work go into the drain. ``busy``: a write is on its way when it begins. ``dead_s``: for so
+        long the cloud answers nobody, and two persons switch back in an emergency; the second takes ``takes_s``."""
         known = self._known(entity)
         if busy is not None and known:
             self._update(busy, known[0], 0, 1, None, None)
-        self.operator.move(entity, step, override=override, patience_s=patience_s)
+        if dead_s is None:
+            self.operator.move(entity, step, override=override, patience_s=patience_s)
+        else:
+            cloud = self.world.weather["cloud"]
+            cloud.down_until = max(cloud.down_until, self.world.loop.time() + dead_s)
+            self.operator.leave(entity, override=override, thinks_s=takes_s / 2)
         self.world.tick(takes_s)
         self.work(0, rounds)
 

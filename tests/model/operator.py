@@ -1,4 +1,4 @@
-"""What people on the operations side do: they move the authority, cancel, and decide cases.
+"""What people on the operations side do: they move the authority or leave it, cancel, and decide cases.
 
 An operator is as careful as the texts of the program ask: before a write is said to be applied or not, or is sent
 once more, the system itself is looked at, when nothing that was sent before can land there any more.
@@ -49,6 +49,13 @@ class Operator:
             return order[min(max(there.position + step, 0), len(order) - 1)], override
 
         self._begin(self._world.move(entity, choose, name="a move", patience_s=patience_s))
+
+    def leave(self, entity: str, *, override: bool, thinks_s: float) -> None:
+        """Two persons leave the authority of a slice that the cloud leads; the second one approves after so long."""
+        leaving = self._world.leave(
+            entity, name="an emergency", override=lambda: override, thinks_s=lambda: thinks_s
+        )
+        self._begin(leaving)
 
     # --- operations --------------------------------------------------------------------------------------------
 

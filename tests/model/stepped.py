@@ -142,6 +142,8 @@ class SteppedWorld(World):
                     await replica.resolver.reap()
                 case "replay":
                     await replica.replays.run_once()
+                case "switch":
+                    await replica.switchover.run_once()
                 case _:
                     raise ValueError(what)
 
@@ -178,6 +180,7 @@ class SteppedWorld(World):
                 assert replica is not None
                 replica.deliverer.accepts_mirrors = True
                 replica.work(1)
+                replica.settle_left_behind()
             if self.jobs:
                 await asyncio.wait(self.jobs, timeout=120.0)
             return await self.rest()

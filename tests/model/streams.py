@@ -17,7 +17,7 @@ from tests.simulation.erp import EDITED, Product
 from tests.simulation.history import History, Op, Said
 
 #: States of an operation that still counts as open in its record.
-OPEN = ("accepted", "held", "unresolved")
+OPEN = ("accepted", "held", "unresolved", "stranded")
 
 May = Callable[["Streams", Wish], bool]
 

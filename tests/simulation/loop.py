@@ -155,7 +155,7 @@ class Loop(asyncio.AbstractEventLoop):
 
     def _put(self, handle: asyncio.Handle) -> None:
         process = handle._context.get(PROCESS, OUTSIDE)  # type: ignore[attr-defined]
-        if process.dead:
+        if process.dead or self._closed:
             return
         if not process.ready and not process.frozen:
             self._busy.append(process)
@@ -210,6 +210,8 @@ class Loop(asyncio.AbstractEventLoop):
         """Takes apart what still waits, without letting it do anything."""
         self._closed = True
         self._timers.clear()
+        # The next world is the same process outside of all others.
+        OUTSIDE.ready.clear()
         for process in processes:
             process.dead = True
             for task in process.tasks:

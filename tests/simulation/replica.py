@@ -202,7 +202,7 @@ class Replica(Gateway):
         self.work(self._scenario.workers)
         self._begin(self._round(self._fences, 5.0, None, "fences"))
         if self._scenario.emergencies:
-            self._begin(self._round(self.switchover.left_behind.run_once, 2.0, None, "left behind"))
+            self.settle_left_behind()
 
     def work(self, workers: int) -> None:
         """Begins so many loops that deliver, and as many that look for unknown outcomes."""
@@ -210,6 +210,10 @@ class Replica(Gateway):
         for _ in range(workers):
             self._begin(self._round(self.deliverer.run_once, LOOK_S, left, "deliveries"))
             self._begin(self._round(self.resolve, LOOK_S, None, "unknown outcomes"))
+
+    def settle_left_behind(self) -> None:
+        """Begins the loop that looks for what emergencies have left behind."""
+        self._begin(self._round(self.switchover.left_behind.run_once, 2.0, None, "left behind"))
 
     def _begin(self, loop: Coroutine[Any, Any, None]) -> None:
         self._loops.append(asyncio.create_task(loop))

@@ -338,7 +338,18 @@ class World:
             self.counted["outage"] += 1
             self.weather["cloud"].down_until = self.loop.time() + 2.0 + rng.random() * 15.0
             await asyncio.sleep(rng.random() * 5.0)
-        entity = rng.choice(ENTITIES)
+        await self.leave(
+            rng.choice(ENTITIES),
+            name=f"emergency {number}",
+            override=lambda: rng.random() < 0.7,
+            thinks_s=lambda: rng.random() * 2.0,
+        )
+
+    async def leave(
+        self, entity: str, *, name: str, override: Callable[[], bool], thinks_s: Callable[[], float]
+    ) -> None:
+        """One person asks some replica to leave the authority of a slice, and another one approves what is told of it
+        then, until it is what is true. ``thinks_s``: for how long before each approval."""
 
         async def ask(replica: Replica) -> Any:
             there = next(one for one in await replica.slices.all() if one.entity == entity)
@@ -348,7 +359,7 @@ class World:
                 stage=EMERGENCIES.get(there.stage, Stage.SHADOW),
                 reason="simulated",
                 expected_version=there.version,
-                override=rng.random() < 0.7,
+                override=override(),
             )
             return await replica.switchover.switches.emergency(wish, actor="operator")
 
@@ -356,7 +367,7 @@ class World:
             asked = await self.ask(ask, 20.0)
             hashed = asked.evidence_hash
             for _ in range(8):
-                await asyncio.sleep(rng.random() * 2.0)
+                await asyncio.sleep(thinks_s())
                 try:
                     approved = await self.ask(
                         lambda replica, hashed=hashed: replica.switchover.switches.approve(
@@ -371,7 +382,7 @@ class World:
                     self.trace.say("operator", f"leaves the authority of {entity}: {approved.id}")
                     return
         except (Lost, GatewayError) as refused:
-            self.trace.say("operator", f"emergency {number} of {entity}: {type(refused).__name__} {refused}")
+            self.trace.say("operator", f"{name} of {entity}: {type(refused).__name__} {refused}")
 
     async def move(
         self,
