@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from adapters.contract import Adapter
 from gateway import __version__
@@ -323,7 +323,7 @@ class Gateway:
             self._lock.release()
             self._lock = None
 
-    def asgi(self) -> Litestar:
+    def asgi(self) -> ASGIApp:
         """The HTTP face of this process."""
         settings = self.settings
         return build(

@@ -68,7 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     wait_default_s: Seconds = 5.0  #: how long a write is waited for before a 202, without ``Prefer: wait``
     wait_max_s: Annotated[float, msgspec.Meta(ge=0, le=25)] = 25.0  #: the longest ``Prefer: wait`` that is honoured
     rules_refresh_s: Annotated[float, msgspec.Meta(gt=0, le=2)] = 0.4  #: reads see a changed rule within this time
-    callers_in_flight: Positive = 64  #: callers of one system that a process waits for at once
+    callers_in_flight: Positive = 128  #: callers of one system that a process waits for at once
     callers_queued: Positive = 128  #: callers that wait for such a place; beyond it 503 at once, and nothing is kept
     stored_writes: Positive = 100_000  #: writes of one slice that may wait for their authority; beyond it 503
     stored_writes_of_record: Positive = 50  #: of one record; a longer row is a fault of its writer

@@ -1,9 +1,9 @@
 """Admission: which writes are let in at all. What is refused here has left nothing behind and may simply be sent again.
 
 A caller takes one of its target's places until it is answered, or waits for one among a bounded number of others; so a
-target that hangs takes the callers of its own slices and nobody else's. Who would wait in vain, because by what places
-have lately been held for none comes free in his time, is told so at once. A slice that stores takes writes while its
-authority is away, up to a number and an age; one that does not store refuses them at once.
+target that hangs takes the callers of its own slices and nobody else's. Who would wait in vain,
+because by what places have lately been held for none comes free in his time, is told so at once. A slice that stores
+takes writes while its authority is away, up to a number and an age; one that does not store refuses them at once.
 
 The limits of what is stored are judged by a count that is up to a second old, before the write's own commit. All
 processes together may therefore store beyond a limit what they accept within a second; nothing is dropped for it.
@@ -51,7 +51,7 @@ def standing(pressure: Pressure, authority: str, position: int, now: datetime) -
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    in_flight: int = 64  #: callers of one target that are waited for at once
+    in_flight: int = 128  #: callers of one target that are waited for at once
     queue: int = 128  #: callers of one target that wait for a place
     stored: int = 100_000  #: writes of one slice that wait for their authority
     stored_of_record: int = 50
@@ -71,9 +71,10 @@ def limits_of(settings: Settings) -> Limits:
 class _Crowd:
     """The callers of one target. ``held_s``: for how long a place has lately been held; 0 before the first."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, queue: int) -> None:
         self.places = Places(limit)
         self._limit = limit
+        self._queue = queue
         self.held_s = 0.0
 
     @property
@@ -84,6 +85,11 @@ class _Crowd:
     @property
     def full(self) -> bool:
         return self.places.taken >= self._limit
+
+    @property
+    def packed(self) -> bool:
+        """Whether as many wait as may."""
+        return self.places.waiting >= self._queue
 
     def left(self, held_s: float) -> None:
         self.held_s = held_s if not self.held_s else self.held_s + NEWEST * (held_s - self.held_s)
@@ -108,21 +114,32 @@ class Admission:
         """A caller's place at its target. Raises NotAccepted where there are too many."""
         crowd = self._crowds.get(system)
         if crowd is None:
-            crowd = self._crowds[system] = _Crowd(self._limits.in_flight)
+            crowd = self._crowds[system] = _Crowd(self._limits.in_flight, self._limits.queue)
         patience_s = max(LEAST_WAIT_S, wait_s)
-        if crowd.places.waiting >= self._limits.queue or crowd.wait_s > patience_s:
-            raise self._crowded(system, crowd)
+        if crowd.packed or crowd.wait_s > patience_s:
+            raise self.turned_away(system)
         try:
             async with asyncio.timeout(patience_s):
                 await crowd.places.take(Urgency.LIVE)
         except TimeoutError:
-            raise self._crowded(system, crowd) from None
+            raise self.turned_away(system) from None
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             yield
         finally:
             crowd.left(loop.time() - began)
+
+    def crowded(self) -> frozenset[str]:
+        """The targets at which no caller can even wait any more."""
+        return frozenset(system for system, crowd in self._crowds.items() if crowd.packed)
+
+    def turned_away(self, system: str) -> NotAccepted:
+        """What a caller is told for whom there is no place, or none in time."""
+        wait_s = 0.0 if (crowd := self._crowds.get(system)) is None else crowd.wait_s
+        return NotAccepted(
+            f"too many callers wait for {system}", retry_after_s=max(RETRY_S, wait_s), system=system
+        )
 
     def refusal(self, slice_: Slice, view: RecordView | None) -> NotAccepted | None:
         """Why a write to this slice is not accepted now, or None."""
@@ -183,9 +200,3 @@ class Admission:
             return Twin(operation_id=row.operation_id)
 
         return await self._database.read(unit)
-
-    @staticmethod
-    def _crowded(system: str, crowd: _Crowd) -> NotAccepted:
-        return NotAccepted(
-            f"too many callers wait for {system}", retry_after_s=max(RETRY_S, crowd.wait_s), system=system
-        )

@@ -77,6 +77,19 @@ class Executor:
         #: Set where deliveries of this process may also be sent by others: then waiting callers also look.
         self.shared = not database.sqlite
 
+    @property
+    def crowded(self) -> bool:
+        """Whether there is a system at which no caller can even wait any more."""
+        return bool(self._admission.crowded())
+
+    def without_room(self, entity: str, regions: frozenset[str] | None) -> NotAccepted | None:
+        """Why no write of this entity can be taken now, in whichever of these regions it is, however long its caller
+        would wait, and whatever is in it; or None."""
+        leading = self._slices.authorities(entity, regions)
+        if not leading or not leading <= self._admission.crowded():
+            return None
+        return self._admission.turned_away(min(leading))
+
     async def write(self, command: Command) -> Answer:
         """The answer for this write, or a GatewayError. Once accepted it goes on, whatever becomes of its caller."""
         entity = BY_NAME[command.entity]

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler
 
 from gateway import errors
 from gateway.access import Cursors, Keys
+from gateway.canonical import ENTITIES
 from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.http import entities, problems
@@ -48,6 +49,7 @@ from gateway.http.reply import Reply
 from gateway.http.route import Gives, Route
 from gateway.http.schemas import components
 from gateway.http.serve import ALWAYS, Rim, instance
+from gateway.http.shedding import Shedding
 from gateway.ids import Ids
 from gateway.ports import (
     BackfillerPort,
@@ -119,7 +121,7 @@ def build(
     handlers: Sequence[ControllerRouterHandler] = (),
     on_startup: Sequence[Callable[[], Awaitable[None]]] = (),
     on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
-) -> Litestar:
+) -> ASGIApp:
     """The ASGI application. ``handlers`` are the console's and other pages'. ``systems_state`` says of each
     ERP ``up`` or ``down`` as it was last seen."""
     cursors = Cursors(secret)
@@ -181,7 +183,7 @@ def build(
 
     described = Described(slices, version, table)
     rim = Rim(keys=keys, ids=ids, body_limit=body_limit, metrics=metrics)
-    return Litestar(
+    app = Litestar(
         route_handlers=[*rim.handlers(described.routes(slices.regions())), *handlers],
         exception_handlers={HTTPException: refused, GatewayError: refused, Exception: refused},
         openapi_config=None,
@@ -191,6 +193,7 @@ def build(
         on_shutdown=list(on_shutdown),
         debug=False,
     )
+    return Shedding(app, rim=rim, keys=keys, executor=executor, entities=ENTITIES)
 
 
 class Described:

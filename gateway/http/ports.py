@@ -7,11 +7,21 @@ from typing import Any, Protocol
 
 from gateway.canonical import Entity
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
+from gateway.errors import NotAccepted
 from gateway.routing.stage import Stage
 from gateway.switchover.simulation import Simulated
 
 
 class ExecutorPort(Protocol):
+    @property
+    def crowded(self) -> bool:
+        """Whether anything is to be asked with ``without_room``."""
+        ...
+
+    def without_room(self, entity: str, regions: frozenset[str] | None) -> NotAccepted | None:
+        """Why no write of this entity can be taken now, whatever is in it; None where one may be."""
+        ...
+
     async def write(self, command: Command) -> Answer: ...
 
 

@@ -74,14 +74,13 @@ class Rim:
                 allowed = MethodNotAllowed(f"allowed here: {place.allow}", allow=place.allow)
                 await self.refuse(scope, send, allowed)
                 return
-            exchange = self._exchange(scope, receive, values)
+            exchange = self.exchange(scope, receive, values)
             try:
                 reply = await self._answer(route, exchange)
-                await self._send(send, exchange, reply, bodiless=method == "HEAD")
+                await self.send(send, exchange, reply, bodiless=method == "HEAD")
             except ClientGone:
                 return
-            self._tell(route.path, route.method, reply.status)
-            self._timed[route.path, route.method].observe(perf_counter() - began)
+            self.tell(route.path, route.method, reply.status, began)
 
         mounted = [ASGIRouteHandler(prefix, is_mount=True, copy_scope=False)(app) for prefix in MOUNTS]
         plain = [path for path in paths.places if not path.startswith(MOUNTS)]
@@ -89,18 +88,21 @@ class Rim:
 
     async def refuse(self, scope: HTTPScope, send: Send, error: GatewayError) -> None:
         """Answers ``error`` where no route was reached."""
-        exchange = self._exchange(scope, _nothing, {})
+        exchange = self.exchange(scope, _nothing, {})
         reply = problems.render(error, instance=instance(scope))
-        await self._send(send, exchange, reply, bodiless=scope["method"] == "HEAD")
+        await self.send(send, exchange, reply, bodiless=scope["method"] == "HEAD")
         # Neither the path nor the method is one that we chose, so neither may become a label.
-        self._tell("none", "none", reply.status)
+        self.tell("none", "none", reply.status)
 
-    def _tell(self, route: str, method: str, status: int) -> None:
+    def tell(self, route: str, method: str, status: int, began: float | None = None) -> None:
+        """Counts an answer, and with ``began``, a moment of ``perf_counter``, how long it took."""
         counter = self._counted.get((route, method, status))
         if counter is None:
             counter = self._metrics.requests.labels(route, method, str(status))
             self._counted[route, method, status] = counter
         counter.inc()
+        if began is not None:
+            self._timed[route, method].observe(perf_counter() - began)
 
     async def _answer(self, route: Route, exchange: Exchange) -> Reply:
         try:
@@ -113,13 +115,14 @@ class Rim:
         except Exception as raised:  # noqa: BLE001 - the last resort
             return told(route.name, exchange, raised)
 
-    def _exchange(self, scope: HTTPScope, receive: Receive, values: dict[str, str]) -> Exchange:
+    def exchange(self, scope: HTTPScope, receive: Receive, values: dict[str, str]) -> Exchange:
         sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), None)
         request_id = headers.request_id(sent) or self._ids.new("req_")
         return Exchange(scope, receive, values, request_id=request_id, body_limit=self._body_limit)
 
     @staticmethod
-    async def _send(send: Send, exchange: Exchange, reply: Reply, *, bodiless: bool) -> None:
+    async def send(send: Send, exchange: Exchange, reply: Reply, *, bodiless: bool = False) -> None:
+        """Sends an answer with what stands on every answer."""
         lines = [*ALWAYS, *reply.headers]
         for name, value in exchange.trace.items():
             lines.append((name.lower().encode("ascii"), value.encode("latin-1")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import Counter
 from collections.abc import Mapping
 from itertools import count
 
@@ -33,14 +34,16 @@ class Places:
         self.taken = 0
         self._order = count()
         self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
+        # Counted and not looked through: under pressure everybody who is refused asks, often several times.
+        self._counted: Counter[Urgency] = Counter()
 
     @property
     def waiting(self) -> int:
-        return sum(not future.done() for _, _, future in self._waiting)
+        return self._counted.total()
 
     def waiting_as(self, urgency: Urgency) -> int:
         """How many of those that wait are of this kind."""
-        return sum(wanted is urgency and not future.done() for wanted, _, future in self._waiting)
+        return self._counted[urgency]
 
     async def take(self, urgency: Urgency) -> None:
         """Returns with a place. Raises what ``refuse`` was told while it waited."""
@@ -49,12 +52,15 @@ class Places:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), future))
+        self._counted[urgency] += 1
         # Something less urgent may hold nobody back: what waits before us may wait for a share of its own.
         self._let_in()
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
+            if future.cancelled():
+                self._counted[urgency] -= 1
+            elif future.done() and future.exception() is None:
                 # The place came together with the order to stop.
                 self.give()
             raise
@@ -71,8 +77,9 @@ class Places:
     def refuse(self, error: Exception) -> None:
         """Nobody who waits gets a place any more."""
         waiting, self._waiting = self._waiting, []
-        for _, _, future in waiting:
+        for urgency, _, future in waiting:
             if not future.done():
+                self._counted[urgency] -= 1
                 future.set_exception(error)
 
     def _open_to(self, urgency: Urgency) -> bool:
@@ -88,5 +95,6 @@ class Places:
                 # Whoever stands behind it is less urgent and has no larger share.
                 return
             heapq.heappop(self._waiting)
+            self._counted[urgency] -= 1
             self.taken += 1
             future.set_result(None)

@@ -235,6 +235,14 @@ class Slices:
         except KeyError:
             raise UnknownRegion(f"{region!r} is not one of {', '.join(self.regions())}") from None
 
+    def authorities(self, entity: str, regions: frozenset[str] | None) -> frozenset[str]:
+        """The systems that answer for these slices of an entity, as of the last refresh; None: in every region."""
+        return frozenset(
+            one.authority.value
+            for (name, region), one in self._known.items()
+            if name == entity and (regions is None or region in regions)
+        )
+
     def regions(self) -> tuple[str, ...]:
         return tuple(sorted({region for _, region in self._known}))
 

@@ -101,3 +101,51 @@ async def test_a_hanging_system_takes_only_its_own_callers(journal: str, rules: 
         erps.heal()
         answers = await asyncio.gather(*hanging)
         assert {answer.status_code for answer in answers} <= {201, 202, 503}
+
+
+async def test_a_write_without_room_is_refused_unread(journal: str, rules: Path, erps: Sandbox) -> None:
+    """While as many callers wait as may, a write is refused whatever its body holds, in the form of every refusal.
+    Who may not write at all is told that, reads go on, and so do writes that another system answers for."""
+    file = rules / "resource.toml"
+    file.write_text(file.read_text("utf-8").replace('"dual_write"', '"live"'), encoding="utf-8")
+    limited = msgspec.structs.replace(settings_of(journal, rules, erps), callers_in_flight=2, callers_queued=3)
+    async with opened(limited, erps) as world:
+        made = await world.made("customers", customer())
+        reader, _ = await world.gateway.keys.create("reads", scopes=["read"], actor="tests")
+        erps.fault(AUTHORITY, "hang", s=20, on=["writes"])
+        held = [asyncio.create_task(world.create("customers", customer(), Prefer="wait=25")) for _ in range(5)]
+
+        async def packed() -> bool:
+            return world.gateway.executor.crowded
+
+        await world.until(packed, "five callers wait", 10)
+        path = f"/v1/customers/{made['id']}"
+        key = {"Idempotency-Key": "unread", "X-Request-Id": "mine"}
+        broken = {"content": b"{", "headers": {**key, "Content-Type": "application/json"}}
+        for method, there in (("POST", "/v1/customers"), ("PATCH", path), ("POST", f"{path}/transitions")):
+            refused = await world.client.request(method, there, **broken)
+            told = refused.json()
+            assert (refused.status_code, told["type"]) == (503, "urn:twinrun:problem:not-accepted"), told
+            assert (told["instance"], told["retryable"], told["system"]) == (there, True, AUTHORITY)
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert refused.headers["X-Request-Id"] == "mine"
+            assert refused.headers["Content-Type"] == "application/problem+json"
+            assert refused.headers["X-Content-Type-Options"] == "nosniff"
+        for authorization, status in (("", 401), ("Bearer twr_nobody", 401), (f"Bearer {reader}", 403)):
+            turned = await world.client.post(
+                "/v1/customers", content=b"{", headers={**key, "Authorization": authorization}
+            )
+            assert turned.status_code == status, turned.text
+        assert (await world.get(path)).status_code == 200
+        assert (await world.create("resources", resource())).status_code == 201
+        assert (await world.client.post("/v1/nothing", **broken)).status_code == 404
+        counted = (await world.client.get("/metrics")).text.splitlines()
+        labels = 'twinrun_requests_total{method="POST",route="/v1/customers/{id}/transitions",status="503"}'
+        assert f"{labels} 1.0" in counted
+        erps.heal()
+        answers = await asyncio.gather(*held)
+        assert {answer.status_code for answer in answers} <= {201, 202}
+        read = await world.client.request("POST", "/v1/customers", **broken)
+        assert read.status_code == 400
+        await world.quiet()
+        assert len(world.effects(AUTHORITY, entity="customer")) == 1 + len(held)
