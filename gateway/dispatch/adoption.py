@@ -32,6 +32,13 @@ class Adoption:
     ) -> list[tuple[str, Document]]:
         """(record id, canonical document) of each native record, in order. ``region`` is where a record belongs
         whose legal entity does not say."""
+        joined = await self._resolve(adapter, entity_name, found, region, DEPTH)
+        return [(record_id, document) for record_id, document, _ in joined]
+
+    async def joined(
+        self, adapter: Adapter, entity_name: str, found: Sequence[Found], *, region: str | None = None
+    ) -> list[tuple[str, Document, str]]:
+        """(record id, canonical document, native id) of each native record, in order, as ``documents`` has them."""
         return await self._resolve(adapter, entity_name, found, region, DEPTH)
 
     async def document(
@@ -43,7 +50,7 @@ class Adoption:
 
     async def _resolve(
         self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int
-    ) -> list[tuple[str, Document]]:
+    ) -> list[tuple[str, Document, str]]:
         if not found:
             return []
         known = await self._references(adapter, entity_name, found, region, depth)
@@ -64,7 +71,7 @@ class Adoption:
             except AdoptedMeanwhile:
                 # Some of them are somebody else's doing now; the others are still to be adopted.
                 ids.update(await self._records.canonical_ids(keys))
-        return [(ids[key], document) for key, document in zip(keys, documents, strict=True) if key in ids]
+        return [(ids[key], document, key[2]) for key, document in zip(keys, documents, strict=True) if key in ids]
 
     async def _references(
         self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int
