@@ -133,14 +133,17 @@ class Reader:
         with urgent(Urgency.COMPARE):
             read_at = await self._database.read(self._database.now)
             if use is None:
-                piece = await self._listed(work, adapter)
+                piece, whole = await self._listed(work, adapter), True
             else:
                 companies = [one.code for one in self._ruleset.region(work.region).legal_entities]
                 source = self._sources[use.name]
                 piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=PAGE)
                 read_at = min(read_at, piece.made_at or read_at)
+                whole = source.mapped(work.entity.name) >= adapter.facts(work.entity.name).mapped
             items = [one for _, one in piece.found]
-            found = await self._adoption.joined(adapter, work.entity.name, items, region=work.region)
+            found = await self._adoption.joined(
+                adapter, work.entity.name, items, region=work.region, whole=whole
+            )
         lines = {one.native_id: line for line, one in piece.found}
         rows = await self._rows(work, side, read_at, [(record_id, document) for record_id, document, _ in found])
         return Read(

@@ -113,7 +113,9 @@ class Reconciler:
                     }
                 ],
             )  # fmt: skip
-            detail = {"entity": entity, "region": region, "reason": why, "sources": list(sources)}
+            detail: dict[str, object] = {"entity": entity, "region": region, "reason": why}
+            if sources:
+                detail["sources"] = list(sources)
             audited(
                 connection, at=now, actor=actor, action="reconciliation.start", subject=run_id, detail=detail
             )

@@ -244,7 +244,7 @@ class Steps:
             after = record_id, last.measure, last.currency
         known: Mapping[Term, int] = {term: count for term, count in terms.items() if term is not None}
         as_of: date = from_micros(now).date()
-        unread = {side: use.unreadable for side, use in work.sources.items()}
+        unread: dict[Side, int] = {side: use.unreadable for side, use in work.sources.items()}
         return report(
             work.entity, together(tallies), parts, known, as_of=as_of, held=self._reader.held(work), unread=unread
         )

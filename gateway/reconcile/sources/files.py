@@ -99,7 +99,7 @@ def _names(
         first = next(_lines(file, found.encoding, start), None)
         if first is None or first.text is None:
             raise Failed(f"{path.name} has no line of names")
-        names = next(csv.reader([first.text], delimiter=found.delimiter), [])
+        names = next(csv.reader([first.text], delimiter=found.delimiter), names)
         if at.line == 0:
             at = msgspec.structs.replace(at, offset=first.end, line=1)
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -27,8 +27,10 @@ Fields are written as in a profile, with the same converters. A whole one, with 
     query = "SELECT * FROM spesen"         # sql, instead of ``file``; one row a record
     key   = "spesennr"
 
-A list in one column of a file or of a query is JSON text. A dot in a path descends into an object, so a column whose
-name has one needs ``columns`` or, in a query, another name.
+Fields may be left out, but for those by which a record is placed and paired with that of the other system: its legal
+entity (``{ constant = "DE01" }`` where an export is of one), its number, and what tells apart those of one number. A
+list in one column of a file or of a query is JSON text. A dot in a path descends into an object, so a column whose name
+has one needs ``columns`` or, in a query, another name.
 """
 
 from __future__ import annotations
@@ -186,6 +188,9 @@ def _faults(found: SourceMap) -> Iterator[tuple[str, str]]:
             yield f"{at}.columns", "two columns have the same name"
         if rows.key_convert not in CONVERTERS:
             yield f"{at}.key_convert", f"no converter {rows.key_convert!r}"
+        pairing = ("legal_entity", BY_NAME[name].match_key, *BY_NAME[name].told_apart_by)
+        if lacking := [one for one in pairing if one not in rows.fields]:
+            yield f"{at}.fields", f"there is no {', '.join(lacking)}, by which each {name} is placed and paired"
         for path in _paths(rows.fields, ""):
             if BY_NAME[name].policy.rule(path) is None:
                 yield f"{at}.fields.{path}", f"no field {path!r} of {name} is compared"

@@ -14,13 +14,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import make_url, text, update
+from sqlalchemy import Connection, make_url, select, text, update
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.contract import Query
 from gateway.app import Gateway
 from gateway.cli.commands import run as command
 from gateway.errors import Invalid
+from gateway.ledger.tables import record
 from gateway.reconcile import Run, Term, Verdict, store
 from gateway.reconcile.sources.map import SourceMap, parse
 from gateway.reconcile.tables import reconcile_run
@@ -186,6 +187,65 @@ async def test_a_source_says_what_the_adapter_says(
         (found,) = await world.gateway.reconciler.records(parted.id)
         assert found.record_id == page["id"]
         assert found.why == f"parts from {NAME}, which is read once, when the other side is read again"
+
+
+FEW = """
+kind = "csv"
+origin = "this test"
+[entities.customer]
+file = "kunden.csv"
+key = "KundenNr"
+[entities.customer.fields]
+number = "Nummer"
+legal_entity = "Buchungskreis"
+email = "Mail"
+"""
+
+
+async def test_a_source_of_few_columns_is_no_document(
+    journal: str, rules: Path, erps: Sandbox, tmp_path: Path
+) -> None:
+    """Its columns are compared, and no other; a record that was first seen in it is paired by its number, and the rest
+    of it is asked of its system when somebody changes it."""
+    (tmp_path / "few.toml").write_text(FEW, "utf-8")
+    few = SourceSettings(system="legacy", map=str(tmp_path / "few.toml"), address=str(tmp_path), window_s=0.0)
+    settings = msgspec.structs.replace(settings_of(journal, rules, erps), sources={NAME: few})
+    async with opened(settings, erps) as world:
+        legacy = world.gateway.adapters["legacy"]
+        page = await legacy.search("customer", Query(limit=200))
+        lines = ["KundenNr,Nummer,Buchungskreis,Mail"]
+        while True:
+            for one in page.items:
+                cells = (one.native_id, *(one.fields[name] or "" for name in ("number", "legal_entity", "email")))
+                lines.append(",".join(cells))
+            if page.next_cursor is None:
+                break
+            page = await legacy.search("customer", Query(limit=200, cursor=page.next_cursor))
+        (tmp_path / "kunden.csv").write_text("\n".join(lines), "utf-8")
+        run = await followed(
+            world, await world.gateway.reconciler.start("customer", REGION, actor="tests", sources=[NAME])
+        )
+        assert run.report is not None
+        parted = await world.gateway.reconciler.records(run.id)
+        assert (run.verdict, list(parted)) == (Verdict.PASS, [])
+        assert run.report.records["authority"] == run.report.records["mirror"] > 10
+
+        def images(connection: Connection) -> dict[str, str | None]:
+            rows = connection.execute(
+                select(record.c.id, record.c.image).where(record.c.entity == "customer", record.c.region == REGION)
+            )
+            return {row.id: row.image for row in rows}
+
+        # What others refer to was asked of its system.
+        kept = await world.gateway.database.read(images)
+        whole = {"number", "email", "name", "currency", "state"}
+        assert all(whole <= json.loads(image).keys() for image in kept.values() if image is not None)
+        one = next(record_id for record_id, image in kept.items() if image is None)
+        answer = await world.patch("customers", one, {"phone": "+49 30 1"}, key="few-columns")
+        assert answer.status_code == 200, answer.text
+        image = (await world.gateway.database.read(images))[one]
+        assert image is not None
+        assert {*whole, "phone"} <= json.loads(image).keys()
 
 
 async def test_what_is_written_after_the_export_is_late(

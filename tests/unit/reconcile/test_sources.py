@@ -132,6 +132,7 @@ async def test_lines_of_a_document_are_read_from_a_cell(tmp_path: Path) -> None:
     fields = """
 key = "BelegNr"
 [entities.invoice.fields]
+legal_entity = { constant = "DE01" }
 number = "BelegNr"
 currency = "Waehrung"
 [entities.invoice.fields.lines]
@@ -144,7 +145,7 @@ each = { number = { path = "Nr", convert = "integer" }, amount = { amount = "Bet
     (tmp_path / "rechnungen.csv").write_text(text, "utf-8")
     declared = SourceSettings(system="legacy", map="", address=str(tmp_path))
     source = Source("books", declared, parse(head + fields, file="books.toml"))
-    piece = await source.read("invoice", None, companies=(), limit=10)
+    piece = await source.read("invoice", None, companies=["DE01"], limit=10)
     assert [one.fields["lines"] for _, one in piece.found] == [
         [{"number": 1, "amount": {"amount": "9999999999.99", "currency": "EUR"}}],
         [],
@@ -267,6 +268,7 @@ async def test_an_export_is_as_old_as_when_it_was_begun(tmp_path: Path) -> None:
         pytest.param('origin = "this test"', 'origin = ""\ndelimiter = ""', "is not one character", id="delimiter"),
         pytest.param('origin = "this test"', 'origin = ""\ndates = "iso"', "no converter 'iso'", id="dates"),
         pytest.param("entities.expense", "entities.spese", "no entity 'spese'", id="entity"),
+        pytest.param('date         = "Datum"\n', "", "there is no date, by which each expense is placed", id="pairing"),
         pytest.param(', currency = "Waehrung"', "", "money needs exactly one of", id="currency"),
     ],
 )
