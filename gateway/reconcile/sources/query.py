@@ -14,7 +14,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from sqlalchemy import URL, Connection, create_engine, make_url, text
@@ -29,7 +28,7 @@ EXACT_DIGITS = 15
 EXACT_BELOW = 1e12
 #: What a PostgreSQL says that is there and serves nobody now, or has lost the connection.
 _NOT_NOW = ("57P", "53", "08")
-_KEYS: Mapping[str, Callable[[str], Any]] = {"int": int, "str": str, "Decimal": Decimal, "UUID": UUID}
+_KEYS: Mapping[str, Callable[[str], Any]] = {"int": int, "str": str, "Decimal": Decimal}
 
 
 class At(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +125,6 @@ def _asked(connection: Connection, entity: EntityRows, at: At | None, limit: int
 def _page(
     names: list[str], found: list[tuple[Any, ...]], keyless: int, key: str, at: At | None, limit: int
 ) -> Rows:
-    place = names.index(key)
     rows: list[Row] = []
     bad: list[Unreadable] = []
     number = 0 if at is None else at.rows
@@ -135,9 +133,10 @@ def _page(
         bad.append(Unreadable(line=0, field=None, reason=f"rows without a {key}: {keyless}", rows=keyless))
     for cells in found:
         number += 1
-        seen = seen + 1 if cells[place] == last else 1
-        last = cells[place]
         native = {name: _native(value) for name, value in zip(names, cells, strict=True)}
+        key_here = native[key]
+        seen = seen + 1 if key_here == last else 1
+        last = key_here
         rows.append(Row(number, native))
     if len(found) < limit:
         return Rows(rows, bad, None, None)
@@ -158,10 +157,9 @@ def _native(value: Any) -> Any:
             return Decimal(spelled) if holds_all else Inexact()
         case datetime() | date():
             return value.isoformat()
-        case UUID():
-            return str(value)
         case _:
-            return value
+            # A server takes an id of this type as text as well.
+            return str(value) if type(value).__name__ == "UUID" else value
 
 
 class Inexact:

@@ -151,7 +151,7 @@ def test_a_side_may_be_read_from_a_source(client: Client, world: World) -> None:
     row = UnreadableRow(side="authority", row=Unreadable(line=17, field="total", reason="is not a number", rows=3))
     world.reconciler.runs = [finished(7, sources={"authority": use}, unreadable=(row,))]
     body = client.get(f"{PATH}/rcn_7").json()
-    made_at = "2025-12-29T09:20:00Z"
+    made_at = "2025-12-29T09:20:00.000000Z"
     assert body["sources"] == {"authority": {"name": "nightly", "made_at": made_at, "unreadable": 3}}
     assert body["unreadable"] == [
         {
@@ -164,4 +164,4 @@ def test_a_side_may_be_read_from_a_source(client: Client, world: World) -> None:
         }
     ]
     for wrong in ([""], ["a\nb"], ["a", "b", "c"], "nightly", [1]):
-        assert client.post(PATH, json={**WISH, "sources": wrong}).status_code == 422, wrong
+        assert client.post(PATH, json={**WISH, "sources": wrong}).status_code == 400, wrong
