@@ -42,7 +42,7 @@ def reconcile(
     entity: str | None = None,
     region: str | None = None,
     reason: str | None = None,
-    source: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    source: Annotated[list[str] | None, Parameter(consume_multiple=False, negative="")] = None,
     run: str | None = None,
     term: str | None = None,
     measure: str | None = None,
@@ -73,7 +73,9 @@ def reconcile(
     reason:
         What it is for; kept in the audit.
     source:
-        A source of the settings to read its system from; again for the other system. Only slices that it holds.
+        A source to read its system from, instead of through its adapter: an export file or a query of a database that
+        the settings declare as [sources.NAME]. Give it again for the other system. Only slices that it has records of
+        are reconciled; a row that cannot be read is told by line, field and reason, and with one nothing passes.
     run:
         The id of a reconciliation to show instead of beginning one.
     term:
@@ -113,7 +115,7 @@ def reconcile(
         return codes.PASS
     if run is not None:
         return _shown([with_gateway(lambda gateway: gateway.reconciler.get(run))], json=json)
-    found = with_gateway(lambda gateway: _all(gateway, entity, region, reason, source, quiet=json))
+    found = with_gateway(lambda gateway: _all(gateway, entity, region, reason, source or (), quiet=json))
     return _shown(found, json=json)
 
 
@@ -134,14 +136,14 @@ async def _all(
     ]
     # A slice that was named by itself is refused with the reason; of many, those with one system are left out.
     paired = named if len(named) == 1 else [one for one in named if PLANS[one.stage].mirror is not None]
-    if len(named) > 1:
-        paired = [one for one in paired if gateway.reconciler.has(one.entity, sources)]
-    if not paired and sources:
-        raise Malformed(f"no slice that keeps two systems has records in {' and '.join(sources)}")
     if not paired:
         raise Malformed(
             "none of these slices keeps two systems: move one to dual_write first, with `twinrun rules set`"
         )
+    if len(named) > 1:
+        paired = [one for one in paired if gateway.reconciler.has(one.entity, sources)]
+        if not paired:
+            raise Malformed(f"none of these slices has records in {' and '.join(sources)}")
     return [await _one(gateway, one.entity, one.region, reason, sources, quiet=quiet) for one in paired]
 
 

@@ -335,6 +335,9 @@ async def test_rows_that_cannot_be_read_are_told_over_http_and_on_the_command_li
         assert code == 1
         assert f"the authority was read from source {NAME}" in said
         assert "is an amount without its currency" in said
+        code, said = await twinrun("--region", REGION, "--source", NAME, "--json")
+        assert (code, json.loads(said)["entity"]) == (1, ENTITY), "of all slices only those that it has records of"
+        assert (await twinrun("--region", REGION, "--source", "another"))[0] == 2
         assert (await twinrun("--run", mine["id"], "--source", NAME))[0] == 2
         assert (await twinrun("--entity", "invoice", "--region", REGION, "--source", NAME))[0] == 2
 
