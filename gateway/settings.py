@@ -50,6 +50,16 @@ class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     concurrency: Positive | None = None  #: calls in flight at once, of all processes; None: the profile's
 
 
+class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One source: what a system holds, as an export or its database shows it, for reconciliations to read."""
+
+    system: str  #: the system whose records it has, under that system's own ids
+    map: str  #: path of the TOML file that says where each entity lies and which column is which field
+    address: str  #: folder of the files, or the database: sqlite:///file, postgresql://…
+    window_s: Seconds = 600.0  #: how long an export takes to be made; what is written within it is late, not wrong
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 60.0  #: seconds per query of a database
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one process is told. The remark beside a key is its row in the README."""
 
@@ -64,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "cloud": SystemSettings(profile="sandbox_cloud", base_url="http://127.0.0.1:8102"),
         }
     )
+    sources: dict[str, SourceSettings] = {}
     body_limit: Positive = 1_048_576  #: bytes of one request body
     wait_default_s: Seconds = 5.0  #: how long a write is waited for before a 202, without ``Prefer: wait``
     wait_max_s: Annotated[float, msgspec.Meta(ge=0, le=25)] = 25.0  #: the longest ``Prefer: wait`` that is honoured

@@ -42,6 +42,7 @@ def reconcile(
     entity: str | None = None,
     region: str | None = None,
     reason: str | None = None,
+    source: Annotated[list[str] | None, Parameter(consume_multiple=False, negative="")] = None,
     run: str | None = None,
     term: str | None = None,
     measure: str | None = None,
@@ -57,8 +58,11 @@ def reconcile(
     Without --entity and --region every slice that keeps two systems is reconciled, one after the other. Interrupted,
     a run goes on with the workers. With --run nothing is begun: that run is shown, or with --term its records.
 
-    Exit code 0: nothing is unexplained. 1: something is. 3: there was nothing to compare, or it could not be seen
-    through.
+    A system is read through its adapter, or from a source: an export file or a query of its database, which the
+    settings declare under a name as [sources.NAME]. Rows of it that cannot be read are told by line, field and reason.
+
+    Exit code 0: nothing is unexplained. 1: something is. 3: there was nothing to compare, a row of a source could not
+    be read, or it could not be seen through.
 
     Parameters
     ----------
@@ -68,6 +72,10 @@ def reconcile(
         Only slices of this region.
     reason:
         What it is for; kept in the audit.
+    source:
+        A source to read its system from, instead of through its adapter: an export file or a query of a database that
+        the settings declare as [sources.NAME]. Give it again for the other system. Only slices that it has records of
+        are reconciled; a row that cannot be read is told by line, field and reason, and with one nothing passes.
     run:
         The id of a reconciliation to show instead of beginning one.
     term:
@@ -94,6 +102,8 @@ def reconcile(
         raise Malformed(
             "--term, --measure, --currency and --csv take a reconciliation apart: name it with --run"
         )
+    if source and (run is not None or cancel is not None or list_):
+        raise Malformed("--source begins a reconciliation: leave out --run, --cancel and --list")
     if cancel is not None:
         ended = with_gateway(lambda gateway: gateway.reconciler.cancel(cancel, actor=actor()))
         return _shown([ended], json=json, ended=True)
@@ -105,12 +115,18 @@ def reconcile(
         return codes.PASS
     if run is not None:
         return _shown([with_gateway(lambda gateway: gateway.reconciler.get(run))], json=json)
-    found = with_gateway(lambda gateway: _all(gateway, entity, region, reason, quiet=json))
+    found = with_gateway(lambda gateway: _all(gateway, entity, region, reason, source or (), quiet=json))
     return _shown(found, json=json)
 
 
 async def _all(
-    gateway: Gateway, entity: str | None, region: str | None, reason: str | None, *, quiet: bool
+    gateway: Gateway,
+    entity: str | None,
+    region: str | None,
+    reason: str | None,
+    sources: Sequence[str],
+    *,
+    quiet: bool,
 ) -> list[Run]:
     one_of("--region", region, gateway.slices.regions())
     named = [
@@ -124,14 +140,20 @@ async def _all(
         raise Malformed(
             "none of these slices keeps two systems: move one to dual_write first, with `twinrun rules set`"
         )
-    return [await _one(gateway, one.entity, one.region, reason, quiet=quiet) for one in paired]
+    if len(named) > 1:
+        paired = [one for one in paired if gateway.reconciler.has(one.entity, sources)]
+        if not paired:
+            raise Malformed(f"none of these slices has records in {' and '.join(sources)}")
+    return [await _one(gateway, one.entity, one.region, reason, sources, quiet=quiet) for one in paired]
 
 
-async def _one(gateway: Gateway, entity: str, region: str, reason: str | None, *, quiet: bool) -> Run:
+async def _one(
+    gateway: Gateway, entity: str, region: str, reason: str | None, sources: Sequence[str], *, quiet: bool
+) -> Run:
     """Begins a run, or joins the one that is under way, and sees it through; a worker may take steps of it as well."""
     reconciler = gateway.reconciler
     try:
-        run = await reconciler.start(entity, region, actor=actor(), reason=reason)
+        run = await reconciler.start(entity, region, actor=actor(), reason=reason, sources=sources)
     except ReconciliationRunning as under_way:
         run = await reconciler.get(str(under_way.facts["reconciliation"]))
         say(f"{run.id} is under way over {entity} in {region}: followed to its end")
@@ -154,6 +176,8 @@ def _progress(run: Run) -> str:
     said = (
         f"{run.phase.value}: {run.read_authority} of {run.authority}, {run.read_mirror} of {run.other} read"
     )
+    if unread := sum(use.unreadable for use in run.sources.values()):
+        said += f", {unread} rows unreadable"
     if run.ranges:
         said += f", {run.ranges} ranges judged, {run.skipped} of them unchanged"
     if run.suspected:

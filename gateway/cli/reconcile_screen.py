@@ -11,6 +11,8 @@ from gateway.database import from_micros
 from gateway.reconcile import Report, Run, Term, TermRecord
 from gateway.reconcile.measures import LABELS, shown
 
+#: Rows of sources that could not be read, as many as are shown at once.
+ROWS = 20
 _NUMBERS = ("authority", "mirror", "difference", *(term.value for term in Term))
 
 
@@ -20,8 +22,13 @@ def put_run(run: Run) -> None:
     out().print(f"{run.entity} in {run.region}: {verdict}  ({run.id})", markup=False)
     if run.note is not None:
         out().print(f"  {run.note}", markup=False)
+    for side, use in run.sources.items():
+        made = "" if use.made_at is None else f", as of {from_micros(use.made_at):%Y-%m-%d %H:%M} UTC"
+        out().print(f"  the {side} was read from source {use.name}{made}", markup=False)
     if run.report is not None:
         _report(run, run.report)
+    if run.unreadable:
+        _unreadable(run)
 
 
 def put_runs(found: Sequence[Run]) -> None:
@@ -60,6 +67,17 @@ def put_records(found: Sequence[TermRecord]) -> None:
             )
             for one in found
         ],
+    )
+
+
+def _unreadable(run: Run) -> None:
+    shown = run.unreadable[:ROWS]
+    total = sum(use.unreadable for use in run.sources.values())
+    put_table(
+        ("source", "line", "field", "reason"),
+        [(run.sources[one.side].name, one.row.line or None, one.row.field, one.row.reason) for one in shown],
+        title=f"\nrows that could not be read, {len(shown)} of {total}",
+        right=("line",),
     )
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from adapters.contract import Adapter, Found
 from adapters.errors import AdapterError
 from gateway.canonical import BY_NAME
@@ -32,7 +34,23 @@ class Adoption:
     ) -> list[tuple[str, Document]]:
         """(record id, canonical document) of each native record, in order. ``region`` is where a record belongs
         whose legal entity does not say."""
-        return await self._resolve(adapter, entity_name, found, region, DEPTH)
+        joined = await self._resolve(adapter, entity_name, found, region, DEPTH)
+        return [(record_id, document) for record_id, document, _ in joined]
+
+    async def joined(
+        self,
+        adapter: Adapter,
+        entity_name: str,
+        found: Sequence[Found],
+        *,
+        region: str | None = None,
+        whole: bool = True,
+    ) -> list[tuple[str, Document, str]]:
+        """(record id, canonical document, native id) of each native record, in order, as ``documents`` has them. Not
+        ``whole``: they show less than the adapter would, so a record that is adopted gets its document when a change
+        needs it; but for one that is told apart by more than its number, which cannot do without."""
+        kept = whole or bool(BY_NAME[entity_name].told_apart_by)
+        return await self._resolve(adapter, entity_name, found, region, DEPTH, whole=kept)
 
     async def document(
         self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
@@ -42,8 +60,15 @@ class Adoption:
         return _exchange(adapter, entity_name, found, known)
 
     async def _resolve(
-        self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int
-    ) -> list[tuple[str, Document]]:
+        self,
+        adapter: Adapter,
+        entity_name: str,
+        found: Sequence[Found],
+        region: str | None,
+        depth: int,
+        *,
+        whole: bool = True,
+    ) -> list[tuple[str, Document, str]]:
         if not found:
             return []
         known = await self._references(adapter, entity_name, found, region, depth)
@@ -56,7 +81,7 @@ class Adoption:
                 for one, key, document in zip(found, keys, documents, strict=True)
                 if key not in ids
             ]
-            placed = [one for one in unseen if one is not None]
+            placed = [one if whole else replace(one, image={}) for one in unseen if one is not None]
             if not placed:
                 break
             try:
@@ -64,7 +89,7 @@ class Adoption:
             except AdoptedMeanwhile:
                 # Some of them are somebody else's doing now; the others are still to be adopted.
                 ids.update(await self._records.canonical_ids(keys))
-        return [(ids[key], document) for key, document in zip(keys, documents, strict=True) if key in ids]
+        return [(ids[key], document, key[2]) for key, document in zip(keys, documents, strict=True) if key in ids]
 
     async def _references(
         self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int

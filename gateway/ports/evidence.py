@@ -73,7 +73,13 @@ class ReconcilerPort(Protocol):
     """Reconciliations of whole sets. One outside ``regions`` and ``entities`` is not there."""
 
     async def start(
-        self, entity: str, region: str, *, actor: str, reason: str | None = None
+        self,
+        entity: str,
+        region: str,
+        *,
+        actor: str,
+        reason: str | None = None,
+        sources: Sequence[str] = (),
     ) -> Reconciliation: ...
 
     async def get(

@@ -144,7 +144,7 @@ def measure(connection: Connection, one: Slice, known: Shared) -> Facts:
         ),
         rehearsed=_rehearsed(connection, key, now),
         # By when it began: what was read then is what it speaks of.
-        reconciled_age_h=None if reconciled is None else (now - reconciled.created_at) / HOUR,
+        reconciled_age_h=None if reconciled is None else (now - reconciled.evidence_at) / HOUR,
         unexplained=None if reconciled is None else _unexplained(reconciled),
     )
 

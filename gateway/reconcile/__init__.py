@@ -6,12 +6,12 @@ record whose sides part adds its *part* to one *term* of the *bridge*:
 
 ``authority total = mirror total + late + queued + in case + waived + unexplained``
 
-How it goes. A run reads both sets page by page through the adapters, as the least urgent requests that there are, and
-keeps them as canonical documents, paired by the crosswalk and else by the natural key. It then judges range after range
-of canonical ids by the compare policy of the entity. Whatever parts is only suspected: the journal places what is on
-its way (*queued*) or with a person (*in case*), a waiver or declared reason what is accepted (*waived*), and the rest
-is read again on both sides once it has been quiet for the settle time. Equal then is *late*; what still parts is
-*unexplained*, and that alone blocks.
+How it goes. A run reads both sets page by page through the adapters, as the least urgent requests that there are, or
+from a *source*: an export or a database that the settings declare for a system. It keeps them as canonical documents,
+paired by the crosswalk and else by the natural key, and judges range after range of canonical ids by the compare policy
+of the entity. Whatever parts is only suspected: the journal places what is on its way (*queued*) or with a person (*in
+case*), a waiver or declared reason what is accepted (*waived*), and the rest is read again on both sides once it has
+been quiet for the settle time. Equal then is *late*; what still parts is *unexplained*, and that alone blocks.
 
 Laws. Money is Decimal from end to end. Every record that parts is in exactly one term, so the bridge sums to zero; a
 run whose bridge does not is failed and never told as a result. A record that could not be read again is unexplained,
@@ -26,8 +26,9 @@ What it refuses. Sums of a general ledger: no profile maps its accounts, and a f
 available, with the reason, and never estimated.
 
 Files. ``measures`` ``bridge`` ``tally`` ``ranges`` ``matching`` ``reporting`` and ``run`` are pure; ``tables``
-``store`` ``queries`` ``standing`` keep and ask; ``reading`` and ``rechecking`` read the systems; ``steps`` does the
-pieces of a run, and ``reconciler`` runs them.
+``store`` ``queries`` ``standing`` ``unreadable`` keep and ask; ``reading`` and ``rechecking`` read the systems, and
+``sources`` what stands for one; ``eyes`` says how a run looks at its sides; ``steps`` does the pieces of a run, and
+``reconciler`` runs them.
 """
 
 from gateway.reconcile.bridge import BridgeLine, Term, bridge

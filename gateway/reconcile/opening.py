@@ -11,17 +11,20 @@ from adapters.contract import Adapter
 from adapters.profile import load
 from gateway import __version__
 from gateway.canonical import BY_NAME
-from gateway.compare.look import Eye
 from gateway.database import Database
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.sides import ErpSides
 from gateway.ids import Ids
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
+from gateway.reconcile.eyes import Eyes
 from gateway.reconcile.reading import Reader
 from gateway.reconcile.rechecking import Rechecks
 from gateway.reconcile.reconciler import Reconciler
+from gateway.reconcile.run import SourceUse
+from gateway.reconcile.sources import open_sources
 from gateway.reconcile.steps import Steps
+from gateway.reconcile.tally import Side
 from gateway.routing.ruleset import Ruleset
 from gateway.settings import Settings
 from gateway.telemetry import Log
@@ -46,14 +49,22 @@ def open_reconciler(
     busy: Callable[[], bool],
 ) -> Reconciler:
     """``key`` makes the hashes of personal values; ``lease_s`` is how long a run waits for a worker that was killed."""
-    eye = Eye(sides=sides, expect=sides.expect, facts=sides.facts, key=key)
+    sources = open_sources(settings)
+    eyes = Eyes(
+        sides=sides, expect=sides.expect, facts=sides.facts, database=database, sources=sources, key=key
+    )
     reader = Reader(
-        adapters=adapters, adoption=adoption, ruleset=ruleset, database=database, eye=eye, key=key
+        adapters=adapters,
+        sources=sources,
+        adoption=adoption,
+        ruleset=ruleset,
+        database=database,
+        eyes=eyes,
+        key=key,
     )
     rechecks = Rechecks(
         database=database,
-        sides=sides,
-        eye=eye,
+        eyes=eyes,
         key=key,
         settle_s=settings.settle_s,
         confirm_s=settings.confirm_s,
@@ -64,19 +75,21 @@ def open_reconciler(
         clock=database.clock,
         reader=reader,
         rechecks=rechecks,
-        eye=eye,
+        eyes=eyes,
         key=key,
         settle_s=settings.settle_s,
     )
 
-    def scope_of(entity: str, authority: str, other: str) -> str:
-        """A hash of everything that decides how the two compare: the policy, both profiles and this version."""
+    def scope_of(entity: str, authority: str, other: str, uses: Mapping[Side, SourceUse]) -> str:
+        """A hash of everything that decides how the two compare: policy, both profiles, sources and this version."""
         made = hashlib.sha256(__version__.encode())
         made.update(_encode(BY_NAME[entity].policy.rules))
         for system in (authority, other):
             made.update(
                 _encode([system, load(settings.systems[system].profile), settings.systems[system].options])
             )
+        for one in reader.digests(uses):
+            made.update(one.encode())
         return made.hexdigest()
 
     return Reconciler(

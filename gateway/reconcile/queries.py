@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from gateway.compare.observation import Sample
 from gateway.database import among
 from gateway.errors import NotFoundHere
+from gateway.reconcile import store, unreadable
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.matching import Amount
 from gateway.reconcile.run import Phase, Report, Run, TermRecord, Verdict
@@ -46,7 +47,8 @@ def one(
         raise NotFoundHere(
             "there is no such reconciliation, or its slice is outside of what this key may see"
         )
-    return _run(row, _suspected(connection, [run_id]).get(run_id, 0))
+    found = _run(row, _suspected(connection, [run_id]).get(run_id, 0))
+    return msgspec.structs.replace(found, unreadable=unreadable.of(connection, run_id)) if found.sources else found
 
 
 def page(
@@ -180,9 +182,10 @@ def _run(row: Any, suspected: int, *, whole: bool = True) -> Run:
         verdict=None if row.verdict is None else Verdict(row.verdict),
         terms=None if row.report is None else _terms(row.report).terms,
         report=_report(row.report) if whole and row.report is not None else None,
+        sources=store.uses(row.sources),
         **{
             name: getattr(row, name)
             for name in Run.__struct_fields__
-            if name not in ("suspected", "phase", "verdict", "terms", "report")
+            if name not in ("suspected", "phase", "verdict", "terms", "report", "sources", "unreadable")
         },
     )

@@ -2,7 +2,8 @@
 it has been quiet for the settle time.
 
 Every record without a delivery, a case or a waiver to account for it is read again one by one. That is what makes
-*unexplained* worth believing, and it takes two or three requests a record.
+*unexplained* worth believing, and it takes two or three requests a record. A source is not read again: what was written
+since it was made is late.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from collections.abc import Callable, Sequence
 import msgspec
 from sqlalchemy import Connection, func, select, update
 
-from gateway.compare.look import Eye, NeitherHasIt, NoAnswer
-from gateway.compare.observation import Sample, Sides, samples
+from gateway.compare.look import NeitherHasIt, NoAnswer
+from gateway.compare.observation import Sample, samples
 from gateway.compare.verdict import may_be_late
 from gateway.compare.waiver import Waiver, waived
 from gateway.compare.waivers import in_force
 from gateway.database import Database
 from gateway.reconcile import standing
 from gateway.reconcile.bridge import Term
+from gateway.reconcile.eyes import Eyes
 from gateway.reconcile.matching import KEPT
 from gateway.reconcile.standing import MOST_TRIES, Found, Standing
 from gateway.reconcile.store import Work, encode
@@ -58,16 +60,14 @@ class Rechecks:
         self,
         *,
         database: Database,
-        sides: Sides,
-        eye: Eye,
+        eyes: Eyes,
         key: bytes,
         settle_s: float,
         confirm_s: float,
         reachable: Callable[[str], bool],
     ) -> None:
         self._database = database
-        self._sides = sides
-        self._eye = eye
+        self._eyes = eyes
         self._key = key
         self._settle = int(settle_s * MICROS)
         self._confirm = int(confirm_s * MICROS)
@@ -101,6 +101,9 @@ class Rechecks:
             found = Found(term=Term.WAIVED, why=one.covered)
         if found is not None:
             return Placed(record_id=one.record_id, found=found)
+        since = standing.since_made(known, work.sources.values())
+        if since is not None:
+            return Placed(record_id=one.record_id, found=since)
         following = standing.before_look(known, now=now, settle=self._settle, tries=one.tries)
         if isinstance(following, Found):
             return Placed(record_id=one.record_id, found=following)
@@ -111,9 +114,10 @@ class Rechecks:
             return await self._look(work, one, waivers, now)
 
     async def _look(self, work: Work, one: Suspected, waivers: Sequence[Waiver], now: int) -> Placed:
-        before = await self._sides.fence(one.record_id)
+        sides, eye = self._eyes.sides(work), self._eyes.of(work)
+        before = await sides.fence(one.record_id)
         try:
-            seen = await self._eye.both(
+            seen = await eye.both(
                 work.entity, work.authority, work.other, one.record_id, held=before.held
             )
         except NeitherHasIt:
@@ -126,15 +130,15 @@ class Rechecks:
                 return self._again(one)
             why = f"could not be read again: {silent}"
             return Placed(record_id=one.record_id, found=Found(term=Term.UNEXPLAINED, why=why))
-        if await self._sides.fence(one.record_id) != before and one.tries < MOST_TRIES:
+        if await sides.fence(one.record_id) != before and one.tries < MOST_TRIES:
             return self._again(one)
         diffs = waived(seen.diffs, waivers, now=now, key=self._key)
         kept: tuple[Sample, ...] | None = samples((diffs.open or diffs.differences)[:KEPT], self._key)
         if diffs.open:
-            again_at = may_be_late(await self._sides.unshown(one.record_id, seen.shown), self._confirm, now=now)
+            again_at = may_be_late(await sides.unshown(one.record_id, seen.shown), self._confirm, now=now)
             if again_at is not None and one.tries < MOST_TRIES:
                 return self._again(one, at_least=again_at - now)
-            found = Found(term=Term.UNEXPLAINED, why="parts when read again")
+            found = Found(term=Term.UNEXPLAINED, why=_parts(work))
         elif not diffs.compared:
             # No field was looked at, and that is never agreement.
             found = Found(term=Term.UNEXPLAINED, why="nothing of it could be compared")
@@ -149,6 +153,16 @@ class Rechecks:
     def _again(self, one: Suspected, *, at_least: int = 0, counted: bool = True) -> Placed:
         delay = max(at_least, self._settle << min(one.tries, 4), MICROS // 5)
         return Placed(record_id=one.record_id, delay=delay, counted=counted)
+
+
+def _parts(work: Work) -> str:
+    """What a record that still parts has shown."""
+    if not work.sources:
+        return "parts when read again"
+    names = " and ".join(use.name for use in work.sources.values())
+    if len(work.sources) > 1:
+        return f"parts in {names}, which are read once"
+    return f"parts from {names}, which is read once, when the other side is read again"
 
 
 def put(connection: Connection, work: Work, placed: Sequence[Placed], *, now: int) -> None:

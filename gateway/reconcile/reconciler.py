@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from adapters.errors import Unavailable
 from gateway.audit import LONGEST_REASON
 from gateway.audit import record as audited
 from gateway.clock import Clock
@@ -21,17 +22,19 @@ from gateway.reconcile import queries, store
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.queries import Scope
 from gateway.reconcile.reading import Reader
-from gateway.reconcile.run import Phase, Run, TermRecord
+from gateway.reconcile.run import Phase, Run, SourceUse, TermRecord
+from gateway.reconcile.sources import Away, Failed
 from gateway.reconcile.steps import Steps, Unbalanced
 from gateway.reconcile.store import Work
 from gateway.reconcile.tables import reconcile_run
+from gateway.reconcile.tally import Side
 from gateway.routing.plan import PLANS
-from gateway.runs import LeasedRuns, Over
+from gateway.runs import MOST_FAILURES, LeasedRuns, Over
 from gateway.telemetry import Log
 
 
 class Reconciler:
-    """``scope_of(entity, authority, other)`` changes whenever the two may compare in another way than before;
+    """``scope_of(entity, authority, other, uses)`` changes whenever the two may compare in another way than before;
     ``busy`` is asked before anything is begun."""
 
     def __init__(
@@ -44,7 +47,7 @@ class Reconciler:
         clock: Clock,
         ids: Ids,
         log: Log,
-        scope_of: Callable[[str, str, str], str],
+        scope_of: Callable[[str, str, str, Mapping[Side, SourceUse]], str],
         busy: Callable[[], bool] = lambda: False,
         lease_s: float = 45.0,
     ) -> None:
@@ -63,9 +66,18 @@ class Reconciler:
 
     # --- what people ask -----------------------------------------------------------------------------------------
 
-    async def start(self, entity: str, region: str, *, actor: str, reason: str | None = None) -> Run:
-        """Begins a run over one slice. Raises Invalid where there are not two sides to compare, and
-        ReconciliationRunning, with the run, where one is under way."""
+    async def start(
+        self,
+        entity: str,
+        region: str,
+        *,
+        actor: str,
+        reason: str | None = None,
+        sources: Sequence[str] = (),
+    ) -> Run:
+        """Begins a run over one slice. The system of each of ``sources`` is read from it, any other through its
+        adapter. Raises Invalid where there are not two sides to compare, and ReconciliationRunning, with the run, where
+        one is under way."""
         why = None if reason is None else " ".join(reason.split())
         if why is not None and not 0 < len(why) <= LONGEST_REASON:
             message = f"say something in 1 to {LONGEST_REASON} characters, or leave it out"
@@ -78,9 +90,11 @@ class Reconciler:
                 "reconcile it once it is in dual_write, shadow, live or ramp_down"
             )
             raise Invalid(message, errors=[FieldError(pointer="/region", code="no_mirror", message=message)])
-        self._reader.able(entity, (slice_.authority.value, other.value))
+        systems = slice_.authority.value, other.value
+        uses = self._reader.uses(entity, systems, sources)
+        self._reader.able(entity, systems, uses)
         run_id = self._ids.new(RECONCILIATION)
-        scope = self._scope_of(entity, slice_.authority.value, other.value)
+        scope = self._scope_of(entity, *systems, uses)
 
         def unit(connection: Connection) -> Run:
             now = self._database.now(connection)
@@ -95,10 +109,13 @@ class Reconciler:
                         "previous": store.previous_of(connection, entity, region, scope), "read_authority": 0,
                         "read_mirror": 0, "ranges": 0, "skipped": 0, "failures": 0, "token": 0, "next_at": now,
                         "swept": False, "created_at": now, "updated_at": now,
+                        "sources": store.encode(uses).decode() if uses else None,
                     }
                 ],
             )  # fmt: skip
-            detail = {"entity": entity, "region": region, "reason": why}
+            detail: dict[str, object] = {"entity": entity, "region": region, "reason": why}
+            if sources:
+                detail["sources"] = list(sources)
             audited(
                 connection, at=now, actor=actor, action="reconciliation.start", subject=run_id, detail=detail
             )
@@ -190,6 +207,10 @@ class Reconciler:
 
         return await self._database.read(unit)
 
+    def has(self, entity: str, sources: Sequence[str]) -> bool:
+        """Whether all of these sources have records of an entity. A name that there is not is left to ``start``."""
+        return self._reader.has(entity, sources)
+
     # --- who works on it -----------------------------------------------------------------------------------------
 
     async def run_once(self, only: str | None = None) -> int:
@@ -210,12 +231,27 @@ class Reconciler:
             raise Over(
                 f"the bridge does not sum to zero, which is a fault of this program: {wrong}"
             ) from wrong
+        except Failed as wrong:
+            raise Over(f"source {_reads(work)}: {wrong}") from wrong
+        except Away as silent:
+            # A database that is not back after some tries is told as what it is: nobody waits for it for ever.
+            if work.failures + 1 >= MOST_FAILURES:
+                raise Over(f"source {_reads(work)}: {silent}") from silent
+            raise Unavailable(str(silent), system=f"source {_reads(work)}") from silent
 
     async def _moved(self, work: Work) -> str | None:
-        """Why the run can say nothing any more: it is about an authority period that is over."""
+        """Why the run can say nothing any more: its authority period is over, or its source has gone."""
+        if (name := self._reader.lacking(work)) is not None:
+            return f"source {name}, which this reads, is not in the settings of this process"
         key = work.entity.name, work.region
         now = (await self._database.read(lambda conn: slice_store.read(conn, [key])))[key]
         mirror = PLANS[now.stage].mirror
         if now.epoch == work.epoch and mirror is not None and mirror.value == work.other:
             return None
         return f"the slice has moved to {now.stage.value} since this began: reconcile it anew"
+
+
+def _reads(work: Work) -> str:
+    """The source that the run reads now."""
+    side: Side = "authority" if work.phase is Phase.AUTHORITY else "mirror"
+    return work.sources[side].name

@@ -11,7 +11,7 @@ from gateway.compare.tolerance import EXACT
 from gateway.reconcile.bridge import Part, Term, bridge
 from gateway.reconcile.measures import BUCKETS, LABELS, bucket, not_available
 from gateway.reconcile.run import PackLine, Report
-from gateway.reconcile.tally import SIDES, Tally, Total
+from gateway.reconcile.tally import SIDES, Side, Tally, Total
 
 #: The measure whose groups are days, shown as buckets of the ageing.
 AGEING = "ar_open"
@@ -29,8 +29,10 @@ def report(
     *,
     as_of: date,
     held: Mapping[str, frozenset[str]],
+    unread: Mapping[Side, int],
 ) -> Report:
-    """The report. ``held`` are the fields that each system holds; ``terms`` counts the records of each term."""
+    """The report. ``held`` are the fields that each system holds; ``terms`` counts the records of each term; ``unread``
+    the rows of a source that could not be read."""
     sums: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
     for total in tally.totals:
         left, right = sums.get((total.measure, total.currency), (Decimal(0), Decimal(0)))
@@ -53,6 +55,7 @@ def report(
         not_available=not_available(entity, held),
         not_compared=tally.not_compared,
         as_of=as_of.isoformat(),
+        unreadable={side: unread.get(side, 0) for side in SIDES},
     )
 
 

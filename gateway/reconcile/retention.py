@@ -7,7 +7,13 @@ from __future__ import annotations
 from sqlalchemy import Connection, exists, select
 
 from gateway.database import among
-from gateway.reconcile.tables import reconcile_amount, reconcile_part, reconcile_range, reconcile_run
+from gateway.reconcile.tables import (
+    reconcile_amount,
+    reconcile_part,
+    reconcile_range,
+    reconcile_run,
+    reconcile_unreadable,
+)
 
 
 def purge(connection: Connection, *, before: int, limit: int) -> int:
@@ -46,6 +52,7 @@ def purge(connection: Connection, *, before: int, limit: int) -> int:
             connection.execute(table.delete().where(table.c.run_id == run_id, among(table.c.record_id, ids)))
     whole = len(ids) < limit
     if whole:
-        connection.execute(reconcile_range.delete().where(reconcile_range.c.run_id == run_id))
+        for table in (reconcile_range, reconcile_unreadable):
+            connection.execute(table.delete().where(table.c.run_id == run_id))
         connection.execute(runs.delete().where(runs.c.id == run_id))
     return len(ids) + whole

@@ -13,7 +13,8 @@ from gateway.compare.observation import Sample
 from gateway.reconcile.bridge import BridgeLine, Term
 from gateway.reconcile.matching import Amount
 from gateway.reconcile.measures import NotAvailable
-from gateway.reconcile.tally import Total
+from gateway.reconcile.sources.piece import Unreadable
+from gateway.reconcile.tally import Side, Total
 
 State = Literal["running", "done", "cancelled", "failed"]
 STATES: tuple[State, ...] = ("running", "done", "cancelled", "failed")
@@ -32,7 +33,7 @@ class Phase(StrEnum):
 class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - a word of the verdict
     FAIL = "fail"  # something is unexplained
-    INCONCLUSIVE = "inconclusive"  # there was nothing to compare
+    INCONCLUSIVE = "inconclusive"  # there was nothing to compare, or a part of it could not be read
 
 
 class PackLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +63,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     not_available: tuple[NotAvailable, ...]
     not_compared: tuple[str, ...]
     as_of: str  #: the business day of the ageing
+    unreadable: Mapping[str, int] = {}  #: rows of a source that could not be read, by side
+
+
+class SourceUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The source that a side of a run is read from. Moments are microseconds UTC."""
+
+    name: str
+    made_at: int | None = None  #: nothing that was written before is missing; None: reading it has not begun
+    unreadable: int = 0  #: rows that could not be read so far
+
+
+class UnreadableRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a source that could not be read."""
+
+    side: Side
+    row: Unreadable
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +108,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int
     ended_at: int | None
     ended_by: str | None
+    sources: Mapping[Side, SourceUse] = {}  #: a side that is not named is read through its system's adapter
+    unreadable: tuple[UnreadableRow, ...] = ()  #: the first of each side, where a run is looked at by itself
+
+    @property
+    def evidence_at(self) -> int:
+        """The moment that what it has found is of: an export was made before the run began."""
+        made = [use.made_at for use in self.sources.values() if use.made_at is not None]
+        return min([self.created_at, *made])
 
 
 class TermRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +131,9 @@ class TermRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verdict(report: Report) -> Verdict:
-    """Unexplained records are the only ones that block. A slice without records proves nothing."""
-    if not sum(report.records.values()):
-        return Verdict.INCONCLUSIVE
-    return Verdict.FAIL if report.terms.get(Term.UNEXPLAINED, 0) else Verdict.PASS
+    """Unexplained records are the only ones that block. A slice without records proves nothing, and neither does one of
+    which a part could not be read."""
+    if report.terms.get(Term.UNEXPLAINED, 0):
+        return Verdict.FAIL
+    seen = sum(report.records.values()) and not sum(report.unreadable.values())
+    return Verdict.PASS if seen else Verdict.INCONCLUSIVE

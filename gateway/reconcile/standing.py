@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import msgspec
@@ -13,6 +13,7 @@ from gateway.database import among
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery
 from gateway.reconcile.bridge import Term
+from gateway.reconcile.run import SourceUse
 
 #: How often a record is looked at again before it is settled by what is known.
 MOST_TRIES = 5
@@ -83,6 +84,14 @@ def at_once(standing: Standing, *, read_at: int) -> Found | None:
         return Found(term=Term.QUEUED, why=standing.queued)
     if standing.case is not None or standing.parked is not None:
         return Found(term=Term.IN_CASE, why=standing.case or standing.parked or "")
+    return None
+
+
+def since_made(standing: Standing, uses: Iterable[SourceUse]) -> Found | None:
+    """Late, if a source of the run was made before the last write that we know of: it cannot have it."""
+    for use in uses:
+        if use.made_at is not None and standing.quiet_since > use.made_at:
+            return Found(term=Term.LATE, why=f"written since {use.name} was made")
     return None
 
 

@@ -13,20 +13,22 @@ from sqlalchemy import Connection, select
 
 from gateway.audit import record as audited
 from gateway.clock import Clock
-from gateway.compare.look import Eye
 from gateway.compare.waiver import Waiver
 from gateway.compare.waivers import in_force
 from gateway.database import Database, from_micros
-from gateway.reconcile import ranges, rechecking, store
+from gateway.reconcile import ranges, rechecking, store, unreadable
 from gateway.reconcile.bridge import Part, Term
+from gateway.reconcile.eyes import Eyes
 from gateway.reconcile.matching import Held, Matching
-from gateway.reconcile.reading import Reader
+from gateway.reconcile.reading import Read, Reader
 from gateway.reconcile.rechecking import Rechecks
 from gateway.reconcile.reporting import report
 from gateway.reconcile.run import Phase, Report, verdict
+from gateway.reconcile.sources import Unreadable
+from gateway.reconcile.sources.source import AGAIN
 from gateway.reconcile.store import Range, Row, Work, encode
 from gateway.reconcile.tables import reconcile_amount, reconcile_part
-from gateway.reconcile.tally import SIDES, together
+from gateway.reconcile.tally import SIDES, Side, together
 
 MICROS = 1_000_000
 #: Records judged before others get their turn.
@@ -47,7 +49,7 @@ class Steps:
         clock: Clock,
         reader: Reader,
         rechecks: Rechecks,
-        eye: Eye,
+        eyes: Eyes,
         key: bytes,
         settle_s: float,
     ) -> None:
@@ -55,7 +57,7 @@ class Steps:
         self._clock = clock
         self._reader = reader
         self._rechecks = rechecks
-        self._eye = eye
+        self._eyes = eyes
         self._key = key
         self._settle = int(settle_s * MICROS)
 
@@ -77,8 +79,11 @@ class Steps:
 
         def unit(connection: Connection) -> Work:
             now = self._database.now(connection)
-            new = store.put_read(connection, work.id, page.rows)
+            rows = page.rows
             values: dict[str, Any] = {"cursor": page.next_cursor, "failures": 0, "note": None}
+            if side in work.sources:
+                rows, values["sources"] = _of_source(connection, work, side, page)
+            new = store.put_read(connection, work.id, rows)
             if side == "authority":
                 values["read_authority"] = work.read_authority + new
             else:
@@ -148,7 +153,7 @@ class Steps:
             entity=work.entity,
             authority=work.authority,
             other=work.other,
-            eye=self._eye,
+            eye=self._eyes.of(work),
             waivers=waivers,
             now=now,
             key=self._key,
@@ -239,8 +244,10 @@ class Steps:
             after = record_id, last.measure, last.currency
         known: Mapping[Term, int] = {term: count for term, count in terms.items() if term is not None}
         as_of: date = from_micros(now).date()
-        held = self._reader.held(work.entity.name, (work.authority, work.other))
-        return report(work.entity, together(tallies), parts, known, as_of=as_of, held=held)
+        unread: dict[Side, int] = {side: use.unreadable for side, use in work.sources.items()}
+        return report(
+            work.entity, together(tallies), parts, known, as_of=as_of, held=self._reader.held(work), unread=unread
+        )
 
     async def _advance(self, work: Work, **values: Any) -> Work:
         return await self._database.transaction(
@@ -248,6 +255,27 @@ class Steps:
                 conn, work, now=self._database.now(conn), failures=0, note=None, **values
             )
         )
+
+
+def _of_source(
+    connection: Connection, work: Work, side: Side, page: Read
+) -> tuple[tuple[Row, ...], str]:
+    """The rows of a page of a source that are the first of their key, and the sources of the run as they are then. What
+    an adapter shows twice is one record that has moved between two pages; in a source it is two."""
+    again = unreadable.shown(connection, work.id, side, [row.record_id for row in page.rows])
+    told = [
+        *page.unreadable,
+        *(Unreadable(line=page.lines[one], field=None, reason=AGAIN) for one in sorted(again)),
+    ]
+    use = work.sources[side]
+    unreadable.put(connection, work.id, side, told, before=use.unreadable)
+    use = msgspec.structs.replace(
+        use,
+        made_at=page.made_at if use.made_at is None else use.made_at,
+        unreadable=use.unreadable + sum(one.rows for one in told),
+    )
+    rows = tuple(row for row in page.rows if row.record_id not in again)
+    return rows, encode({**work.sources, side: use}).decode()
 
 
 def _parts(connection: Connection, run_id: str, after: tuple[str, str, str]) -> list[tuple[str, Part]]:

@@ -14,7 +14,7 @@ from gateway.database.rows import insert_rows, put_rows
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.matching import Parted
 from gateway.reconcile.ranges import SIZE
-from gateway.reconcile.run import Phase
+from gateway.reconcile.run import Phase, SourceUse
 from gateway.reconcile.tables import (
     reconcile_amount,
     reconcile_part,
@@ -29,6 +29,7 @@ from gateway.runs import Lost
 SWEEP = 2_000
 encode = msgspec.json.Encoder(decimal_format="string").encode
 _tally = msgspec.json.Decoder(Tally).decode
+_uses = msgspec.json.Decoder(dict[Side, SourceUse]).decode
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     token: int
     next_at: int
+    sources: Mapping[Side, SourceUse] = {}  #: a side that is not named is read through its system's adapter
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -350,8 +352,18 @@ def _work(row: Any) -> Work:
     return Work(
         entity=BY_NAME[row.entity],
         phase=Phase(row.phase),
-        **{name: getattr(row, name) for name in Work.__struct_fields__ if name not in ("entity", "phase")},
+        sources=uses(row.sources),
+        **{
+            name: getattr(row, name)
+            for name in Work.__struct_fields__
+            if name not in ("entity", "phase", "sources")
+        },
     )
+
+
+def uses(stored: str | None) -> Mapping[Side, SourceUse]:
+    """The sources of a run as its row has them."""
+    return {} if stored is None else _uses(stored)
 
 
 def _range(row: Any) -> Range:

@@ -47,6 +47,7 @@ reconcile_run = Table(
     Column("updated_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("ended_by", String(200)),
+    Column("sources", Json),  # by side, the source that it is read from; NULL: both through their adapters
     # Never two at once over one slice.
     Index(
         "uq_reconcile_run_running",
@@ -120,4 +121,17 @@ reconcile_amount = Table(
     Column("currency", String(3), primary_key=True),  # '': a quantity
     Column("authority", Text, nullable=False),
     Column("mirror", Text, nullable=False),
+)
+
+#: A row of a source that could not be read: the first of each side of a run.
+reconcile_unreadable = Table(
+    "reconcile_unreadable",
+    metadata,
+    Column("run_id", String(48), primary_key=True),
+    Column("side", String(10), primary_key=True),
+    Column("number", Integer, primary_key=True),  # 1 is the first that was told
+    Column("line", Integer, nullable=False),
+    Column("field", Text),
+    Column("reason", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
 )

@@ -15,6 +15,6 @@ What follows something without an end, as a change feed does, is no run; it hold
 What it refuses. To know what a run is about: each kind brings its store and its step.
 """
 
-from gateway.runs.leased import LeasedRuns, Lost, Over, holding
+from gateway.runs.leased import MOST_FAILURES, LeasedRuns, Lost, Over, holding
 
-__all__ = ["LeasedRuns", "Lost", "Over", "holding"]
+__all__ = ["MOST_FAILURES", "LeasedRuns", "Lost", "Over", "holding"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -75,7 +76,9 @@ class FakeReconciler:
         ]
         self.parted = _records()
 
-    async def start(self, entity: str, region: str, *, actor: str, reason: str | None = None) -> Run:
+    async def start(
+        self, entity: str, region: str, *, actor: str, reason: str | None = None, sources: Sequence[str] = ()
+    ) -> Run:
         for run in self.runs:
             if run.state == "running" and (run.entity, run.region) == (entity, region):
                 raise ReconciliationRunning(reconciliation=run.id)

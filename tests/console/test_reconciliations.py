@@ -9,11 +9,12 @@ from decimal import Decimal
 import msgspec
 from playwright.sync_api import Page, expect
 
-from gateway.reconcile.run import Phase
+from gateway.reconcile.run import Phase, SourceUse, UnreadableRow, Verdict
+from gateway.reconcile.sources import Unreadable
 from tests.console.conftest import Watch
 from tests.console.fake_reconciler import HOSTILE, LATE
 from tests.console.fakes import LOOK_ONLY, FakeGateway
-from tests.unit.http.fake_reconciler import finished
+from tests.unit.http.fake_reconciler import AT, finished
 
 Enter = Callable[..., None]
 LIST = "/console/reconciliations"
@@ -168,3 +169,31 @@ def test_what_was_not_looked_at_is_said(page: Page, enter: Enter) -> None:
     page.goto(f"{LIST}/rcn_1")
     expect(page.locator("main")).to_contain_text("no profile maps accounts")
     expect(page.locator("main")).to_contain_text("custom_fields")
+
+
+def test_a_source_and_its_bad_rows_are_shown(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """Which side was read from which source, and each row of it that could not be read, with line, field and reason; a
+    run that has such rows does not say that there was nothing to compare."""
+    rows = (
+        UnreadableRow(side="authority", row=Unreadable(line=17, field="total", reason=f"is not a number {HOSTILE}")),
+        UnreadableRow(side="authority", row=Unreadable(line=0, field=None, reason="rows without a Id: 2", rows=2)),
+    )
+    run = finished(
+        9,
+        verdict=Verdict.INCONCLUSIVE,
+        sources={"authority": SourceUse(name="nightly", made_at=AT, unreadable=3)},
+        unreadable=rows,
+    )
+    assert run.report is not None
+    report = msgspec.structs.replace(run.report, unreadable={"authority": 3, "mirror": 0})
+    gateway.reconciler.runs.insert(0, msgspec.structs.replace(run, report=report))
+    enter(page, f"{LIST}/rcn_9")
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("a part of it could not be read")
+    expect(progress).to_contain_text("source of the authority")
+    expect(progress).to_contain_text("3 rows unreadable")
+    table = page.locator("#unreadable").get_by_role("row")
+    expect(table).to_have_count(3)
+    expect(table.nth(1)).to_contain_text("nightly")
+    expect(table.nth(1)).to_contain_text("17")
+    expect(table.nth(1)).to_contain_text(HOSTILE)

@@ -11,10 +11,12 @@ import msgspec
 import gateway.settings
 from adapters.profile import load
 from gateway.routing.plan import PLANS
-from gateway.settings import Settings, SystemSettings
+from gateway.settings import Settings, SourceSettings, SystemSettings
 from tests.house.tree import ROOT
 
 README = ROOT / "README.md"
+#: Keys of the settings that are tables of named things.
+NESTED = {"systems": SystemSettings, "sources": SourceSettings}
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -53,11 +55,12 @@ def settings() -> str:
     rows: list[tuple[str, ...]] = []
     told = remarks("Settings")
     for field in msgspec.structs.fields(Settings):
-        if field.name == "systems":
-            inner = remarks("SystemSettings")
+        if field.name in NESTED:
+            owner = NESTED[field.name]
+            inner = remarks(owner.__name__)
             rows.extend(
-                (f"`systems.<name>.{one.name}`", _default(one), inner[one.name])
-                for one in msgspec.structs.fields(SystemSettings)
+                (f"`{field.name}.<name>.{one.name}`", _default(one), inner[one.name])
+                for one in msgspec.structs.fields(owner)
             )
         else:
             rows.append((f"`{field.name}`", _default(field), told[field.name]))

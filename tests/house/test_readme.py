@@ -46,9 +46,9 @@ def test_every_setting_says_what_it_is() -> None:
     """No key of the settings is without a remark: unit, default and reason."""
     silent = [
         f"{name}.{key}"
-        for name in ("Settings", "SystemSettings")
+        for name in ("Settings", *(owner.__name__ for owner in tables.NESTED.values()))
         for key, remark in tables.remarks(name).items()
-        if not remark and key != "systems"
+        if not remark and key not in tables.NESTED
     ]
     assert silent == []
 

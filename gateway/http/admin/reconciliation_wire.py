@@ -30,6 +30,10 @@ class ReconciliationWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     entity: Annotated[_Token, Meta(description="the entity")]
     region: Annotated[_Token, Meta(description="the region")]
     reason: Annotated[Note, Meta(min_length=1, description="what it is for; kept in the audit")] | None = None
+    sources: Annotated[
+        tuple[_Token, ...],
+        Meta(max_length=2, description="sources of the settings, by name, that stand for their systems' adapters"),
+    ] = ()
 
 
 class BridgeTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +78,8 @@ class PackTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reconciliation has found. `terms` counts records, also those that part in no amount."""
+    """What a reconciliation has found. `terms` counts records, also those that part in no amount; `unreadable` the rows
+    of a side's source that could not be read, with which nothing passes."""
 
     records: Mapping[str, int]
     states: Mapping[str, Mapping[str, int]]
@@ -90,12 +95,35 @@ class ReportTold(msgspec.Struct, frozen=True, kw_only=True):
     not_available: tuple[NotAvailable, ...]
     not_compared: tuple[str, ...]
     as_of: str
+    unreadable: Mapping[str, int]
+
+
+class SourceTold(msgspec.Struct, frozen=True, kw_only=True):
+    """The source that a side was read from. Nothing that was written before `made_at` is missing in it; null: reading
+    it has not begun. `unreadable` counts its rows that could not be read."""
+
+    name: str
+    made_at: str | None
+    unreadable: int
+
+
+class UnreadableTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a source that could not be read, by its line in the file, or its place in the query's order; 0 is no one
+    row. `rows`: how many it is about."""
+
+    side: str
+    source: str
+    line: int
+    field: str | None
+    reason: str
+    rows: int
 
 
 class ReconciliationLine(msgspec.Struct, frozen=True, kw_only=True):
     """A reconciliation of one slice. `read` counts the records that each side has shown so far; of the `ranges` judged
     so far, `skipped` were unchanged since the last run; `suspected` records are still to be read again. `note` says
-    what it waits for, or why it failed. `terms` counts the records of each term once it is done."""
+    what it waits for, or why it failed. `terms` counts the records of each term once it is done. `sources` names those
+    that a side is read from instead of its system."""
 
     id: str
     entity: str
@@ -120,12 +148,15 @@ class ReconciliationLine(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str | None
     href: str
     records_href: str
+    sources: Mapping[str, SourceTold]
 
 
 class ReconciliationTold(ReconciliationLine, frozen=True, kw_only=True):
-    """A reconciliation with its report, which is null until it is done."""
+    """A reconciliation with its report, which is null until it is done, and the first rows of its sources that could
+    not be read."""
 
     report: ReportTold | None
+    unreadable: tuple[UnreadableTold, ...]
 
 
 class AmountTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +184,18 @@ class TermRecordTold(msgspec.Struct, frozen=True, kw_only=True):
 
 def told(run: Run) -> ReconciliationTold:
     report = None if run.report is None else _report(run.report)
-    return ReconciliationTold(report=report, **msgspec.structs.asdict(told_line(run)))
+    rows = tuple(
+        UnreadableTold(
+            side=one.side,
+            source=run.sources[one.side].name,
+            line=one.row.line,
+            field=one.row.field,
+            reason=one.row.reason,
+            rows=one.row.rows,
+        )
+        for one in run.unreadable
+    )
+    return ReconciliationTold(report=report, unreadable=rows, **msgspec.structs.asdict(told_line(run)))
 
 
 def told_line(run: Run) -> ReconciliationLine:
@@ -181,6 +223,10 @@ def told_line(run: Run) -> ReconciliationLine:
         ended_by=run.ended_by,
         href=f"{BASE}/{run.id}",
         records_href=f"{BASE}/{run.id}/records",
+        sources={
+            side: SourceTold(name=use.name, made_at=moment(use.made_at), unreadable=use.unreadable)
+            for side, use in run.sources.items()
+        },
     )
 
 
@@ -212,6 +258,7 @@ def _report(report: Report) -> ReportTold:
         not_available=report.not_available,
         not_compared=report.not_compared,
         as_of=report.as_of,
+        unreadable=report.unreadable,
     )
 
 

@@ -39,7 +39,7 @@ class Reconciliations:
         wish = bodies.decode(ReconciliationWish, await exchange.body())
         check_slice(exchange, self._slices, wish.entity, wish.region)
         run = await self._reconciler.start(
-            wish.entity, wish.region, actor=exchange.caller.name, reason=wish.reason
+            wish.entity, wish.region, actor=exchange.caller.name, reason=wish.reason, sources=wish.sources
         )
         made = told(run)
         return ok(made, status=202).header("location", made.href).header("retry-after", "1")
@@ -122,7 +122,9 @@ class Reconciliations:
                 summary="Hold the two systems of a slice against each other",
                 description="Reads both sets, counts and sums them, and bridges the authority's totals to the "
                 "mirror's: late, queued, in case, waived, unexplained. It runs on whichever worker is there, at the "
-                "rate that the systems allow; follow it at Location. 422 for a slice that keeps one system only.",
+                "rate that the systems allow; follow it at Location. A system is read through its adapter, "
+                "or from the source of the settings that is named for it. 422 for a slice that keeps one system only, "
+                "and for a source that does not fit.",
                 scope="admin:write",
                 handle=self.start,
                 parameters=parameters.TRACE,

@@ -11,7 +11,13 @@ from gateway.clock import SystemClock
 from gateway.database import Database
 from gateway.database.rows import insert_rows
 from gateway.reconcile import retention
-from gateway.reconcile.tables import reconcile_amount, reconcile_part, reconcile_range, reconcile_run
+from gateway.reconcile.tables import (
+    reconcile_amount,
+    reconcile_part,
+    reconcile_range,
+    reconcile_run,
+    reconcile_unreadable,
+)
 from gateway.telemetry import Metrics
 from gateway.worker.housekeeping import DAY_MICROS, Housekeeping
 
@@ -79,6 +85,16 @@ async def plant(
                 }
             ],
         )  # fmt: skip
+        insert_rows(
+            connection,
+            reconcile_unreadable,
+            [
+                {
+                    "run_id": run_id, "side": "mirror", "number": 1, "line": 7, "field": None, "reason": "is no row",
+                    "rows": 1,
+                }
+            ],
+        )  # fmt: skip
 
     await database.transaction(unit)
 
@@ -88,7 +104,7 @@ async def left(database: Database) -> dict[str, int]:
 
     def unit(connection: Connection) -> dict[str, int]:
         counts = dict.fromkeys(connection.execute(select(reconcile_run.c.id)).scalars(), 0)
-        for table in (reconcile_part, reconcile_amount, reconcile_range):
+        for table in (reconcile_part, reconcile_amount, reconcile_range, reconcile_unreadable):
             rows = connection.execute(select(table.c.run_id, func.count()).group_by(table.c.run_id))
             for run_id, count in rows:
                 counts[run_id] = counts.get(run_id, 0) + count
@@ -111,7 +127,7 @@ async def test_overtaken_ones_go_whole_and_the_last_stays(database: Database) ->
     for _ in range(6):
         await housekeeping.run_once()
     kept = await left(database)
-    assert kept == dict.fromkeys(("rcn_5", "rcn_6", "rcn_7"), 2 * RECORDS + 1)
+    assert kept == dict.fromkeys(("rcn_5", "rcn_6", "rcn_7"), 2 * RECORDS + 2)
 
 
 async def test_a_large_one_goes_piece_by_piece(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -131,8 +132,11 @@ class FakeReconciler:
         self.runs: list[Run] = []
         self.parted: list[TermRecord] = []
 
-    async def start(self, entity: str, region: str, *, actor: str, reason: str | None = None) -> Run:
-        self.asked.append({"start": (entity, region), "actor": actor, "reason": reason})
+    async def start(
+        self, entity: str, region: str, *, actor: str, reason: str | None = None, sources: Sequence[str] = ()
+    ) -> Run:
+        asked: dict[str, Any] = {"start": (entity, region), "actor": actor, "reason": reason}
+        self.asked.append(asked | ({"sources": tuple(sources)} if sources else {}))
         if any(run.state == "running" and (run.entity, run.region) == (entity, region) for run in self.runs):
             raise ReconciliationRunning(location="/admin/v1/reconciliations/rcn_1", reconciliation="rcn_1")
         made = reconciliation(len(self.runs) + 1, entity=entity, region=region, actor=actor, reason=reason)

@@ -8,7 +8,9 @@ import pytest
 from litestar.testing import TestClient
 
 from gateway.reconcile import Term
-from tests.unit.http.fake_reconciler import finished, parted, reconciliation
+from gateway.reconcile.run import SourceUse, UnreadableRow
+from gateway.reconcile.sources import Unreadable
+from tests.unit.http.fake_reconciler import AT, finished, parted, reconciliation
 from tests.unit.http.fakes import World
 
 Client = TestClient[Any]
@@ -32,7 +34,7 @@ def test_it_begins_and_is_followed(client: Client, world: World) -> None:
     assert body["read"] == {"authority": 0, "mirror": 0}
     assert body["report"] is None
     assert client.get(answer.headers["location"]).json() == body
-    listed = {name: value for name, value in body.items() if name != "report"}
+    listed = {name: value for name, value in body.items() if name not in ("report", "unreadable")}
     assert client.get(f"{PATH}?state=running").json() == {"items": [listed], "next_cursor": None}
     cancelled = client.post(f"{PATH}/rcn_1/cancel")
     assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
@@ -137,3 +139,29 @@ def test_what_is_no_id_is_not_there(client: Client) -> None:
     for path in ("/rpl_1", "/rpl_1/records"):
         assert client.get(PATH + path).status_code == 404
     assert client.post(f"{PATH}/rpl_1/cancel").status_code == 404
+
+
+def test_a_side_may_be_read_from_a_source(client: Client, world: World) -> None:
+    """Its name goes inwards; what it was read from, its moment and its rows that could not be read come back. What is
+    no name is refused at the rim."""
+    answer = client.post(PATH, json={**WISH, "sources": ["nightly"]})
+    assert answer.status_code == 202
+    assert world.reconciler.asked[-1]["sources"] == ("nightly",)
+    use = SourceUse(name="nightly", made_at=AT, unreadable=3)
+    row = UnreadableRow(side="authority", row=Unreadable(line=17, field="total", reason="is not a number", rows=3))
+    world.reconciler.runs = [finished(7, sources={"authority": use}, unreadable=(row,))]
+    body = client.get(f"{PATH}/rcn_7").json()
+    made_at = "2025-12-29T09:20:00.000000Z"
+    assert body["sources"] == {"authority": {"name": "nightly", "made_at": made_at, "unreadable": 3}}
+    assert body["unreadable"] == [
+        {
+            "side": "authority",
+            "source": "nightly",
+            "line": 17,
+            "field": "total",
+            "reason": "is not a number",
+            "rows": 3,
+        }
+    ]
+    for wrong in ([""], ["a\nb"], ["a", "b", "c"], "nightly", [1]):
+        assert client.post(PATH, json={**WISH, "sources": wrong}).status_code == 400, wrong

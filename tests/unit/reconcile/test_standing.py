@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.reconcile.bridge import Term
-from gateway.reconcile.standing import MOST_TRIES, Standing, at_once, before_look
+from gateway.reconcile.run import SourceUse
+from gateway.reconcile.standing import MOST_TRIES, Standing, at_once, before_look, since_made
 
 READ_AT = 1_000
 QUEUED: dict[str, Any] = {"queued": "dlv_1", "queued_since": READ_AT - 1, "moving": True}
@@ -53,3 +54,20 @@ def test_a_record_is_read_again_only_when_it_is_quiet(
     """A look between two equal fences needs quiet; what never gets quiet is late or queued, never unexplained."""
     found = before_look(Standing(**standing), now=1_000, settle=100, tries=tries)
     assert (found if isinstance(found, str) else found.term) == expected
+
+
+@pytest.mark.parametrize(
+    ("quiet_since", "made_at", "late"),
+    [
+        pytest.param(0, READ_AT, False, id="never written by us"),
+        pytest.param(READ_AT, READ_AT, False, id="the export has it"),
+        pytest.param(READ_AT + 1, READ_AT, True, id="the export cannot have it"),
+        pytest.param(READ_AT + 1, None, False, id="not read yet"),
+    ],
+)
+def test_what_is_newer_than_a_source_is_late(quiet_since: int, made_at: int | None, late: bool) -> None:
+    """A write that a source cannot have is no mismatch; any other is judged."""
+    use = SourceUse(name="nightly", made_at=made_at)
+    found = since_made(Standing(quiet_since=quiet_since), [use])
+    assert (found is not None and found.term is Term.LATE) is late
+    assert since_made(Standing(quiet_since=quiet_since), []) is None
