@@ -150,7 +150,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line; returns its exit code."""
     try:
         result = application()(
-            _whole(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+            whole(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except UnknownCommandError as wrong:
         # Its own message would import every command, only to guess what was meant.
@@ -177,7 +177,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else codes.PASS
 
 
-def _whole(arguments: Sequence[str]) -> list[str]:
+def whole(arguments: Sequence[str]) -> list[str]:
     """The arguments with the verb that a noun alone, or a noun with options, stands for."""
     noun, *rest = arguments or [""]
     asks = not rest or (rest[0].startswith("-") and rest[0] not in ("--help", "-h", "--version"))
