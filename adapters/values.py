@@ -116,7 +116,7 @@ def leaf(form: FieldForm, profile: Profile) -> Leaf:
     if form.scale is not None:
         read, write = _scaled(Leaf(read, write), form.scale)
     if form.max_length is not None:
-        write = _cut(write, form.max_length)
+        read, write = _cut(Leaf(read, write), form.max_length)
     if form.prefix:
         read, write = _prefixed(Leaf(read, write), form.prefix)
     if form.values is not None:
@@ -146,13 +146,19 @@ def _prefixed(inner: Leaf, prefix: str) -> Leaf:
     return Leaf(read, write)
 
 
-def _cut(write: Callable[[Any], Any], length: int) -> Callable[[Any], Any]:
-    def cut(value: Any) -> Any:
-        native = write(value)
+def _cut(inner: Leaf, length: int) -> Leaf:
+    def read(value: Any) -> Any:
+        told = inner.read(value)
+        # What fills its field may have been cut by the product itself, which then kept the blank that it cut at.
+        filled = isinstance(value, str) and len(value) == length
+        return told.rstrip() if filled and isinstance(told, str) else told
+
+    def write(value: Any) -> Any:
+        native = inner.write(value)
         # A blank where we cut would be trimmed by many products, and then look like a difference.
         return native if len(native) <= length else native[:length].rstrip()
 
-    return cut
+    return Leaf(read, write)
 
 
 def _coded(inner: Leaf, table: Mapping[str, str | list[str]], *, typed: bool) -> Leaf:
@@ -195,7 +201,7 @@ def scalar_read(form: FieldForm, profile: Profile) -> Read:
     if form.convert in READS_EMPTY or (table is not None and "" in table):
         return lambda native, root: read(get(native) or "")
     if form.convert == "text" and table is None and empty is None and not form.prefix:
-        return _text_read(get, read, default)
+        return _text_read(get, read, default, form.max_length)
 
     def decode(native: Native, root: Native) -> Any:
         value = get(native)
@@ -214,11 +220,15 @@ def _copied(get: Callable[[Native], Any], read: Callable[[Any], Any], default: A
     return decode
 
 
-def _text_read(get: Callable[[Native], Any], read: Callable[[Any], Any], default: Any) -> Read:
+def _text_read(
+    get: Callable[[Native], Any], read: Callable[[Any], Any], default: Any, length: int | None
+) -> Read:
+    """As by ``read``, without a call for what is text already."""
+
     def decode(native: Native, root: Native) -> Any:
         value = get(native)
         if type(value) is str:
-            return value or default
+            return (value.rstrip() if len(value) == length else value) or default
         return default if value is None else read(value)
 
     return decode

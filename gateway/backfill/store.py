@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from gateway.access import within
 from gateway.backfill.run import OPEN, WORKED, Item, Outcome, Run, State
@@ -270,6 +270,20 @@ def verified(connection: Connection, entity: str, region: str, *, epoch: int) ->
         _runs.state == State.DONE.value,
     )
     return connection.execute(query.limit(1)).first() is not None
+
+
+def compared(connection: Connection, entity: str, region: str) -> ColumnElement[bool]:
+    """That a run has found the record of a row linked, or has linked it, and was seen through: then both sides of it
+    were compared. For as long as the records of a run are kept."""
+    query = select(_runs.id).where(
+        _runs.entity == entity, _runs.region == region, _runs.state == State.DONE.value
+    )
+    runs = list(connection.execute(query).scalars())
+    return exists().where(
+        among(_items.run_id, runs),
+        _items.record_id == record.c.id,
+        among(_items.outcome, [Outcome.LINKED.value, Outcome.PRESENT.value]),
+    )
 
 
 def _run(row: Any) -> Run:

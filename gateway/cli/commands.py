@@ -61,6 +61,13 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "status": ("gateway.cli.switch:status", "One switch with its evidence, or the newest ones."),
         },
     ),
+    "readiness": (
+        "Whether the slices may go on, and can go back; without a verb, the report.",
+        {
+            "show": ("gateway.cli.readiness:show", "Each slice with its verdict and what stands against it."),
+            "sign": ("gateway.cli.readiness:sign", "Answer for the evidence of one slice."),
+        },
+    ),
     "waivers": (
         "Differences that are accepted for a time; without a verb, the list.",
         {
@@ -91,7 +98,7 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 }
 
 #: noun -> the verb that it stands for when none is named
-LISTED = {"cases": "list", "waivers": "list", "switch": "status", "backfill": "status"}
+LISTED = {"cases": "list", "waivers": "list", "switch": "status", "backfill": "status", "readiness": "show"}
 
 #: name -> (where the function is, what it does)
 VERBS: dict[str, tuple[str, str]] = {
@@ -107,7 +114,6 @@ VERBS: dict[str, tuple[str, str]] = {
         "Check settings, database, systems and rules, with a remedy for each.",
     ),
     "diffs": ("gateway.cli.diffs:diffs", "What comparing the two systems has found."),
-    "readiness": ("gateway.cli.readiness:readiness", "Whether the slices may go on, and can go back."),
     "replay": ("gateway.cli.replay:replay", "Count dead letters by cause, and send them again."),
     "reconcile": (
         "gateway.cli.reconcile:reconcile",
@@ -144,7 +150,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line; returns its exit code."""
     try:
         result = application()(
-            _whole(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+            whole(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except UnknownCommandError as wrong:
         # Its own message would import every command, only to guess what was meant.
@@ -171,7 +177,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else codes.PASS
 
 
-def _whole(arguments: Sequence[str]) -> list[str]:
+def whole(arguments: Sequence[str]) -> list[str]:
     """The arguments with the verb that a noun alone, or a noun with options, stands for."""
     noun, *rest = arguments or [""]
     asks = not rest or (rest[0].startswith("-") and rest[0] not in ("--help", "-h", "--version"))

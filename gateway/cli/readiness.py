@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -14,7 +15,8 @@ from gateway.canonical import BY_NAME
 from gateway.cli.codes import DIFFER, PASS, UNSURE
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, put_json, put_table, say
-from gateway.cli.session import with_gateway
+from gateway.cli.session import secret as secret_in
+from gateway.cli.session import who, with_gateway
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.gates import together
@@ -28,7 +30,7 @@ FORMS: Mapping[str, Callable[[Sequence[Report]], str | bytes]] = {
 _ENDS = {Outcome.PASS: PASS, Outcome.FAIL: DIFFER, Outcome.INCONCLUSIVE: UNSURE}
 
 
-def readiness(
+def show(
     *,
     entity: str | None = None,
     region: str | None = None,
@@ -66,6 +68,44 @@ def readiness(
     else:
         _print(found)
     return _ENDS[verdict]
+
+
+def sign(
+    entity: str,
+    region: str,
+    /,
+    *,
+    evidence: str,
+    key_file: Annotated[Path | None, Parameter(name="--key-file")] = None,
+    json: Json = False,
+) -> None:
+    """Answer for the evidence of one slice. Whoever made the last change of its rule does not sign.
+
+    Parameters
+    ----------
+    entity:
+        The entity.
+    region:
+        The region.
+    evidence:
+        The hash of the report that you have looked at.
+    key_file:
+        A file with your API key. Default: you are who is logged in at this terminal.
+    """
+    secret = secret_in(key_file)
+    one_of("ENTITY", entity, tuple(BY_NAME))
+
+    async def work(gateway: Gateway) -> Report:
+        one_of("REGION", region, gateway.slices.regions())
+        return await gateway.readiness.sign(
+            entity, region, evidence_hash=evidence, actor=await who(gateway, secret, "admin:approve")
+        )
+
+    found = with_gateway(work)
+    if json:
+        put_json(msgspec.to_builtins(found))
+    else:
+        say(f"{entity} in {region}, {found.verdict}: {sheet.signed(found)}")
 
 
 def _write(found: list[Report], form: str) -> None:
@@ -106,4 +146,4 @@ def _print_one(one: Report) -> None:
         right=("sample",),
     )
     say(f"Way back: {one.way_back.words}.")
-    say(f"Evidence {one.evidence_hash}")
+    say(f"Evidence {one.evidence_hash}, {sheet.signed(one)}")

@@ -16,7 +16,7 @@ from gateway.http.admin.backfill_wire import BackfillActing, BackfilledRecord, B
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
 from gateway.http.admin.feeds import FeedTold
 from gateway.http.admin.guards import GuardTold
-from gateway.http.admin.readiness import ReadinessTold
+from gateway.http.admin.readiness import ReadinessTold, Signing
 from gateway.http.admin.reconciliation_wire import (
     ReconciliationLine,
     ReconciliationTold,
@@ -176,7 +176,7 @@ def components(regions: tuple[str, ...]) -> Json:
         FeedTold,
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ScheduledTold, PlanApproval, Cancellation),
-        *(ReadinessTold, GuardTold, Draft, Simulated),
+        *(ReadinessTold, Signing, GuardTold, Draft, Simulated),
     )
     _, own = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
     found.update(dialect(own))

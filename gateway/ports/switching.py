@@ -157,6 +157,17 @@ class ReadinessPort(Protocol):
         entities: frozenset[str] | None = None,
     ) -> Report: ...
 
+    async def sign(
+        self,
+        entity: str,
+        region: str,
+        *,
+        evidence_hash: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Report: ...
+
     async def trend(self, entity: str, region: str) -> Sequence[Day]: ...
 
 

@@ -6,8 +6,8 @@ the report does not look at yet it names as not measured. Two reports of the sam
 they are read as JSON, a page, a table or a printed sheet.
 
 ``gates`` judges and is pure; ``facts`` measures in the journal; ``variants`` says which kinds of records were seen and
-compared; ``report`` puts it together; ``sheet`` renders it. ``guarding`` looks at the gates of slices that have moved,
-and goes back when a rule says so.
+compared; ``report`` puts it together, ``signing`` says who answers for it, and ``sheet`` renders it. ``guarding`` looks
+at the gates of slices that have moved, and goes back when a rule says so.
 """
 
 from gateway.readiness.gates import Gate, Outcome

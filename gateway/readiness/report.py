@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -14,8 +14,10 @@ from gateway.dispatch.backlog import Backlog
 from gateway.errors import NotFoundHere
 from gateway.ledger import slices
 from gateway.ledger.slices import Slice
+from gateway.readiness import signing
 from gateway.readiness.facts import Shared, measure, next_stage, shared
 from gateway.readiness.gates import Facts, Gate, Outcome, Variant, judge, together
+from gateway.readiness.signing import Signature
 from gateway.readiness.trend import Day, trend
 from gateway.routing.calendar import Calendar
 from gateway.routing.plan import PLANS
@@ -35,7 +37,7 @@ class WayBack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One slice at one moment. ``next`` is the stage that it is judged for."""
+    """One slice at one moment. ``next`` is the stage that it is judged for. ``signatures`` are of its evidence."""
 
     entity: str
     region: str
@@ -49,6 +51,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     way_back: WayBack
     evidence_hash: str
     at: str
+    signatures: tuple[Signature, ...] = ()
 
 
 class Readiness:
@@ -73,8 +76,9 @@ class Readiness:
             there = slices.read(connection)
             stages = {key: one.stage for key, one in there.items()}
             known = shared(connection, stages, backlog, calendar=self._calendar, now=now)
+            signed = signing.standing(connection, now=now)
             return [
-                _report(connection, one, known)
+                _report(connection, one, known, signed)
                 for key, one in there.items()
                 if entity in (None, key[0])
                 and region in (None, key[1])
@@ -98,6 +102,33 @@ class Readiness:
             raise NotFoundHere(f"there is no slice {entity} in {region}")
         return found[0]
 
+    async def sign(
+        self,
+        entity: str,
+        region: str,
+        *,
+        evidence_hash: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Report:
+        """Signs the evidence of a slice. Raises NotFoundHere, EvidenceChanged when ``evidence_hash`` is not that of the
+        report as it is now, and SecondPersonNeeded for whoever made the last change of its rule."""
+        seen = await self.one(entity, region, regions=regions, entities=entities)
+        await self._database.transaction(
+            lambda conn: signing.sign(
+                conn,
+                entity,
+                region,
+                now=self._database.now(conn),
+                evidence=seen.evidence_hash,
+                signed=evidence_hash,
+                verdict=seen.verdict.value,
+                actor=actor,
+            )
+        )
+        return await self.one(entity, region, regions=regions, entities=entities)
+
     async def trend(self, entity: str, region: str) -> Sequence[Day]:
         """How comparing came out, day by day, the last one today."""
         return await self._database.read(
@@ -109,10 +140,12 @@ def _report(
     connection: Connection,
     one: Slice,
     known: Shared,
+    signed: Mapping[tuple[str, str], Sequence[Signature]],
 ) -> Report:
     facts = measure(connection, one, known)
     gates = judge(facts)
     verdict = together([gate.verdict for gate in gates])
+    evidence = _digest(one, gates)
     return Report(
         entity=one.entity,
         region=one.region,
@@ -124,8 +157,9 @@ def _report(
         gates=gates,
         variants=tuple(facts.variants),
         way_back=way_back(one.stage, facts),
-        evidence_hash=_digest(one, gates),
+        evidence_hash=evidence,
         at=rfc3339(from_micros(known.now)),
+        signatures=tuple(signed.get((signing.subject(one.entity, one.region), evidence), ())),
     )
 
 

@@ -16,7 +16,7 @@ from gateway.readiness.report import Report
 
 COLUMNS = (
     "entity", "region", "stage", "next", "authority", "version", "verdict", "gate", "gate_verdict", "measure",
-    "threshold", "sample", "least", "window", "details", "way_back", "evidence_hash", "at",
+    "threshold", "sample", "least", "window", "details", "way_back", "evidence_hash", "at", "signed",
 )  # fmt: skip
 
 #: The kind of media of a workbook.
@@ -58,7 +58,7 @@ def workbook(reports: Sequence[Report]) -> bytes:
 
 def page(reports: Sequence[Report]) -> str:
     """HTML that stands alone: no script, nothing from another host, light, dark and printable."""
-    return _template().render(reports=reports, title=_TITLE, way_back=_way_back, blocks=_blocks)
+    return _template().render(reports=reports, title=_TITLE, way_back=_way_back, blocks=_blocks, signed=signed)
 
 
 def printed(reports: Sequence[Report]) -> bytes:
@@ -94,9 +94,8 @@ def printed(reports: Sequence[Report]) -> bytes:
                 for cell in cells:
                     row.cell(_latin(cell))
         sheet.ln(2)
-        sheet.multi_cell(
-            0, 5, f"Evidence SHA-256 {report.evidence_hash}", new_x=XPos.LMARGIN, new_y=YPos.NEXT
-        )
+        evidence = f"Evidence SHA-256 {report.evidence_hash}, {signed(report)}"
+        sheet.multi_cell(0, 5, _latin(evidence), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     if not reports:
         sheet.add_page()
         sheet.set_font("Helvetica", size=11)
@@ -109,7 +108,7 @@ def _row(report: Report, gate: Gate) -> tuple[str, ...]:
         report.entity, report.region, report.stage.value, "" if report.next is None else report.next.value,
         report.authority, str(report.version), report.verdict.value, gate.name, gate.verdict.value, gate.measure,
         gate.threshold, _text(gate.sample), _text(gate.least), gate.window or "", "; ".join(gate.details),
-        _way_back(report), report.evidence_hash, report.at,
+        _way_back(report), report.evidence_hash, report.at, signed(report),
     )  # fmt: skip
 
 
@@ -121,6 +120,12 @@ def _cells(gate: Gate) -> tuple[str, ...]:
 def _way_back(report: Report) -> str:
     back = report.way_back
     return back.words if back.verdict is None else f"{back.verdict.value}: {back.words}"
+
+
+def signed(report: Report) -> str:
+    """Who answers for it, in words."""
+    told = "; ".join(f"{one.signed_by} at {one.signed_at}" for one in report.signatures)
+    return f"signed by {told}" if told else "not signed"
 
 
 def _blocks(report: Report, verdict: str) -> int:

@@ -1,7 +1,8 @@
 """Which kinds of records a slice holds, and of which of them both sides were compared.
 
-After each write that is mirrored both sides are read back and compared. So a record has been compared when a mirror has
-applied a write of it, no comparison of it waits, and none ended as unverifiable.
+After each write that is mirrored both sides are read back and compared, and so is what a backfill has linked. So a
+record has been compared when a mirror has applied a write of it, or a backfill that linked it was verified, no
+comparison of it waits, and none ended as unverifiable.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, or_, select
 
+from gateway.backfill.store import compared as compared_by_backfill
 from gateway.compare import tables as compare
 from gateway.compare.verdict import Verdict
 from gateway.ledger.states import DeliveryState
@@ -53,7 +55,7 @@ def variants(connection: Connection, entity: str, region: str) -> tuple[int, tup
         select(
             record.c.image,
             record.c.legal_entity,
-            mirrored.label("mirrored"),
+            or_(mirrored, compared_by_backfill(connection, entity, region)).label("looked_at"),
             waits.label("waits"),
             untold.label("untold"),
         )
@@ -66,7 +68,7 @@ def variants(connection: Connection, entity: str, region: str) -> tuple[int, tup
     for row in rows:
         found = set(_kinds(entity, {} if row.image is None else _decode(row.image), row.legal_entity))
         seen.update(found)
-        if row.mirrored and not row.waits and not row.untold:
+        if row.looked_at and not row.waits and not row.untold:
             compared.update(found)
     return len(rows), tuple(
         Variant(field=field, value=value, records=count, compared=compared[field, value])

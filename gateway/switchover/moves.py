@@ -191,6 +191,7 @@ class Moves:
         fenced = self._fence.put(connection, current)
         counts = self._escape.begin(connection, fenced) if there.kind == EMERGENCY else None
         now = self._database.now(connection)
+        crash_point("CP31")
         return store.change(
             connection,
             there,

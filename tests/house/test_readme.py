@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.commands import NOUNS, VERBS, application
+from gateway.cli.commands import NOUNS, VERBS, application, whole
 from gateway.settings import NOT_SETTINGS, load
 from tests.house import tables
 from tests.house.tree import ROOT, tracked
@@ -95,7 +95,7 @@ def test_its_commands_exist_with_their_options() -> None:
         complete = [word.strip('"') for word in words]
         if complete == ["rules", "set"]:
             continue  # named in passing; its whole form is in the walk, and parsed there
-        application().parse_args(complete, print_error=False, exit_on_error=False)
+        application().parse_args(whole(complete), print_error=False, exit_on_error=False)
 
 
 def test_every_room_is_on_the_map() -> None:

@@ -21,6 +21,7 @@ database = "sqlite:///{folder}/twinrun.db"
 settle_s = 0.2
 recheck_s = 0.5
 confirm_s = 2.0
+{more}
 
 [systems.legacy]
 profile = "sandbox_legacy"
@@ -46,11 +47,11 @@ class Done:
 
 
 class Program:
-    """Commands in one folder, with one settings file."""
+    """Commands in one folder, with one settings file; ``more``: further lines of it."""
 
-    def __init__(self, folder: Path, *, legacy: str, cloud: str) -> None:
+    def __init__(self, folder: Path, *, legacy: str, cloud: str, more: str = "") -> None:
         self.folder = folder
-        settings = SETTINGS.format(folder=folder, legacy=legacy, cloud=cloud)
+        settings = SETTINGS.format(folder=folder, legacy=legacy, cloud=cloud, more=more)
         (folder / "twinrun.toml").write_text(settings, encoding="utf-8")
 
     def environ(self, **more: str) -> dict[str, str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar.datastructures.headers import Accept
+from msgspec import Meta
 
 from gateway import errors
 from gateway.canonical import BY_NAME
 from gateway.errors import NotAcceptable
-from gateway.http import parameters, query
+from gateway.http import bodies, parameters, query
 from gateway.http.exchange import Exchange
 from gateway.http.reply import Reply, ok
-from gateway.http.route import Gives, Route, Schema
+from gateway.http.route import Body, Gives, Route, Schema
 from gateway.ports import ReadinessPort, SlicesPort
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.gates import together
@@ -38,6 +39,14 @@ class ReadinessTold(msgspec.Struct, frozen=True, kw_only=True):
 
     verdict: Outcome
     items: tuple[Report, ...]
+
+
+class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is signed: the evidence behind this hash, and nothing else."""
+
+    evidence_hash: Annotated[
+        str, Meta(pattern="^[0-9a-f]{64}$", description="of the report that you have looked at")
+    ]
 
 
 class Readiness:
@@ -67,6 +76,21 @@ class Readiness:
             exchange.path["entity"], exchange.path["region"], regions=caller.regions, entities=caller.entities
         )
         return _reply(media, found, [found])
+
+    async def sign(self, exchange: Exchange) -> Reply:
+        exchange.query()
+        caller = exchange.caller
+        signing = bodies.decode(Signing, await exchange.body())
+        return ok(
+            await self._readiness.sign(
+                exchange.path["entity"],
+                exchange.path["region"],
+                evidence_hash=signing.evidence_hash,
+                actor=caller.name,
+                regions=caller.regions,
+                entities=caller.entities,
+            )
+        )
 
     def routes(self, regions: Sequence[str]) -> tuple[Route, ...]:
         entity_path = parameters.path(
@@ -106,6 +130,32 @@ class Readiness:
                 parameters=(entity_path, region_path, *parameters.TRACE),
                 gives=_gives({"$ref": "#/components/schemas/Report"}, "The slice"),
                 refuses=(errors.NotFoundHere, errors.NotAcceptable),
+            ),
+            Route(
+                method="POST",
+                path=BASE + "/{entity}/{region}/sign",
+                name="sign_readiness",
+                tag="readiness",
+                summary="Answer for the evidence of a report",
+                description="Signs the hash of the report as it is now. The signature stands under the report for as "
+                "long as its evidence is what was signed, for half an hour at most, and in the audit for ever. Whoever "
+                "made the last change of the rule does not sign.",
+                scope="admin:approve",
+                handle=self.sign,
+                parameters=(entity_path, region_path, *parameters.TRACE),
+                body=Body(
+                    schema={"$ref": "#/components/schemas/Signing"},
+                    media=(JSON,),
+                    example={"evidence_hash": "0" * 64},
+                ),
+                gives=(
+                    Gives(
+                        status=200,
+                        description="The report, signed",
+                        schema={"$ref": "#/components/schemas/Report"},
+                    ),
+                ),
+                refuses=(errors.NotFoundHere, errors.SecondPersonNeeded, errors.EvidenceChanged),
             ),
         )
 

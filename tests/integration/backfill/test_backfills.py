@@ -188,8 +188,8 @@ async def test_killed_twice_in_a_chunk(settings: Settings, erps: Sandbox, tmp_pa
 
 
 async def test_a_record_that_fits_several_goes_to_a_person(world: World) -> None:
-    """Neither linked nor created: a case names what it fits. One that fits exactly one record is linked and compared,
-    and never written to."""
+    """Neither linked nor created: a case names what it fits. One that fits exactly one record is linked, compared, and
+    counted as such by readiness, and never written to."""
     one, two = await firm(world, Stage.LEGACY_ONLY, 2)
     for made in (one, one, two):
         world.sandbox.edit("cloud", ENTITY, "", twin(made), action="insert")
@@ -201,6 +201,8 @@ async def test_a_record_that_fits_several_goes_to_a_person(world: World) -> None
     assert len(world.effects("cloud")) == before
     cases = (await world.get("/admin/v1/cases?kind=ambiguous_match")).json()["items"]
     assert [case["record"] for case in cases if case["record"] in (one["id"], two["id"])] == [one["id"]]
+    kinds = (await world.get(f"/admin/v1/readiness/{ENTITY}/{REGION}")).json()["variants"]
+    assert {(kind["records"], kind["compared"]) for kind in kinds if kind["field"] == "currency"} == {(2, 1)}
     await lawful(world)
 
 

@@ -4,8 +4,6 @@ callers write and an operator moves the authority of a slice to and fro; then qu
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import random
 import signal
 import time
@@ -19,24 +17,19 @@ import msgspec
 
 from gateway.app import Gateway
 from gateway.database.migrate import upgrade
-from gateway.errors import StoreUnavailable
-from gateway.settings import Settings, SystemSettings
-from tests.integration.kill import judge, operator
+from tests.integration.kill import deployment, judge, operator
 from tests.integration.kill.callers import Callers
-from tests.integration.kill.disturbances import LEASE_S, Disturbances
-from tests.integration.kill.programs import PASSED, DatabaseUp, Death, Launcher, Postgres, Slot, free_port
+from tests.integration.kill.disturbances import Disturbances
+from tests.integration.kill.programs import PASSED, DatabaseUp, Death, Launcher, Postgres, Slot
 from tests.simulation.check import Verdict
-from tests.simulation.history import History, open_operations
-from tests.systems.processes import ROOT
+from tests.simulation.history import History
 from tests.systems.redis import Redis
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 CALLERS = 6
-LATENCY_MS = 15  #: of the ERPs, so that something is always under way
 #: Of a move; a fence that nobody lifts goes after three times as long. Where there is one process, all wait for that.
 DRAIN_S, DRAIN_OF_ONE_S = 5.0, 2.0
 MOVED_S = 90.0  #: deadline of the one move that is waited for
-QUIET_S = 120.0  #: deadline of the end; a resolver that died in its look is waited for for a minute
 
 _WRITES = ("CP01", "CP02", "CP03", "CP04", "CP05", "CP06")
 _LOOPS = ("CP09", "CP10", "CP11", "CP12", "CP13", "CP16")
@@ -123,15 +116,19 @@ class Campaign:
         began = time.monotonic()
         address = await self._journal()
         await asyncio.to_thread(upgrade, address)
-        erps = await asyncio.to_thread(Sandbox, self._folder, latency_ms=LATENCY_MS)
+        erps = await asyncio.to_thread(Sandbox, self._folder, latency_ms=deployment.LATENCY_MS)
         try:
-            settings = self._settings(address, erps)
+            settings = deployment.settings(
+                self._folder, address, erps, stages={"resource": "shadow"},
+                redis=None if self._redis is None else self._redis.address,
+                drain_limit_s=DRAIN_OF_ONE_S if self._postgres is None else DRAIN_S,
+            )  # fmt: skip
             gateway = Gateway(settings)
             await gateway.open(exclusive=False)
             try:
                 scopes = ["read", "write", "admin:read", "admin:write"]
                 key, _ = await gateway.keys.create("callers", scopes=scopes, actor="tests")
-                return await self._with(gateway, erps, key, self._environment(settings), began)
+                return await self._with(gateway, erps, key, deployment.environment(settings), began)
             finally:
                 await gateway.close()
         finally:
@@ -148,7 +145,13 @@ class Campaign:
     async def _with(
         self, gateway: Gateway, erps: Sandbox, key: str, environment: dict[str, str], began: float
     ) -> Outcome:
-        self._slots = [self._slot(kind, environment) for kind in self._kinds]
+        self._slots = [
+            deployment.slot(
+                kind, kind, environment, folder=self._folder, launcher=self._launcher, order=self._order,
+                died=self._died, database_up=self._database_up,
+            )
+            for kind in self._kinds
+        ]  # fmt: skip
         serving = [slot for slot in self._slots if slot.port is not None]
         callers = Callers([slot.url for slot in serving], key, seed=self._seed)
         acting = self._operator = operator.Operator(callers.http, serving, rng=self._rng, had=self._had)
@@ -175,31 +178,27 @@ class Campaign:
             await asyncio.gather(operating, return_exceptions=True)
             await asyncio.to_thread(erps.heal)
             quiet_from = time.monotonic()
-            await self._quiet(gateway)
+            await deployment.quiet(gateway)
             quiet_s = time.monotonic() - quiet_from
             await callers.ask_again(60)
             # A signal that comes before a program can hear it ends it as it ends any other.
             await asyncio.gather(*(slot.up(callers.http) for slot in self._slots))
-            unexpected = await self._end()
+            unexpected = await deployment.end(self._slots)
         finally:
             for slot in self._slots:
                 slot.signal(signal.SIGCONT)
             await asyncio.gather(*(slot.end() for slot in self._slots), return_exceptions=True)
             await self._launcher.close()
             await callers.close()
-        history = await gateway.database.read(judge.read)
-        history.elapsed_s = time.monotonic() - began
-        effects = {system: await asyncio.to_thread(erps.effects, system) for system in SYSTEMS}
-        judge.tell(
-            history, callers.said, effects, [line for slot in self._slots for line in slot.own_faults()]
+        history, cases, verdicts = await deployment.judged(
+            gateway, erps, callers, self._slots, elapsed_s=time.monotonic() - began
         )
-        cases = await gateway.database.read(judge.open_cases)
         return Outcome(
             deaths=self._deaths,
             disturbances=self._had,
             refused_moves=acting.refused,
             history=history,
-            verdicts=[*judge.verdicts(history, cases), *await judge.diverged(history, gateway.adapters)],
+            verdicts=verdicts,
             recoveries=await gateway.database.read(lambda conn: judge.recoveries(conn, self._deaths)),
             cases=cases,
             unexpected=unexpected,
@@ -220,70 +219,6 @@ class Campaign:
             had=self._had,
         )
         await disturbances.run(self._wanted, deaths=self._kills, until=until)
-
-    # --- the deployment ----------------------------------------------------------------------------------------
-
-    def _settings(self, address: str, erps: Sandbox) -> Settings:
-        rules = self._folder / "rules"
-        rules.mkdir(exist_ok=True)
-        for file in (ROOT / "routing_rules").glob("*.toml"):
-            stage = '"shadow"' if file.stem == "resource" else '"dual_write"'
-            (rules / file.name).write_text(file.read_text("utf-8").replace('"legacy_only"', stage), "utf-8")
-        return Settings(
-            database=address,
-            redis=None if self._redis is None else self._redis.address,
-            rules=str(rules),
-            systems={
-                name: SystemSettings(profile=f"sandbox_{name}", base_url=erps.urls[name], timeout_s=1.5)
-                for name in SYSTEMS
-            },
-            lease_margin_s=LEASE_S - 1.5,
-            quarantine_margin_s=0.5,
-            breaker_pause_s=0.5,
-            drain_limit_s=DRAIN_OF_ONE_S if self._postgres is None else DRAIN_S,
-            settle_s=0.5,
-            recheck_s=1.0,
-            confirm_s=5.0,
-            log_level="WARNING",
-        )
-
-    @staticmethod
-    def _environment(settings: Settings) -> dict[str, str]:
-        flat = msgspec.to_builtins(settings)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TWINRUN_")}
-        names = (
-            "database", "redis", "rules", "lease_margin_s", "quarantine_margin_s", "breaker_pause_s", "drain_limit_s",
-            "settle_s", "recheck_s", "confirm_s", "log_level",
-        )  # fmt: skip
-        return {
-            **kept,
-            "PYTHONPATH": str(ROOT),
-            **{f"TWINRUN_{name.upper()}": str(flat[name]) for name in names if flat[name] is not None},
-            **{
-                f"TWINRUN_SYSTEMS__{system.upper()}__{name.upper()}": str(flat["systems"][system][name])
-                for system in SYSTEMS
-                for name in ("profile", "base_url", "timeout_s")
-            },
-        }
-
-    def _slot(self, kind: str, environment: dict[str, str]) -> Slot:
-        port = None if kind == "worker" else free_port()
-        arguments = {
-            "serve": ["serve", "--port", str(port)],
-            "serve-no-worker": ["serve", "--port", str(port), "--no-worker"],
-            "worker": ["worker"],
-        }[kind]
-        return Slot(
-            kind,
-            arguments,
-            launcher=self._launcher,
-            environment=environment,
-            folder=self._folder,
-            order=self._order,
-            died=self._died,
-            database_up=self._database_up,
-            port=port,
-        )
 
     # --- the killing -------------------------------------------------------------------------------------------
 
@@ -344,27 +279,6 @@ class Campaign:
             for slot in armed:
                 slot.signal(signal.SIGKILL)
             await asyncio.sleep(0.05)
-
-    async def _quiet(self, gateway: Gateway) -> None:
-        """Until nothing is under way any more; what still is at the deadline is the judge's."""
-        until = time.monotonic() + QUIET_S
-        while time.monotonic() < until:
-            # A database that was killed has taken our own connections with it; the next look opens others.
-            with contextlib.suppress(StoreUnavailable):
-                if not open_operations(await gateway.database.read(judge.read)):
-                    return
-            await asyncio.sleep(0.5)
-
-    async def _end(self) -> list[str]:
-        codes = await asyncio.gather(*(slot.end() for slot in self._slots))
-        return [
-            *(one for slot in self._slots for one in slot.unexpected),
-            *(
-                f"{slot.name} ended with {code} after SIGTERM"
-                for slot, code in zip(self._slots, codes, strict=True)
-                if code != 0
-            ),
-        ]
 
 
 async def _statement(address: str, statement: str) -> None:

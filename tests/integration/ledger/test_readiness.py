@@ -6,12 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from sqlalchemy import update
 
 from gateway.compare.tables import compare_job
-from gateway.readiness import gates
+from gateway.readiness import gates, signing
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
 from tests.integration.ledger.conftest import opened
@@ -126,6 +127,43 @@ async def test_the_way_back_is_told(world: World) -> None:
         told, _ = await _gates(world)
         backs.append(told["way_back"]["verdict"])
     assert backs == [None, "pass", "pass", "fail"]
+
+
+async def test_a_signed_report(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else than who made the last change signs the hash of what there is. It counts once, for as long as the
+    evidence stands and for half an hour at most; the audit keeps it."""
+    headers: dict[str, dict[str, str]] = {}
+    for name in ("operator", "approver"):
+        key, _ = await world.gateway.keys.create(name, role="admin", actor="tests")
+        headers[name] = {"Authorization": f"Bearer {key}"}
+
+    async def sign(who: str, evidence: str) -> httpx.Response:
+        body = {"evidence_hash": evidence}
+        return await world.client.post(f"{PATH}/sign", json=body, headers=headers[who])
+
+    rule = next(one for one in await world.gateway.slices.all() if (one.entity, one.region) == ("customer", REGION))
+    change = {"stage": "shadow", "reason": "compare", "expected_version": rule.version}
+    moved = await world.client.put(f"/admin/v1/rules/customer/{REGION}", json=change, headers=headers["operator"])
+    assert moved.status_code == 200, moved.text
+    told, _ = await _gates(world)
+    assert told["signatures"] == []
+    own = await sign("operator", told["evidence_hash"])
+    assert (own.status_code, own.json()["type"].rsplit(":", 1)[-1]) == (403, "second-person-needed")
+    other = await sign("approver", "0" * 64)
+    assert (other.status_code, other.json()["evidence_hash"]) == (409, told["evidence_hash"])
+    for _ in range(2):
+        signed = await sign("approver", told["evidence_hash"])
+        assert [one["signed_by"] for one in signed.json()["signatures"]] == ["approver"]
+    assert (await _gates(world))[0]["signatures"] == signed.json()["signatures"]
+    with monkeypatch.context() as patch:
+        patch.setattr(signing, "VALID_S", 0)
+        assert (await _gates(world))[0]["signatures"] == []
+    await world.stage("customer", Stage.DUAL_WRITE)
+    assert (await _gates(world))[0]["signatures"] == []
+    acts = (await world.get("/admin/v1/audit?action=readiness.sign")).json()["items"]
+    assert {(act["actor"], act["subject"], act["detail"]["evidence"]) for act in acts} == {
+        ("approver", f"customer/{REGION}", told["evidence_hash"])
+    }
 
 
 async def test_a_slice_that_may_go_on(

@@ -131,6 +131,21 @@ def test_a_native_value_that_does_not_fit_is_named(
     assert caught.value.path == path
 
 
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ("ten letter", "ten letter"),
+        ("ninechars ", "ninechars"),
+        ("8 chars ", "8 chars "),
+        ("longer than ten ", "longer than ten "),
+    ],
+)
+def test_a_text_that_fills_its_field_ends_where_it_was_cut(legacy: EntityMap, held: str, told: str) -> None:
+    """A product that cuts by itself keeps the blank that it cut at; what we would have sent does not have it. Any other
+    text is told as it is held."""
+    assert legacy.decode({"BelegNr": "1", "Status": "E", "Text": held})["note"] == told
+
+
 def test_create_and_update_send_what_is_theirs(invoice: EntityMap) -> None:
     """A field that was not given is not sent, None clears, and what the product numbers itself is never
     sent."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.errors import NotFoundHere
+import msgspec
+
+from gateway.errors import EvidenceChanged, NotFoundHere
 from gateway.readiness import Gate, Outcome, Report
 from gateway.readiness.report import WayBack
+from gateway.readiness.signing import Signature
 from gateway.routing.stage import Stage
 
 
@@ -49,3 +52,13 @@ class FakeReadiness:
             if (one.entity, one.region) == (entity, region):
                 return one
         raise NotFoundHere(f"there is no slice {entity} in {region}")
+
+    async def sign(
+        self, entity: str, region: str, *, evidence_hash: str, actor: str, **asked: Any
+    ) -> Report:
+        there = await self.one(entity, region)
+        if evidence_hash != there.evidence_hash:
+            raise EvidenceChanged(evidence_hash=there.evidence_hash)
+        signature = Signature(signed_by=actor, signed_at="2026-11-23T09:31:00.000000Z")
+        self.reports = [msgspec.structs.replace(there, signatures=(signature,))]
+        return self.reports[0]

@@ -89,3 +89,21 @@ def test_narrowed_to_what_the_key_may_see(world: World, client: Client) -> None:
     }  # fmt: skip
     assert client.get(f"{BASE}?entity=planet").status_code == 400
     assert client.get(f"{BASE}/invoice/UK").status_code == 404
+
+
+def test_signed_by_whoever_looked_at_it(world: World, client: Client) -> None:
+    """The hash of the report is signed under the key's own name, and stands in every form; another hash is refused with
+    the right one; who may not approve may not sign."""
+    path = f"{BASE}/customer/UK"
+    assert "not signed" in client.get(path, headers={"Accept": "text/html"}).text
+    other = client.post(f"{path}/sign", json={"evidence_hash": "b" * 64})
+    assert (other.status_code, other.json()["evidence_hash"]) == (409, "a" * 64)
+    assert client.post(f"{path}/sign", json={"evidence_hash": "a"}).status_code == 400
+    reader = {"Authorization": "Bearer reader"}
+    assert client.post(f"{path}/sign", json={"evidence_hash": "a" * 64}, headers=reader).status_code == 403
+    signed = client.post(f"{path}/sign", json={"evidence_hash": "a" * 64})
+    assert signed.status_code == 200, signed.text
+    (signature,) = signed.json()["signatures"]
+    words = f"signed by {signature['signed_by']} at {signature['signed_at']}"
+    assert words in client.get(path, headers={"Accept": "text/html"}).text
+    assert words in client.get(path, headers={"Accept": "text/csv"}).text

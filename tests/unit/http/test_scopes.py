@@ -51,7 +51,7 @@ def test_writing_needs_a_writing_scope(calls: list[tuple[str, str, str | None]])
     for method, path, scope in calls:
         if scope is not None:
             side = "admin:" if path.startswith("/admin/") else ""
-            act = "approve" if path.endswith("/approve") else "write"
+            act = "approve" if path.endswith(("/approve", "/sign")) else "write"
             looks = method == "GET" or path.endswith("/simulate")
             assert scope == side + ("read" if looks else act), (method, path)
 
