@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import SettingWrong
@@ -40,7 +40,6 @@ sets = st.dictionaries(st.from_regex(r"[A-Z0-9]{1,6}", fullmatch=True), expenses
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # files take as long as the disk does
 @given(records=sets, limit=st.integers(1, 5))
 def test_what_is_written_is_read_back(kind: str, records: dict[str, dict[str, Any]], limit: int) -> None:
     """A set of records reads back as itself, whatever stands in its texts, to the cent, and in pieces of any size."""
