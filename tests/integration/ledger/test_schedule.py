@@ -234,7 +234,9 @@ async def test_a_refused_change_waits_for_a_person(world: World, timed: Timed) -
     gates = (await world.get(f"/admin/v1/readiness/customer/{REGION}")).json()["gates"]
     assert next(gate["verdict"] for gate in gates if gate["name"] == "cases") == "pass"
     await world.stage("customer", Stage.SHADOW)
-    assert [one["id"] for one in await timed.cases()] == [case["id"]], "one read in seven is compared, not each"
+    assert [one["id"] for one in await timed.cases()] == [case["id"]], (
+        "one read in seven is compared, not each"
+    )
     again = await timed.asked("shadow", soon(3600), compare_sample=7)
     await timed.due_now(again)
     assert (await timed.reaches(again, "done", "refused"))["state"] == "done"
@@ -250,7 +252,9 @@ async def test_a_refused_change_waits_for_a_person(world: World, timed: Timed) -
     await timed.missed("shadow")
     (other,) = await timed.cases()
     wish = {"as": "dismiss", "reason": "not wanted any more"}
-    assert (await timed.desk.post("operator", f"/admin/v1/cases/{other['id']}/resolve", wish)).status_code == 200
+    assert (
+        await timed.desk.post("operator", f"/admin/v1/cases/{other['id']}/resolve", wish)
+    ).status_code == 200
     await world.stage("customer", Stage.SHADOW)
     ended = {one["id"]: (one["resolution"], one["closed_by"]) for one in await timed.cases("closed")}
     assert ended[other["id"]] == ("dismiss", "operator")
@@ -397,7 +401,9 @@ async def test_taken_up_by_another(
 
 
 @pytest.mark.server
-async def test_two_workers_refuse_it_once(postgres_journal: str, settings: Settings, sandbox: Sandbox) -> None:
+async def test_two_workers_refuse_it_once(
+    postgres_journal: str, settings: Settings, sandbox: Sandbox
+) -> None:
     """Of several workers that find at once that a change may not be made, one refuses it: one case, opened once."""
     shared = msgspec.structs.replace(settings, database=postgres_journal)
     async with (
