@@ -59,6 +59,8 @@ class Broken:
         for name in SPARE:
             await self._patch(name, f"{name} of those that open the breaker", **ASYNC)
         await world.until(self._down, "the breaker opens")
+        # What is still under way may end as sent or as not sent, and the list that is signed would be another then.
+        await world.until(self._at_rest, "nothing is under way to the cloud")
         await self._patch("unsent", "never sent", **ASYNC)
         self.answers["new"] = await world.create("customers", customer(number=fresh()), **ASYNC)
         await self._patch("landed", "behind the one that landed", **ASYNC)
@@ -95,6 +97,9 @@ class Broken:
 
     async def _down(self) -> bool:
         return self.world.gateway.pressure.shut("cloud") is not None
+
+    async def _at_rest(self) -> bool:
+        return not any((line.system, line.state) == ("cloud", "sending") for line in await self.world.lines())
 
     async def _well(self) -> bool:
         return self.world.gateway.pressure.shut("legacy") is None
