@@ -23,6 +23,7 @@ class Kind(StrEnum):
     AMBIGUOUS_MATCH = "ambiguous_match"
     STRANDED = "stranded"
     GUARD = "guard"
+    SCHEDULE_REFUSED = "schedule_refused"
     OWNERSHIP_CONFLICT = "ownership_conflict"
     EDIT_LOOP = "edit_loop"
     EDIT_REFUSED = "edit_refused"
@@ -117,6 +118,10 @@ KINDS: Mapping[Kind, KindRow] = {
          (_R.DISMISS,),
          "Gates of this slice have failed for as long as its guard allows, so it goes back to the system before.",
          "Look at the switch back and at the gates in readiness. Close the case when what failed is mended."),
+        (Kind.SCHEDULE_REFUSED,         "Scheduled change refused", _S.HIGH,   _INTEGRATION,  8,
+         (_R.DISMISS,),
+         "A change of this slice was to be made at its time, and something stood against it: the slice is as it was.",
+         "Settle what stands against it and ask again. It closes by itself once the slice is what it was to be."),
         (Kind.OWNERSHIP_CONFLICT,       "Edited in the wrong place", _S.HIGH,  _FINANCE,     24,
          (_R.CARRY_OVER, _R.REVERT, _R.DISMISS),
          "Somebody has edited this record in a system that does not own the field, or in both systems differently.",
@@ -157,6 +162,9 @@ RESOLUTIONS: Mapping[Resolution, ResolutionRow] = {
 
 #: Kinds that are about an edit made in a system itself, which is held until it is decided.
 EDITS = frozenset({Kind.OWNERSHIP_CONFLICT, Kind.EDIT_LOOP})
+
+#: Kinds that are about a plan and say nothing of the slice's records: no evidence for a move, or against one.
+ABOUT_PLANS = frozenset({Kind.SCHEDULE_REFUSED})
 
 #: entity -> the field of its document that says how much money a case about it holds up.
 STAKES: Mapping[str, str] = {

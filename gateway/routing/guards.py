@@ -4,6 +4,13 @@ A guard names gates of readiness and how many windows in a row they may fail. A 
 whatever the others say; it *passes* when all of them pass. Anything else is *inconclusive*: too little is known, and
 that neither counts as a failure nor lets earlier failures stand, so it never demotes; and no guard ever promotes. After
 a guard has acted it rests for its hold time, whatever the slice does meanwhile: it does not flap.
+
+A guard goes back as a whole, and never with the reads alone. No row of ``PLANS`` reads from one system and writes
+first to the other, and none could without a change of the contract. A record's ``ETag`` is its version, which counts
+writes: answered by the mirror it would name another document than the authority's, just where a guard has found that
+the two part, and a write with that ``If-Match`` would be taken by a system whose record its caller has not seen. Lists
+would lack what a caller was answered 201 for. And of the gates below lag, deliveries, unverifiable and next_authority
+speak against the mirror, to which the reads would go.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A change is taken by one worker, for as long as its lease lasts, on the database's clock. Everything is judged again:
 that the slice is where it was to be, the freeze windows, and every gate of the move. What stands against it then
-refuses it: it ends as *refused*, with the gate, and the slice stays as it was. A change that keeps the authority is
-made in the commit that says it is done; a fenced one becomes a switch in the commit that says so, and is then carried
-as any other. So a worker that dies leaves it undone, or done.
+refuses it: it ends as *refused*, with the gate and a case (``unmade``), and the slice stays as it was. A change that
+keeps the authority is made in the commit that says it is done; a fenced one becomes a switch in the commit that says
+so, and is then carried as any other. So a worker that dies leaves it undone, or done.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from gateway.crash import crash_point
 from gateway.database import Database
 from gateway.dispatch.claim import MICROS
 from gateway.errors import GatewayError, RuleVersionMoved, StoreUnavailable
+from gateway.ids import Ids
 from gateway.ledger import slices
 from gateway.ledger.slices import Slice
 from gateway.routing import transition
-from gateway.switchover import scheduled, store
+from gateway.switchover import scheduled, store, unmade
 from gateway.switchover.gates import Gates
 from gateway.switchover.scheduled import Scheduled, audit
 from gateway.switchover.states import ScheduleEvent, ScheduleState, SwitchState
@@ -41,11 +42,14 @@ Begin = Callable[[Scheduled, Slice, Callable[[Connection, Switch], None]], Await
 
 
 class Due:
-    def __init__(self, *, database: Database, gates: Gates, change: Change, begin: Begin, log: Log) -> None:
+    def __init__(
+        self, *, database: Database, gates: Gates, change: Change, begin: Begin, ids: Ids, log: Log
+    ) -> None:
         self._database = database
         self._gates = gates
         self._change = change
         self._begin = begin
+        self._ids = ids
         self._log = log
 
     async def run_once(self) -> int:
@@ -63,7 +67,7 @@ class Due:
             await self._fire(one)
         begun = await self._database.read(scheduled.begun)
         for one in begun:
-            await self._database.transaction(lambda conn, one=one: self._follow(conn, one.id))
+            await self._database.transaction(lambda conn, one=one: self._follow(conn, one))
         return len(taken) + len(begun)
 
     async def _fire(self, one: Scheduled) -> None:
@@ -133,6 +137,8 @@ class Due:
         crash_point("CP30")
 
     def _refuse(self, connection: Connection, taken: Scheduled, problem: Problem) -> None:
+        # The slice before the change, as in the commit that makes one.
+        slices.lock_shared(connection, [taken.key])
         there = scheduled.one(connection, taken.id, lock=True)
         if there is None or there.ended_at is not None or there.lease_until != taken.lease_until:
             return
@@ -150,6 +156,7 @@ class Due:
             ScheduleEvent.REFUSED,
             {"ended_at": now, "ended_by": "twinrun", "problem": problem, "lease_until": None},
         )
+        unmade.tell(connection, there, problem, at=now, ids=self._ids)
         self._log.warning(
             "a scheduled change was refused", change=there.id, gate=problem.code, reason=problem.message
         )
@@ -159,9 +166,10 @@ class Due:
         if there is not None and there.ended_at is None and there.lease_until == taken.lease_until:
             scheduled.change(connection, there, None, {"lease_until": None})
 
-    def _follow(self, connection: Connection, id_: str) -> None:
+    def _follow(self, connection: Connection, taken: Scheduled) -> None:
         """Ends one with its switch."""
-        there = scheduled.one(connection, id_, lock=True)
+        slices.lock_shared(connection, [taken.key])
+        there = scheduled.one(connection, taken.id, lock=True)
         if there is None or there.state is not ScheduleState.BEGUN or there.switch_id is None:
             return
         carried = store.one(connection, there.switch_id)

@@ -23,7 +23,7 @@ from gateway.ids import Ids
 from gateway.ledger import floors, slices, stranded
 from gateway.ledger.slices import Slice
 from gateway.routing.plan import PLANS
-from gateway.switchover import store
+from gateway.switchover import store, unmade
 from gateway.switchover.emergency import undelivered
 from gateway.switchover.fence import Fence
 from gateway.switchover.records import audit_rule, given_up
@@ -173,6 +173,7 @@ class Escape:
             overridden=there.overridden,
         )
         audit_rule(connection, now, current, changed, there)
+        unmade.settle(connection, changed, at=now)
         counts = msgspec.structs.replace(_counts(there), at=RELEASING, undelivered=left)
         crash_point("CP27")
         return store.change(connection, there, None, {"counts": counts, "remaining": left, "looked_at": now})

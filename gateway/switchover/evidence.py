@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from gateway.cases.kinds import ABOUT_PLANS
 from gateway.cases.tables import case_
 from gateway.compare import tables as compare
 from gateway.compare.tables import diff
@@ -147,11 +148,14 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_cases(connection: Connection, key: Key) -> Waiting:
-    """What of the slice waits for a person."""
+    """What of the slice's records waits for a person."""
     found = Waiting(kinds={}, money={})
     for row in connection.execute(
         select(case_.c.kind, case_.c.amount, case_.c.currency).where(
-            case_.c.entity == key[0], case_.c.region == key[1], case_.c.state == "open"
+            case_.c.entity == key[0],
+            case_.c.region == key[1],
+            case_.c.state == "open",
+            case_.c.kind.not_in(sorted(ABOUT_PLANS)),
         )
     ):
         found.kinds[row.kind] = found.kinds.get(row.kind, 0) + 1

@@ -23,7 +23,7 @@ from gateway.errors import GatewayError, RuleVersionMoved, StoreUnavailable
 from gateway.ledger import floors, slices
 from gateway.ledger.slices import Slices
 from gateway.routing import transition
-from gateway.switchover import store
+from gateway.switchover import store, unmade
 from gateway.switchover.emergency import KIND as EMERGENCY
 from gateway.switchover.escape import Escape
 from gateway.switchover.evidence import Key
@@ -269,6 +269,7 @@ class Moves:
             overridden=there.overridden,
         )
         audit_rule(connection, now, current, changed, there)
+        unmade.settle(connection, changed, at=now)
         if changed.authority is not current.authority:
             floors.lift(connection, there.key, current.authority.value, epoch=changed.epoch)
         self._fence.release(connection, changed, now)

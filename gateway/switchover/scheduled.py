@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from gateway.audit import record as audited
+from gateway.cases.tables import case_
 from gateway.database import among
 from gateway.routing.stage import Stage
 from gateway.switchover.states import ScheduleEvent, ScheduleState, schedule_after
@@ -132,6 +133,17 @@ def begun(connection: Connection) -> Sequence[Scheduled]:
     """Those that a switch carries."""
     rows = connection.execute(
         select(table).where(table.c.ended_at.is_(None), table.c.state == ScheduleState.BEGUN.value)
+    )
+    return [_scheduled(row) for row in rows]
+
+
+def with_case(connection: Connection, key: tuple[str, str]) -> Sequence[Scheduled]:
+    """Those of the slice that were refused, and about which a case is open."""
+    rows = connection.execute(
+        select(table)
+        .join(case_, case_.c.subject == table.c.id)
+        .where(case_.c.state == "open", table.c.entity == key[0], table.c.region == key[1])
+        .order_by(table.c.id)
     )
     return [_scheduled(row) for row in rows]
 

@@ -21,6 +21,7 @@ from gateway.proof import Notice
 from gateway.routing import transition
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
+from gateway.switchover import unmade
 from gateway.switchover.due import Due
 from gateway.switchover.emergency import Emergency
 from gateway.switchover.escape import Escape
@@ -79,7 +80,12 @@ class Switchover:
             database=database, calendar=gates.calendar, ids=ids, two_person=two_person
         )
         self.due = Due(
-            database=database, gates=gates, change=self._change_scheduled, begin=self._begin_scheduled, log=log
+            database=database,
+            gates=gates,
+            change=self._change_scheduled,
+            begin=self._begin_scheduled,
+            ids=ids,
+            log=log,
         )
         self.left_behind = LeftBehind(database=database, answers=emergency.answers, log=log, told=told)
         self.simulation = Simulation(database=database, calendar=gates.calendar)
@@ -257,6 +263,7 @@ class Switchover:
                 **({"mapping": list(taken)} if taken else {}),
             },
         )
+        unmade.settle(connection, changed, at=now)
         if also is not None:
             also(connection, changed)
         return changed

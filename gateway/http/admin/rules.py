@@ -202,7 +202,7 @@ class Rules:
                 description="In force for the very next write, and for reads within a second on every "
                 "replica. When the authority moves, writes are held until every open delivery has ended. With "
                 "`effective_at` it is made then by whichever worker comes first, once, and judged again before: what "
-                "stands against it then refuses it, and the slice stays as it was.",
+                "stands against it then refuses it, the slice stays as it was, and a case says so.",
                 scope="admin:write",
                 handle=self.set,
                 parameters=(*slice_, *parameters.TRACE),

@@ -13,9 +13,10 @@ import pytest
 from gateway.app import Gateway
 from gateway.settings import Settings, SystemSettings
 from tests.integration.ledger.world import World
-from tests.systems.sandbox import Sandbox
+from tests.systems.sandbox import SYSTEMS, Sandbox
 
 RULES = Path(__file__).parents[3] / "routing_rules"
+PROFILES = Path(__file__).parents[3] / "adapters" / "profiles"
 
 
 @pytest.fixture
@@ -29,19 +30,28 @@ def rules(tmp_path: Path) -> Path:
     return folder
 
 
+def hasty(name: str, folder: Path) -> str:
+    """The packaged profile of a simulated ERP with one second, and not two, in which it may apply what was given up on:
+    each write of unknown outcome waits for that, and no test here lets a request land later."""
+    text = (PROFILES / f"sandbox_{name}.toml").read_text(encoding="utf-8")
+    assert "max_processing_s = 2\n" in text
+    file = folder / f"sandbox_{name}.toml"
+    file.write_text(text.replace("max_processing_s = 2\n", "max_processing_s = 1\n"), encoding="utf-8")
+    return str(file)
+
+
 @pytest.fixture
-def settings(journal: str, rules: Path, sandbox: Sandbox) -> Settings:
-    """Short waits, so that a write of unknown outcome is resolved within seconds. The profiles say that an ERP may
-    take two seconds to apply what was given up on."""
+def settings(journal: str, rules: Path, sandbox: Sandbox, tmp_path: Path) -> Settings:
+    """Short waits, so that a write of unknown outcome is resolved within seconds."""
     return Settings(
         database=journal,
         rules=str(rules),
         systems={
-            name: SystemSettings(profile=f"sandbox_{name}", base_url=sandbox.urls[name], timeout_s=1.5)
-            for name in ("legacy", "cloud")
+            name: SystemSettings(profile=hasty(name, tmp_path), base_url=sandbox.urls[name], timeout_s=1.5)
+            for name in SYSTEMS
         },
         lease_margin_s=1.0,
-        quarantine_margin_s=0.5,
+        quarantine_margin_s=0.2,
         breaker_pause_s=0.5,
         rules_refresh_s=0.2,
         drain_limit_s=15.0,

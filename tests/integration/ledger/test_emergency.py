@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select
 
+from gateway.ledger import breaker
 from gateway.ledger.tables import late_outcome
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
@@ -23,6 +24,8 @@ EMERGENCY = {
     "entity": "customer", "region": REGION, "stage": "shadow", "emergency": True, "reason": "the cloud is down",
 }  # fmt: skip
 ASYNC = {"Prefer": "respond-async"}
+#: Records whose writes open the breaker, by name.
+SPARE = tuple(f"spare {number}" for number in range(breaker.CONSECUTIVE))
 
 
 class Broken:
@@ -38,7 +41,7 @@ class Broken:
         """``kind``: how the cloud fails in the end. ``legacy_takes``: the legacy takes writes by then."""
         world = self.world
         await world.stage("customer", Stage.SHADOW)
-        for name in ("undelivered", "landed", "lost", "unsent", "free"):
+        for name in ("undelivered", "landed", "lost", "unsent", "free", *SPARE):
             self.records[name] = (await world.made("customers", customer(number=fresh())))["id"]
         await world.quiet()
         await world.stage("customer", Stage.LIVE)
@@ -52,7 +55,12 @@ class Broken:
         await self._patch("lost", "sent, and without effect", **ASYNC)
         await world.until(lambda: self._struck("hang"), "the request")
         world.sandbox.fault("cloud", kind)
+        # Each in a lane of its own: in one lane they would wait for each other, longer from time to time.
+        for name in SPARE:
+            await self._patch(name, f"{name} of those that open the breaker", **ASYNC)
         await world.until(self._down, "the breaker opens")
+        # What is still under way may end as sent or as not sent, and the list that is signed would be another then.
+        await world.until(self._at_rest, "nothing is under way to the cloud")
         await self._patch("unsent", "never sent", **ASYNC)
         self.answers["new"] = await world.create("customers", customer(number=fresh()), **ASYNC)
         await self._patch("landed", "behind the one that landed", **ASYNC)
@@ -88,8 +96,10 @@ class Broken:
         return any(one["hits"] for one in self.world.sandbox.faults("cloud") if one["kind"] == kind)
 
     async def _down(self) -> bool:
-        await self.world.patch("customers", self.records["free"], {"phone": fresh()}, **ASYNC)
         return self.world.gateway.pressure.shut("cloud") is not None
+
+    async def _at_rest(self) -> bool:
+        return not any((line.system, line.state) == ("cloud", "sending") for line in await self.world.lines())
 
     async def _well(self) -> bool:
         return self.world.gateway.pressure.shut("legacy") is None

@@ -20,6 +20,7 @@ from gateway.switchover import due
 from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.tables import scheduled_change
 from tests.integration.ledger.conftest import opened
+from tests.integration.ledger.test_emergency import EMERGENCY
 from tests.integration.ledger.test_switches import Desk, desk_of
 from tests.integration.ledger.world import REGION, World, customer, fresh
 from tests.systems.sandbox import Sandbox
@@ -81,6 +82,18 @@ class Timed:
             )
 
         await self.world.gateway.database.transaction(unit)
+
+    async def missed(self, stage: str, **more: Any) -> dict[str, Any]:
+        """A change that was refused, since no worker ran for too long."""
+        told = await self.asked(stage, soon(3600), **more)
+        await self.due_now(told, ago_s=due.LATE_S + 60)
+        ended = await self.reaches(told, "done", "refused")
+        assert (ended["state"], ended["problem"]["code"]) == ("refused", "missed")
+        return ended
+
+    async def cases(self, state: str = "open") -> list[dict[str, Any]]:
+        found = await self.world.get(f"/admin/v1/cases?kind=schedule_refused&state={state}")
+        return found.json()["items"]
 
 
 @pytest.fixture
@@ -205,6 +218,91 @@ async def test_what_stands_against_it_then_refuses_it(world: World, timed: Timed
     assert {act["subject"] for act in acts} == set(refused.values())
 
 
+async def test_a_refused_change_waits_for_a_person(world: World, timed: Timed) -> None:
+    """One that is refused opens one case, with whose it is, by when and why, and readiness is not held up by it. It
+    closes by itself when the slice has become all that it was to be, and by dismissal. Where the slice is so already
+    there is none."""
+    refused = await timed.missed("shadow", compare_sample=7)
+    await world.gateway.switchover.due.run_once()
+    (case,) = await timed.cases()
+    assert (case["entity"], case["region"], case["operation"], case["code"], case["owner"], case["offers"]) == (
+        "customer", REGION, refused["id"], "missed", "integration", ["dismiss"],
+    )  # fmt: skip
+    assert case["due_at"] > case["opened_at"]
+    for word in (refused["id"], "operator", "shadow", refused["problem"]["message"]):
+        assert word in case["message"]
+    gates = (await world.get(f"/admin/v1/readiness/customer/{REGION}")).json()["gates"]
+    assert next(gate["verdict"] for gate in gates if gate["name"] == "cases") == "pass"
+    await world.stage("customer", Stage.SHADOW)
+    assert [one["id"] for one in await timed.cases()] == [case["id"]], (
+        "one read in seven is compared, not each"
+    )
+    again = await timed.asked("shadow", soon(3600), compare_sample=7)
+    await timed.due_now(again)
+    assert (await timed.reaches(again, "done", "refused"))["state"] == "done"
+    assert await timed.cases() == []
+    (closed,) = await timed.cases("closed")
+    assert (closed["id"], closed["resolution"]) == (case["id"], "made_later")
+    # By hand, before its time.
+    moved = await timed.asked("dual_write", soon(3600))
+    await world.stage("customer", Stage.DUAL_WRITE)
+    await timed.due_now(moved)
+    assert (await timed.reaches(moved, "done", "refused"))["problem"]["code"] == "rule_moved"
+    assert await timed.cases() == []
+    await timed.missed("shadow")
+    (other,) = await timed.cases()
+    wish = {"as": "dismiss", "reason": "not wanted any more"}
+    assert (
+        await timed.desk.post("operator", f"/admin/v1/cases/{other['id']}/resolve", wish)
+    ).status_code == 200
+    await world.stage("customer", Stage.SHADOW)
+    ended = {one["id"]: (one["resolution"], one["closed_by"]) for one in await timed.cases("closed")}
+    assert ended[other["id"]] == ("dismiss", "operator")
+
+
+@pytest.mark.parametrize("how", ["switch", "emergency"])
+async def test_what_moves_the_authority_settles_it_too(world: World, timed: Timed, how: str) -> None:
+    """The case of a refused move of authority closes in the commit that makes the move later: a switch, or an
+    emergency."""
+    await world.stage("customer", Stage.SHADOW)
+    if how == "switch":
+        await timed.missed("live")
+        assert len(await timed.cases()) == 1
+        await world.stage("customer", Stage.LIVE)
+    else:
+        await world.stage("customer", Stage.LIVE)
+        await timed.missed("shadow")
+        assert len(await timed.cases()) == 1
+        asked = await timed.desk.post("operator", "/admin/v1/switches", {**EMERGENCY, "override": True})
+        assert (await timed.desk.approve(asked.json())).status_code == 200
+        ended = await timed.desk.reaches(asked.json(), "committed", "aborted")
+        assert ended["state"] == "committed"
+    assert await timed.cases() == []
+    (closed,) = await timed.cases("closed")
+    assert closed["resolution"] == "made_later"
+
+
+async def test_a_switch_that_fails_refuses_its_change(settings: Settings, sandbox: Sandbox) -> None:
+    """A change that had begun as a switch, which then gave up, is refused as well, with its case."""
+    async with opened(msgspec.structs.replace(settings, drain_limit_s=0.3), sandbox) as world:
+        timed = Timed(world, await desk_of(world))
+        record = await world.made("customers", customer(number=fresh()))
+        await world.quiet()
+        await world.stage("customer", Stage.SHADOW)
+        told = await timed.asked("live", soon(3600))
+        away = world.sandbox.fault("cloud", "outage")
+        assert (await world.patch("customers", record["id"], {"phone": "on its way"})).status_code == 200
+        await timed.due_now(told)
+        ended = await timed.reaches(told, "done", "refused")
+        assert (ended["state"], ended["problem"]["code"]) == ("refused", "open_deliveries")
+        assert ended["switch"] is not None
+        (case,) = await timed.cases()
+        assert (case["operation"], case["code"]) == (told["id"], "open_deliveries")
+        world.sandbox.heal("cloud", away)
+        await world.quiet()
+        await world.check()
+
+
 async def test_what_is_known_before_is_said_at_once(world: World, timed: Timed) -> None:
     """A moment that is over, a freeze window on that day, a leap, a version that has moved, a second change at the same
     moment: each is refused with its place. An override takes a window knowingly."""
@@ -300,6 +398,25 @@ async def test_taken_up_by_another(
         assert (done["state"], done["problem"]) == ("done", None)
         after = await other.rule()
         assert (after["stage"], after["version"]) == (stage, before["version"] + 1)
+
+
+@pytest.mark.server
+async def test_two_workers_refuse_it_once(
+    postgres_journal: str, settings: Settings, sandbox: Sandbox
+) -> None:
+    """Of several workers that find at once that a change may not be made, one refuses it: one case, opened once."""
+    shared = msgspec.structs.replace(settings, database=postgres_journal)
+    async with (
+        opened(shared, sandbox, worker=False) as one,
+        opened(shared, sandbox, worker=False) as other,
+    ):
+        timed = Timed(one, await desk_of(one))
+        told = await timed.asked("shadow", soon(3600))
+        await timed.due_now(told, ago_s=due.LATE_S + 60)
+        await asyncio.gather(*(world.gateway.switchover.due.run_once() for world in (one, other, one, other)))
+        (case,) = await timed.cases()
+        history = (await one.get(f"/admin/v1/cases/{case['id']}")).json()["history"]
+        assert [event["event"] for event in history] == ["opened"]
 
 
 @pytest.mark.server

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.canonical import BY_NAME
 from gateway.cases.kinds import (
+    ABOUT_PLANS,
     EDITS,
     KINDS,
     RESOLUTIONS,
@@ -35,7 +36,7 @@ def test_every_kind_and_every_resolution_has_a_row() -> None:
 def test_a_delivery_that_waits_can_be_decided(kind: Kind, role: str) -> None:
     """Whatever a parked delivery is a case of, somebody can do something about it, and it cannot be dismissed."""
     mirrors_only = kind in (Kind.PARKED_DELIVERY, Kind.REFERENCE_MISSING, Kind.AMBIGUOUS_MATCH)
-    by_hand = (Kind.REFUSED_AFTER_ACCEPTANCE, Kind.GUARD, Kind.EDIT_REFUSED, *EDITS)
+    by_hand = (Kind.REFUSED_AFTER_ACCEPTANCE, Kind.GUARD, Kind.EDIT_REFUSED, *EDITS, *ABOUT_PLANS)
     if kind in by_hand or (mirrors_only and role == "authority"):
         pytest.skip("no delivery waits in this kind of case")
     found = offered(kind, role=role, delivery_state="parked")
@@ -111,3 +112,10 @@ def test_a_held_edit_can_be_carried_over_or_put_back(kind: Kind) -> None:
     )
     assert needs_second(Resolution.CARRY_OVER, "payment")
     assert not needs_second(Resolution.CARRY_OVER, "customer")
+
+
+@pytest.mark.parametrize("kind", sorted(ABOUT_PLANS))
+def test_a_case_about_a_plan_holds_nothing_up(kind: Kind) -> None:
+    """No delivery waits in it, so a person may only close it, alone, whatever the entity."""
+    assert offered(kind, role=None, delivery_state=None) == (Resolution.DISMISS,)
+    assert not any(needs_second(Resolution.DISMISS, entity) for entity in STAKES)
