@@ -80,7 +80,8 @@ class Rim:
                 await self.send(send, exchange, reply, bodiless=method == "HEAD")
             except ClientGone:
                 return
-            self.tell(route.path, route.method, reply.status, began)
+            self.tell(route.path, route.method, reply.status)
+            self._timed[route.path, route.method].observe(perf_counter() - began)
 
         mounted = [ASGIRouteHandler(prefix, is_mount=True, copy_scope=False)(app) for prefix in MOUNTS]
         plain = [path for path in paths.places if not path.startswith(MOUNTS)]
@@ -94,15 +95,13 @@ class Rim:
         # Neither the path nor the method is one that we chose, so neither may become a label.
         self.tell("none", "none", reply.status)
 
-    def tell(self, route: str, method: str, status: int, began: float | None = None) -> None:
-        """Counts an answer, and with ``began``, a moment of ``perf_counter``, how long it took."""
+    def tell(self, route: str, method: str, status: int) -> None:
+        """Counts an answer."""
         counter = self._counted.get((route, method, status))
         if counter is None:
             counter = self._metrics.requests.labels(route, method, str(status))
             self._counted[route, method, status] = counter
         counter.inc()
-        if began is not None:
-            self._timed[route, method].observe(perf_counter() - began)
 
     async def _answer(self, route: Route, exchange: Exchange) -> Reply:
         try:

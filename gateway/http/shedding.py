@@ -9,7 +9,6 @@ on to the application, which has the words for it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import perf_counter
 from typing import NamedTuple
 
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
@@ -42,7 +41,6 @@ class Shedding:
         """Whether it was a write without room, and is answered."""
         if not self._executor.crowded:
             return False
-        began = perf_counter()
         method: str = scope["method"]
         path = instance(scope)
         written = _written(method, path)
@@ -60,7 +58,7 @@ class Shedding:
             return False
         reply = problems.render(refused, instance=path)
         await self._rim.send(send, exchange, reply)
-        self._rim.tell(written.route, method, reply.status, began)
+        self._rim.tell(written.route, method, reply.status)
         return True
 
 
