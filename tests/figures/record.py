@@ -24,12 +24,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """proof -> its last run."""
+    """proof -> its last run; and benchmark -> the last run that it was in."""
 
     runs: dict[str, Run] = {}
+    benchmarks: dict[str, Run] = {}
 
     def with_run(self, proof: str, run: Run) -> Record:
-        return Record(runs=dict(sorted({**self.runs, proof: run}.items())))
+        if proof != "benchmarks":
+            return Record(runs=dict(sorted({**self.runs, proof: run}.items())), benchmarks=self.benchmarks)
+        alone = {one.name: msgspec.structs.replace(run, reports=(one,)) for one in run.reports}
+        return Record(runs=self.runs, benchmarks=dict(sorted({**self.benchmarks, **alone}.items())))
 
 
 LAWS = ("lost", "doubled", "reordered", "phantom")
