@@ -22,12 +22,12 @@ from gateway.http.serve import Rim, instance
 
 
 class Shedding:
-    """The application with this in front of it."""
+    """``app`` with this in front of it."""
 
     def __init__(
         self, app: ASGIApp, *, rim: Rim, keys: Keys, executor: ExecutorPort, entities: Iterable[Entity]
     ) -> None:
-        self._app = app
+        self.app = app
         self._rim = rim
         self._keys = keys
         self._executor = executor
@@ -35,7 +35,7 @@ class Shedding:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not await self._shed(scope, receive, send):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
     async def _shed(self, scope: HTTPScope, receive: Receive, send: Send) -> bool:
         """Whether it was a write without room, and is answered."""

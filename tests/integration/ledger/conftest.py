@@ -51,7 +51,7 @@ def settings(journal: str, rules: Path, sandbox: Sandbox, tmp_path: Path) -> Set
             for name in SYSTEMS
         },
         lease_margin_s=1.0,
-        quarantine_margin_s=0.2,
+        quarantine_margin_s=0.5,
         breaker_pause_s=0.5,
         rules_refresh_s=0.2,
         drain_limit_s=15.0,

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from litestar import Litestar
 
 from gateway.access import Caller
 from gateway.canonical import BY_NAME, Entity, record
@@ -22,6 +21,7 @@ from gateway.dispatch.replay_runs import Run
 from gateway.errors import (
     CannotCancel,
     GatewayError,
+    NotAccepted,
     NotFoundHere,
     OperationNotFound,
     RecordNotFound,
@@ -79,6 +79,12 @@ class FakeStore:
         self.replayed = False
         self.next_cursor: str | None = None
         self._ids = SystemIds()
+
+    #: There is always room: pressure has its tests with a real gateway.
+    crowded = False
+
+    def without_room(self, entity: str, regions: frozenset[str] | None) -> NotAccepted | None:
+        return None
 
     async def write(self, command: Command) -> Answer:
         self.commands.append(command)
@@ -363,7 +369,7 @@ class World:
             raise self.ready
         return self.ready
 
-    def app(self, **more: Any) -> Litestar:
+    def app(self, **more: Any) -> Any:
         return build(
             version="0.0.0",
             keys=FakeKeys(),  # type: ignore[arg-type]
