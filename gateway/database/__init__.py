@@ -12,8 +12,19 @@ compare and print the same things. Each room declares its tables on the one ``me
 """
 
 from gateway.database.among import among
-from gateway.database.engine import Database
+from gateway.database.engine import Database, says_not_now
 from gateway.database.group import GroupCommit
 from gateway.database.metadata import Instant, Json, from_micros, metadata, moment, to_micros
 
-__all__ = ["Database", "GroupCommit", "Instant", "Json", "among", "from_micros", "metadata", "moment", "to_micros"]
+__all__ = [
+    "Database",
+    "GroupCommit",
+    "Instant",
+    "Json",
+    "among",
+    "from_micros",
+    "metadata",
+    "moment",
+    "says_not_now",
+    "to_micros",
+]

@@ -185,7 +185,7 @@ def _lost_told() -> Generator[None]:
     except (OSError, InterfaceError, TimeoutError) as lost:
         raise StoreUnavailable(type(lost).__name__) from lost
     except DBAPIError as lost:
-        if lost.connection_invalidated or isinstance(lost, OperationalError) or _says_not_now(lost.orig):
+        if lost.connection_invalidated or isinstance(lost, OperationalError) or says_not_now(lost.orig):
             raise StoreUnavailable(type(lost.orig).__name__) from lost
         raise
 
@@ -195,7 +195,8 @@ def _lost_told() -> Generator[None]:
 _NOT_NOW = ("57P", "53", "08")
 
 
-def _says_not_now(told: object) -> bool:
+def says_not_now(told: object) -> bool:
+    """Whether an error of the driver's tells of a PostgreSQL that may serve later."""
     # The driver's adapter knows few of these by name and hands the others on as errors of no kind.
     return (getattr(told, "sqlstate", None) or "").startswith(_NOT_NOW)
 

@@ -1,9 +1,9 @@
 """Admission: which writes are let in at all. What is refused here has left nothing behind and may simply be sent again.
 
 A caller takes one of its target's places until it is answered, or waits for one among a bounded number of others; so a
-target that hangs takes the callers of its own slices and nobody else's. Who would wait in vain,
-because by what places have lately been held for none comes free in his time, is told so at once. A slice that stores
-takes writes while its authority is away, up to a number and an age; one that does not store refuses them at once.
+target that hangs takes the callers of its own slices and nobody else's. Who would wait in vain, because by what places
+have lately been held for none comes free in his time, is told so at once. A slice that stores takes writes while its
+authority is away, up to a number and an age; one that does not store refuses them at once.
 
 The limits of what is stored are judged by a count that is up to a second old, before the write's own commit. All
 processes together may therefore store beyond a limit what they accept within a second; nothing is dropped for it.

@@ -14,7 +14,6 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from gateway import errors
 from gateway.access import Cursors, Keys
-from gateway.canonical import ENTITIES
 from gateway.database import Database
 from gateway.errors import GatewayError
 from gateway.http import entities, problems
@@ -193,7 +192,7 @@ def build(
         on_shutdown=list(on_shutdown),
         debug=False,
     )
-    return Shedding(app, rim=rim, keys=keys, executor=executor, entities=ENTITIES)
+    return Shedding(app, rim=rim, keys=keys, executor=executor)
 
 
 class Described:

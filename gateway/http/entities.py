@@ -115,6 +115,7 @@ def _of(
             summary=f"Create a {label}",
             scope="write",
             handle=lambda exchange: facade.create(exchange, entity),
+            writes=entity.name,
             parameters=(key, *prefer, *trace),
             body=Body(
                 schema={"$ref": f"#/components/schemas/{entity.draft.__name__}"},
@@ -164,6 +165,7 @@ def _of(
             description="JSON Merge Patch (RFC 7396): null takes a value away, arrays are replaced whole.",
             scope="write",
             handle=lambda exchange: facade.update(exchange, entity),
+            writes=entity.name,
             parameters=(
                 own_id,
                 parameters.if_match(required=entity.if_match_required),
@@ -223,6 +225,7 @@ def _of(
             description=f"The legal moves: {moves}.",
             scope="write",
             handle=lambda exchange: facade.transition(exchange, entity),
+            writes=entity.name,
             parameters=(own_id, key, parameters.if_match(required=False), *prefer, *trace),
             body=Body(
                 schema={

@@ -67,6 +67,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body: Body | None = None
     gives: tuple[Gives, ...]
     refuses: tuple[type[GatewayError], ...] = ()
+    writes: str | None = None  #: the entity of which this writes one record
 
     def query(self) -> frozenset[str]:
         """The names of the query parameters."""

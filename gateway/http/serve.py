@@ -47,6 +47,7 @@ class Rim:
         self._ids = ids
         self._body_limit = body_limit
         self._metrics = metrics
+        self._paths = Paths(())
         self._counted: dict[tuple[str, str, int], Any] = {}
         self._timed: dict[tuple[str, str], Any] = {}
 
@@ -56,7 +57,7 @@ class Rim:
 
         Raises ValueError for two routes of the same method at the same path.
         """
-        paths = Paths(routes)
+        paths = self._paths = Paths(routes)
         for route in routes:
             self._timed[route.path, route.method] = self._metrics.request_s.labels(route.path, route.method)
 
@@ -86,6 +87,11 @@ class Rim:
         mounted = [ASGIRouteHandler(prefix, is_mount=True, copy_scope=False)(app) for prefix in MOUNTS]
         plain = [path for path in paths.places if not path.startswith(MOUNTS)]
         return [*mounted, *(ASGIRouteHandler(path, copy_scope=False)(app) for path in plain)]
+
+    def route(self, scope: HTTPScope) -> Route | None:
+        """The route that answers this request, if there is one."""
+        found = self._paths.find(instance(scope))
+        return None if found is None else found[0].routes.get(scope["method"])
 
     async def refuse(self, scope: HTTPScope, send: Send, error: GatewayError) -> None:
         """Answers ``error`` where no route was reached."""

@@ -115,19 +115,23 @@ class Readiness:
         """Signs the evidence of a slice. Raises NotFoundHere, EvidenceChanged when ``evidence_hash`` is not that of the
         report as it is now, and SecondPersonNeeded for whoever made the last change of its rule."""
         seen = await self.one(entity, region, regions=regions, entities=entities)
-        await self._database.transaction(
-            lambda conn: signing.sign(
-                conn,
+        signed = (signing.subject(entity, region), evidence_hash)
+
+        def unit(connection: Connection) -> tuple[Signature, ...]:
+            now = self._database.now(connection)
+            signing.sign(
+                connection,
                 entity,
                 region,
-                now=self._database.now(conn),
+                now=now,
                 evidence=seen.evidence_hash,
                 signed=evidence_hash,
                 verdict=seen.verdict.value,
                 actor=actor,
             )
-        )
-        return await self.one(entity, region, regions=regions, entities=entities)
+            return tuple(signing.standing(connection, now=now)[signed])
+
+        return msgspec.structs.replace(seen, signatures=await self._database.transaction(unit))
 
     async def trend(self, entity: str, region: str) -> Sequence[Day]:
         """How comparing came out, day by day, the last one today."""

@@ -1,7 +1,8 @@
 """Signatures under reports: a person has looked at the evidence of a slice, and answers for it.
 
-What is signed is one hash. A signature stands under a report for as long as its evidence is what was signed, and for
-half an hour at most; the audit keeps it for ever. Whoever has brought a slice where it is does not sign for it.
+What is signed is one hash. A signature stands under a report for as long as its evidence is what was signed, and for as
+long at most as an approval of a switch has time; the audit keeps it for ever. Whoever has brought a slice where it is
+does not sign for it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from sqlalchemy import Connection
 from gateway.audit import acts
 from gateway.audit import record as audited
 from gateway.dispatch.claim import MICROS
-from gateway.errors import EvidenceChanged, FieldError, SecondPersonNeeded
+from gateway.errors import SecondPersonNeeded
 from gateway.ledger import slices
+from gateway.switchover.evidence import agreed
+from gateway.switchover.switches import VALID_S
 
-#: For how long a signature counts, as an approval has to come within this time of its request.
-VALID_S = 30 * 60
 #: Signatures that are looked at, the newest: more in half an hour than people can give.
 MOST = 1_000
 _ACTION = "readiness.sign"
@@ -46,13 +47,7 @@ def sign(
 ) -> None:
     """Signs ``evidence``, the hash of the report as it is now. Raises EvidenceChanged where ``signed`` is another one,
     and SecondPersonNeeded for whoever made the last change of the slice's rule."""
-    if signed != evidence:
-        message = "is not the evidence of this report; look at it again"
-        raise EvidenceChanged(
-            f"evidence_hash {message}",
-            evidence_hash=evidence,
-            errors=[FieldError(pointer="/evidence_hash", code="other", message=message)],
-        )
+    agreed("evidence_hash", signed, evidence, "evidence of this report")
     last = slices.history(connection, entity, region, limit=1)
     if last and last[0].actor == actor:
         raise SecondPersonNeeded(

@@ -132,10 +132,10 @@ class Reader:
         use = work.sources.get(side)
         with urgent(Urgency.COMPARE):
             read_at = await self._database.read(self._database.now)
+            companies = tuple(one.code for one in self._ruleset.region(work.region).legal_entities)
             if use is None:
-                piece, whole = await self._listed(work, adapter), True
+                piece, whole = await self._listed(work, adapter, companies), True
             else:
-                companies = [one.code for one in self._ruleset.region(work.region).legal_entities]
                 source = self._sources[use.name]
                 piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=PAGE)
                 read_at = min(read_at, piece.made_at or read_at)
@@ -154,12 +154,12 @@ class Reader:
             made_at=read_at,
         )
 
-    async def _listed(self, work: Work, adapter: Adapter) -> Piece:
+    @staticmethod
+    async def _listed(work: Work, adapter: Adapter, companies: tuple[str, ...]) -> Piece:
         """What the system lists."""
         where: dict[str, str | tuple[str, ...]] = {}
         if "legal_entity" in adapter.facts(work.entity.name).filters:
-            companies = self._ruleset.region(work.region).legal_entities
-            where["legal_entity"] = tuple(company.code for company in companies)
+            where["legal_entity"] = companies
         page = await adapter.search(work.entity.name, Query(where=where, limit=PAGE, cursor=work.cursor))
         return Piece(
             found=tuple((0, one) for one in page.items), unreadable=(), next_cursor=page.next_cursor, made_at=None

@@ -23,7 +23,7 @@ from gateway.compare.tolerance import EXACT
 from gateway.compare.verdict import Verdict
 from gateway.compare.waivers import in_force
 from gateway.database import among
-from gateway.errors import FieldError
+from gateway.errors import EvidenceChanged, FieldError
 from gateway.ledger.slices import Slice
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery
@@ -33,6 +33,19 @@ from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 
 Key = tuple[str, str]  #: entity and region
+
+
+def agreed(field: str, told: str, there: str, what: str) -> None:
+    """Raises EvidenceChanged, with the hash that there is, where ``told`` in ``field`` is another one than that of
+    ``what``: nobody agrees to what they have not looked at."""
+    if told != there:
+        message = f"is not the {what}; look at it again"
+        raise EvidenceChanged(
+            f"{field} {message}",
+            **{field: there},
+            errors=[FieldError(pointer=f"/{field}", code="other", message=message)],
+        )
+
 
 _WAITING = (DeliveryState.UNKNOWN.value, DeliveryState.PARKED.value)
 _STANDING = (Verdict.MISMATCH.value, Verdict.UNVERIFIABLE.value)

@@ -19,7 +19,6 @@ from gateway.audit import reason_of
 from gateway.database import Database, from_micros, to_micros
 from gateway.dispatch.claim import MICROS
 from gateway.errors import (
-    EvidenceChanged,
     FieldError,
     Invalid,
     NotFoundHere,
@@ -34,7 +33,7 @@ from gateway.routing import transition
 from gateway.routing.calendar import Calendar
 from gateway.routing.stage import Stage
 from gateway.switchover import scheduled
-from gateway.switchover.evidence import digest
+from gateway.switchover.evidence import agreed, digest
 from gateway.switchover.fence import expect
 from gateway.switchover.scheduled import Scheduled, audit
 from gateway.switchover.states import ScheduleEvent, ScheduleState
@@ -166,13 +165,7 @@ class Schedule:
             now = self._database.now(connection)
             if there.state is not ScheduleState.REQUESTED or now >= there.effective_at:
                 raise ScheduleOver(f"it is {there.state.value}; ask for it again", state=there.state.value)
-            if plan_hash != there.plan_hash:
-                message = "is not the plan of this change; look at it again"
-                raise EvidenceChanged(
-                    f"plan_hash {message}",
-                    plan_hash=there.plan_hash,
-                    errors=[FieldError(pointer="/plan_hash", code="other", message=message)],
-                )
+            agreed("plan_hash", plan_hash, there.plan_hash, "plan of this change")
             audit(connection, there, at=now, actor=actor, action="schedule.approve")
             return scheduled.change(
                 connection, there, ScheduleEvent.APPROVED, {"approved_by": actor, "approved_at": now}

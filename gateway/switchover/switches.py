@@ -33,7 +33,7 @@ from gateway.switchover import store
 from gateway.switchover.emergency import KIND as EMERGENCY
 from gateway.switchover.emergency import Emergency, counted
 from gateway.switchover.emergency import seen as seen_of
-from gateway.switchover.evidence import changed, digest, evidence
+from gateway.switchover.evidence import agreed, changed, digest, evidence
 from gateway.switchover.fence import expect
 from gateway.switchover.gates import Gates
 from gateway.switchover.moves import Moves
@@ -146,13 +146,7 @@ class Switches:
                                               "counts": found.counts(connection, current)}
                 )  # fmt: skip
                 return EvidenceChanged(f"what has moved since the request: {moved}", evidence_hash=hashed)
-            if evidence_hash != hashed:
-                message = "is not the evidence of this switch; look at it again"
-                raise EvidenceChanged(
-                    f"evidence_hash {message}",
-                    evidence_hash=hashed,
-                    errors=[FieldError(pointer="/evidence_hash", code="other", message=message)],
-                )
+            agreed("evidence_hash", evidence_hash, hashed, "evidence of this switch")
             self._audit(connection, there, at=now, actor=actor, action="switch.approve")
             return store.change(
                 connection,

@@ -20,14 +20,13 @@ from sqlalchemy import URL, Connection, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from gateway.database import says_not_now
 from gateway.reconcile.sources.map import EntityRows
 from gateway.reconcile.sources.piece import Away, Failed, Row, Rows, Unreadable
 
 #: Digits that a double holds whatever they are, and below which a number with three decimals has no more of them.
 EXACT_DIGITS = 15
 EXACT_BELOW = 1e12
-#: What a PostgreSQL says that is there and serves nobody now, or has lost the connection.
-_NOT_NOW = ("57P", "53", "08")
 _KEYS: Mapping[str, Callable[[str], Any]] = {"int": int, "str": str, "Decimal": Decimal}
 
 
@@ -172,8 +171,7 @@ def _told(wrong: Exception) -> Exception:
     """What went wrong, as a reason to wait or to end."""
     origin = (wrong.orig if isinstance(wrong, DBAPIError) else None) or wrong
     said = " ".join(str(origin).split())[:200] or type(origin).__name__
-    state = getattr(origin, "sqlstate", None) or ""
-    lost = isinstance(origin, OSError | TimeoutError) or state.startswith(_NOT_NOW) or "locked" in said
+    lost = isinstance(origin, OSError | TimeoutError) or says_not_now(origin) or "locked" in said
     if lost or (isinstance(wrong, DBAPIError) and wrong.connection_invalidated):
         return Away(f"its database does not answer: {said}")
     return Failed(f"its database refuses: {said}")
