@@ -171,8 +171,11 @@ class Target:
 
     @property
     def well(self) -> bool:
-        """It answers, as many calls at once as it bears, and does not ask for a pause."""
-        return self.breaker.state is State.CLOSED and self._held_until <= self._clock.monotonic()
+        """It answers, does not ask for a pause, and bears what is asked of it: as many calls at once as ever, or, after
+        an outage, whatever is asked now, which is nothing. Else a system that nobody writes to would never be well."""
+        idle = not self.places.taken and not self.places.waiting
+        bears = self.breaker.state is State.CLOSED or (self.breaker.lets_through and idle)
+        return bears and self._held_until <= self._clock.monotonic()
 
     def hold(self, seconds: float, reason: str) -> None:
         """Sends nothing for so long."""

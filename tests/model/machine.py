@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from gateway.backfill.run import Act
 from gateway.canonical import BY_NAME
 from gateway.routing.stage import Stage
 from tests.model import judge, wishes
@@ -72,6 +73,8 @@ HOW = st.builds(
     commit=st.sampled_from((*SELDOM, "lost", "failed")),
     stops=st.sampled_from((*SELDOM, "dies", "stands still")),
 )
+#: What a replica's loops do.
+LOOKS = ("deliver", "resolve", "reap", "replay", "switch", "backfill", "compare")
 #: Which one of those that there are.
 WHICH = st.integers(0, 30)
 # The plain case more often: a history in which everything is refused shows little.
@@ -111,6 +114,7 @@ class Ledger(RuleBasedStateMachine):
         alone=st.booleans(),
         eager=st.booleans(),
         customers=st.integers(1, 2),
+        closely=st.sampled_from((True, False, False)),
     )
     def begin(
         self,
@@ -122,6 +126,7 @@ class Ledger(RuleBasedStateMachine):
         alone: bool,
         eager: bool,
         customers: int,
+        closely: bool,
     ) -> None:
         made = scenario(
             seed=seed,
@@ -129,6 +134,7 @@ class Ledger(RuleBasedStateMachine):
             stages=dict(zip(ENTITIES, stages, strict=True)),
             storable=storable,
             alone=alone,
+            closely=closely,
         )
         self.world = SteppedWorld(made, type(self).store, eager=eager)
         self.streams = Streams(made.products)
@@ -248,12 +254,27 @@ class Ledger(RuleBasedStateMachine):
             self.streams.edited = True
             erp.edit(entity, natives[which % len(natives)], f"edit{len(self.world.effects)}@example.com")
 
+    @rule(
+        systems=st.sampled_from((("legacy", "cloud"), ("legacy",), ("cloud",))),
+        number=st.sampled_from((1, 2, 3, None)),
+        different=st.booleans(),
+    )
+    def enter_by_hand(self, systems: tuple[str, ...], number: int | None, different: bool) -> None:
+        """Somebody makes a customer in one system, or in both, with the same name or not."""
+        for system in systems:
+            self.streams.edited = True
+            made = len(self.world.effects) if different else 0
+            self.streams.entered.add(number)
+            wanted = wishes.entered(number, f"by hand {made}")
+            self.world.erps[system].enter("customer", wanted)
+
     # --- replicas ----------------------------------------------------------------------------------------------
 
-    @rule(place=PLACES, what=st.sampled_from(("deliver", "resolve", "reap", "replay", "switch")))
+    @rule(place=PLACES, what=st.sampled_from(LOOKS))
     def look_once(self, place: int, what: str) -> None:
         """A replica sends what is due, looks for writes of unknown outcome or for leases that have run out, takes the
-        next chunk of a replay, or goes on with switches and with what an emergency has left behind."""
+        next chunk of a replay or of a backfill, compares what is due, or goes on with switches and with what an
+        emergency has left behind."""
         self.world.look_once(place, what)
 
     @rule(place=PLACES, rounds=st.sampled_from((3, 10, 30)))
@@ -339,6 +360,27 @@ class Ledger(RuleBasedStateMachine):
     def replay_dead_letters(self, takes_s: float) -> None:
         self.operator.replay_all(self.world.history())
         self.world.tick(takes_s)
+
+    @rule(entity=st.sampled_from(ENTITIES), place=PLACES, rounds=st.sampled_from((0, 1, 3)), busy=st.none() | HOW)
+    def backfill(self, entity: str, place: int, rounds: int, busy: How | None) -> None:
+        """A slice that keeps one system gets its other one first. ``busy``: a write of one of its records is on its way
+        when the backfill begins. ``rounds``: so many chunks are taken at once, and what they bring is sent."""
+        self.operator.open_mirror(entity)
+        self.world.tick(1.0)
+        self.operator.backfill(entity)
+        self.world.tick(0.05)
+        known = self._known(entity)
+        if busy is not None and known:
+            self._update(busy, known[0], 0, 1, None, None)
+        for _ in range(rounds):
+            self.world.look_once(place, "backfill")
+            self.world.tick(0.6)
+            self.world.look_once(place, "deliver")
+
+    @rule(act=st.sampled_from(Act))
+    def act_on_backfills(self, act: Act) -> None:
+        self.operator.act_on_backfills(act)
+        self.world.tick(0.05)
 
     # --- the judge ---------------------------------------------------------------------------------------------
 

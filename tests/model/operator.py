@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from gateway.backfill.run import Act
 from gateway.cases.case import Case
 from gateway.cases.kinds import Resolution, needs_second
 from gateway.cases.queries import Filter, page
@@ -22,6 +23,7 @@ from tests.model.streams import Streams
 from tests.simulation.callers import Lost
 from tests.simulation.history import History
 from tests.simulation.loop import Process
+from tests.simulation.scenario import REGION
 
 #: Decisions that say that the system does not have the write, or that it may get it once more.
 _ABSENT = (
@@ -56,6 +58,39 @@ class Operator:
             entity, name="an emergency", override=lambda: override, thinks_s=lambda: thinks_s
         )
         self._begin(leaving)
+
+    def open_mirror(self, entity: str) -> None:
+        """Where a slice keeps one system only, the other one is to be kept as well from now on."""
+        before = {Stage.LEGACY_ONLY: Stage.DUAL_WRITE, Stage.CLOUD_ONLY: Stage.RAMP_DOWN}
+
+        def choose(there: Stage) -> tuple[Stage, bool]:
+            return before.get(there, there), True
+
+        stages = {row["entity"]: row["stage"] for row in self._world.store.rows("SELECT * FROM slice")}
+        if Stage(stages[entity]) in before:
+            self._begin(self._world.move(entity, choose, name="a mirror", patience_s=60.0))
+
+    # --- backfills ---------------------------------------------------------------------------------------------
+
+    def backfill(self, entity: str) -> None:
+        """Has what a mirror lacks brought to it."""
+        self._begin(
+            self._asked(
+                lambda replica: replica.backfiller.start(entity, REGION, actor="ann"), f"backfills {entity}"
+            )
+        )
+
+    def act_on_backfills(self, act: Act) -> None:
+        """Pauses, resumes or cancels whatever backfills there are."""
+
+        async def acting() -> None:
+            for row in self._world.store.rows("SELECT id FROM backfill_run ORDER BY id"):
+                await self._asked(
+                    lambda replica, id_=row["id"]: replica.backfiller.act(id_, act, actor="ann"),
+                    f"{act} {row['id']}",
+                )
+
+        self._begin(acting())
 
     # --- operations --------------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def _run(
                 phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
                 print_blob=False,
                 report_multiple_bugs=False,
-                suppress_health_check=list(HealthCheck),
+                suppress_health_check=[one for one in HealthCheck if isinstance(one, HealthCheck)],
             ),
         )
     finally:

@@ -49,7 +49,13 @@ def product(
 
 
 def scenario(
-    *, seed: int, products: Mapping[str, Product], stages: Mapping[str, Stage], storable: bool, alone: bool
+    *,
+    seed: int,
+    products: Mapping[str, Product],
+    stages: Mapping[str, Stage],
+    storable: bool,
+    alone: bool,
+    closely: bool,
 ) -> Scenario:
     """``seed`` decides how long calls take and who goes first. ``alone``: one replica, as on a SQLite journal."""
     return Scenario(
@@ -63,6 +69,7 @@ def scenario(
         workers=0,
         lease_margin_s=LEASE_MARGIN_S,
         embedded=alone,
+        closely=closely,
     )
 
 
@@ -144,6 +151,10 @@ class SteppedWorld(World):
                     await replica.replays.run_once()
                 case "switch":
                     await replica.switchover.run_once()
+                case "backfill":
+                    await replica.backfiller.run_once()
+                case "compare":
+                    await replica.comparer.run_once()
                 case _:
                     raise ValueError(what)
 
@@ -181,11 +192,14 @@ class SteppedWorld(World):
                 replica.deliverer.accepts_mirrors = True
                 replica.work(1)
                 replica.settle_left_behind()
+                if self.scenario.closely:
+                    replica.look_closely()
             if self.jobs:
                 await asyncio.wait(self.jobs, timeout=120.0)
-            return await self.rest()
+            return await self.rest() and (not self.scenario.closely or await self.look_closely())
 
-        return self.history(quiet=self.do(resting()))
+        quiet = self.do(resting())
+        return self.history(quiet=quiet, closely=quiet and self.scenario.closely)
 
     def end(self) -> None:
         super().end()

@@ -32,6 +32,8 @@ class Streams:
         self.cancelled: set[str] = set()
         #: somebody changed a record by hand, whose version is not what the gateway knows any more
         self.edited = False
+        #: numbers of records that somebody made by hand
+        self.entered: set[int | None] = set()
         #: a person has ended an unresolved write as not applied
         self.refused_by_hand = False
         self._heard = 0
@@ -107,6 +109,8 @@ class Streams:
         of_key: dict[tuple[str, str, str], Op] = {}
         for op in history.operations.values():
             by_record.setdefault(op.record, []).append(op)
+            if op.brought:
+                continue
             wish = self._wish_of(op)
             if wish is None or wish.command.kind != op.kind or wish.command.entity != op.entity:
                 yield Verdict(
@@ -133,9 +137,13 @@ class Streams:
             yield Verdict(
                 law="streams", what=f"its writes are {seqs}, its head {kept.seq}", concerns=(record,)
             )
-        applied = [op for op in ops if op.state in APPLIED]
+        # What a backfill brings is what the authority has already: a number in the stream, and no change.
+        asked = [op for op in ops if not op.brought]
+        applied = [op for op in asked if op.state in APPLIED]
         still_open = sum(op.state in OPEN for op in ops)
-        if kept.version != len(applied):
+        # A record that was seen in a system before anybody wrote it here was a version then.
+        seen_first = not any(op.kind == "create" for op in asked)
+        if kept.version != len(applied) + seen_first:
             yield Verdict(
                 law="streams",
                 what=f"version {kept.version} after {len(applied)} writes that were applied",
@@ -190,6 +198,8 @@ class Streams:
             return False
         if wish.key is None and wish.asked > 1:
             return True  # asked for again without a key, it is another record
+        if any(f"N{number}" == wish.number for number in self.entered):
+            return True
         others = (other for other in self.wishes.values() if other is not wish)
         return any(
             other.command.entity == wish.command.entity and other.number == wish.number for other in others

@@ -10,7 +10,7 @@ from gateway.canonical import BY_NAME
 from gateway.canonical.decode import decode_draft
 from gateway.dispatch.command import Command, Kind
 from tests.simulation.callers import Known
-from tests.simulation.scenario import REGION
+from tests.simulation.scenario import LEGAL_ENTITY, REGION
 
 #: What an update changes, by entity.
 CHANGES = {
@@ -161,6 +161,12 @@ def transition(
         wait_s=wait_s,
     )
     return Wish(request=request, client=client, command=command)
+
+
+def entered(number: int | None, name: str) -> dict[str, Any]:
+    """A customer as somebody types it into a system."""
+    numbered = {} if number is None else {"number": f"N{number}"}
+    return {"name": name, "state": BY_NAME["customer"].lifecycle.initial, "legal_entity": LEGAL_ENTITY, **numbered}
 
 
 def with_another_body(wish: Wish, request: int) -> Wish:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from adapters.contract import Idempotency
+from tests.simulation import evidence
 from tests.simulation.history import History, Line, Op, Said, open_operations
 
 #: An operation that its authority has applied.
@@ -90,7 +91,9 @@ def lost(facts: Facts) -> Iterator[Verdict]:
             yield Verdict(
                 law="C1 lost", what=f"the delivery is {line.state} for ever", concerns=(line.id, line.record)
             )
-        if line.state == "applied" and not facts.of(line) and not _by_content(facts, line):
+        if line.state == "applied" and not (
+            facts.of(line) or _by_content(facts, line) or _had_it(facts, line)
+        ):
             yield Verdict(
                 law="C1 lost",
                 what=f"{line.role} delivery to {line.system} is applied and had no effect",
@@ -113,6 +116,11 @@ def lost(facts: Facts) -> Iterator[Verdict]:
 def _by_content(facts: Facts, line: Line) -> bool:
     """A system without markers: what the record shows was taken for the write's own effect."""
     return line.source == "probe" and not facts.history.products[line.system].keeps_marker
+
+
+def _had_it(facts: Facts, line: Line) -> bool:
+    """The authority of what a backfill has brought had it before."""
+    return line.role == "authority" and facts.history.operations[line.operation].brought
 
 
 def doubled(facts: Facts) -> Iterator[Verdict]:
@@ -225,7 +233,8 @@ def phantom(facts: Facts) -> Iterator[Verdict]:
         elif mine[0].role == "mirror":
             first = facts.effects.get((op.authority, marker))
             authority = next(one for one in facts.lines[op.id] if one.role == "authority")
-            if (first is None and not _by_content(facts, authority)) or (
+            had_it = _had_it(facts, authority) or _by_content(facts, authority)
+            if (first is None and not had_it) or (
                 first is not None and first[0].place > effects[0].place
             ):
                 yield Verdict(
@@ -413,8 +422,10 @@ def diverged(facts: Facts) -> Iterator[Verdict]:
             continue
         systems = [ops[-1].authority]
         went_without = {line.operation for line in lines if line.role == "mirror" and line.state == "skipped"}
-        # A mirror has everything if it was there from the first write on, and nobody took it that it goes without one.
-        if all(op.mirror is not None and op.id not in went_without for op in ops):
+        # A mirror has everything if it was there from the first write on, or from one that brought the whole, and
+        # nobody took it that it goes without one.
+        whole = max((place for place, op in enumerate(ops) if op.brought), default=0)
+        if all(op.mirror is not None and op.id not in went_without for op in ops[whole:]):
             systems.append(str(ops[-1].mirror))
         if any((system, history.links.get((record, system), "")) in edited for system in ("legacy", "cloud")):
             continue
@@ -457,12 +468,14 @@ def _canonical(native: dict[tuple[str, str], str], system: str, name: str, value
 
 
 def numbered(facts: Facts) -> Iterator[Verdict]:
-    """C10 numbers: no two records have one, and none is kept from others by a record that has no use for it."""
+    """C10 numbers: no two records that were made through the gateway have one, and none is kept from others by a record
+    that has no use for it."""
     history = facts.history
     holders: dict[tuple[str, str], str] = {}
+    made = {op.record for op in history.operations.values() if op.kind == "create"}
     for record, kept in history.records.items():
         number = (kept.image or {}).get("number")
-        if number is None:
+        if number is None or record not in made:
             continue
         other = holders.setdefault((kept.entity, number), record)
         if other != record:
@@ -511,6 +524,13 @@ def impatient(facts: Facts) -> Iterator[Verdict]:
         )
 
 
+def untrue(facts: Facts) -> Iterator[Verdict]:
+    """C15. What is told of differences, and of what a mirror lacks, is what the systems hold."""
+    if facts.history.closely:
+        for what, concerns in evidence.untrue(facts.history):
+            yield Verdict(law="C15 evidence", what=what, concerns=concerns)
+
+
 def own_faults(facts: Facts) -> Iterator[Verdict]:
     """The program logged no fault of its own."""
     for one in facts.history.own_faults:
@@ -532,5 +552,6 @@ LAWS: tuple[Callable[[Facts], Iterator[Verdict]], ...] = (
     diverged,
     numbered,
     impatient,
+    untrue,
     own_faults,
 )

@@ -110,7 +110,7 @@ class Effect(msgspec.Struct, kw_only=True):
     entity: str
     native_id: str
     marker: str | None  #: None: somebody changed it by hand
-    kind: str  #: create, update, transition, edit
+    kind: str  #: create, update, transition; by hand: edit, enter
     fields: Fields  #: the whole record afterwards
 
 
@@ -199,6 +199,18 @@ class Erp:
         held.version += 1
         self._done(held, entity, None, "edit")
 
+    def enter(self, entity: str, fields: Fields) -> str | None:
+        """Somebody makes a record by hand; its native id, or None where a rule of the product forbids it."""
+        kept = self.product.kept(fields)
+        if self.product.unique_numbers and "number" in kept and self._numbered(entity, kept):
+            return None
+        self._count += 1
+        native_id = f"{self.name[0].upper()}{self._count:05d}"
+        held = _Held(native_id, "", kept, "")
+        self._records[entity][native_id] = held
+        self._done(held, entity, None, "enter")
+        return native_id
+
     def _on_existing(self, write: Write, fields: Fields, kind: str) -> Receipt:
         if self.product.idempotency is Idempotency.A_NATIVE_KEY and write.marker in self._answers:
             return self._answers[write.marker]
@@ -276,8 +288,8 @@ class Erp:
         return Found(
             native_id=held.native_id,
             native_version=str(held.version),
-            marker=held.marker if self.product.keeps_marker else None,
-            external_id=held.external_id if self.product.idempotency is Idempotency.B_EXTERNAL_ID else None,
+            marker=(held.marker or None) if self.product.keeps_marker else None,
+            external_id=(held.external_id or None) if self.product.idempotency is Idempotency.B_EXTERNAL_ID else None,
             fields=self._shown(held, entity),
         )
 

@@ -9,6 +9,9 @@ from typing import Any
 import msgspec
 
 from gateway.canonical import BY_NAME
+from gateway.ids import BACKFILL
+from gateway.routing.plan import PLANS
+from gateway.routing.stage import Stage
 from tests.simulation.erp import Call, Effect, Product
 
 
@@ -48,6 +51,12 @@ class Op(msgspec.Struct, kw_only=True):
     change: dict[str, Any]
     request: str | None = None  #: "request.attempt" of the caller that it came from
     version: int | None = None
+    client: str = ""
+
+    @property
+    def brought(self) -> bool:
+        """A backfill's: its authority had it before, and nobody sends it there."""
+        return self.client.startswith(BACKFILL)
 
 
 class Line(msgspec.Struct, kw_only=True):
@@ -87,6 +96,28 @@ class Try(msgspec.Struct, kw_only=True):
     outcome: str | None = None
 
 
+class Backfill(msgspec.Struct, kw_only=True):
+    """One backfill, with what became of each record."""
+
+    id: str
+    entity: str
+    state: str
+    source: str
+    target: str
+    epoch: int
+    read: int
+    unlinked: int | None
+    items: dict[str, str] = {}
+
+
+class Mismatch(msgspec.Struct, kw_only=True):
+    """What comparing has found and told people of. ``open``: still, as the last comparison has it."""
+
+    record: str
+    fields: list[str]
+    open: bool
+
+
 class History(msgspec.Struct, kw_only=True):
     products: dict[str, Product]
     said: list[Said] = []
@@ -103,6 +134,12 @@ class History(msgspec.Struct, kw_only=True):
     lanes: dict[tuple[str, str], int] = {}  #: (record, system) -> applied seq
     holds: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}  #: system -> entity -> native id -> fields
     own_faults: list[str] = []  #: what the program itself logged as a fault of its own
+    #: entity -> epoch, authority and mirror of its slice
+    slices: dict[str, tuple[int, str, str | None]] = {}
+    backfills: list[Backfill] = []  #: from the first to the last
+    mismatches: list[Mismatch] = []
+    broken_comparisons: list[str] = []  #: records
+    closely: bool = False  #: everything was backfilled and compared at the end
     elapsed_s: float = 0.0
     #: clients that may repeat without a key make requests of their own each time
     quiet: bool = True  #: the end was reached because nothing was open any more
@@ -127,6 +164,7 @@ def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> No
             change=decode(row["change"]),
             request=decode(row["trace"]).get("X-Request-Id"),
             version=row["version"],
+            client=row["client"],
         )
         for row in rows("SELECT * FROM operation ORDER BY created_at, id")
     }
@@ -179,6 +217,36 @@ def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> No
     history.lanes = {
         (row["record_id"], row["system"]): row["applied_seq"] for row in rows("SELECT * FROM lane")
     }
+
+
+def evidence(rows: Callable[[str], list[dict[str, Any]]], history: History) -> None:
+    """Reads what backfills and comparisons say into ``history``."""
+    decode = msgspec.json.decode
+    for row in rows("SELECT * FROM slice"):
+        plan = PLANS[Stage(row["stage"])]
+        mirror = None if plan.mirror is None else plan.mirror.value
+        history.slices[row["entity"]] = row["epoch"], plan.authority.value, mirror
+    items: dict[str, dict[str, str]] = {}
+    for row in rows("SELECT * FROM backfill_item"):
+        items.setdefault(row["run_id"], {})[row["record_id"]] = row["outcome"]
+    history.backfills = [
+        Backfill(
+            **{name: row[name] for name in Backfill.__struct_fields__ if name != "items"},
+            items=items.get(row["id"], {}),
+        )
+        for row in rows("SELECT * FROM backfill_run ORDER BY created_at, id")
+    ]
+    history.mismatches = [
+        Mismatch(
+            record=row["record_id"],
+            fields=[one["path"] for one in decode(row["differences"])],
+            open=row["resolved_at"] is None,
+        )
+        for row in rows("SELECT * FROM diff WHERE verdict = 'mismatch' ORDER BY id")
+    ]
+    history.broken_comparisons = [
+        row["record_id"] for row in rows("SELECT record_id FROM diff WHERE why = 'comparison_failed'")
+    ]
 
 
 _ENDED = ("settled", "rejected", "cancelled", "attention", "unresolved")

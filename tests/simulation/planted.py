@@ -14,13 +14,21 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from adapters.contract import Idempotency
+from adapters.contract import Idempotency, Page
+from gateway.backfill.steps import Steps
+from gateway.compare import comparer
+from gateway.compare import store as compared
+from gateway.compare.difference import Diffs
+from gateway.compare.look import Eye
+from gateway.compare.observation import Fence
+from gateway.compare.verdict import Settled, Verdict, at_first_sight
 from gateway.dispatch import conclusion, executor, idempotency, intake, natural_keys, outcome, resolver
 from gateway.dispatch.accepted import Rows
 from gateway.dispatch.conclusion import Consequences
 from gateway.dispatch.executor import Executor
 from gateway.dispatch.resolver import Resolver
 from gateway.dispatch.sender import Sender
+from gateway.dispatch.sides import ErpSides
 from gateway.errors import StoreUnavailable
 from gateway.ledger import journal, slices, states
 from gateway.ledger.states import DeliveryEvent, DeliveryState
@@ -350,3 +358,54 @@ def commit_not_looked_up() -> Planting:
         raise StoreUnavailable(retry_after_s=1)
 
     return _with(executor.Executor, "_perhaps_accepted", perhaps)
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------
+
+_CLOSELY = {"closely": True, "stages": dict.fromkeys(ENTITIES, Stage.SHADOW)}
+
+
+@bug(
+    "what is on its way is compared all the same, and told at first sight",
+    "C15",
+    where=_where("D", "delay", **_CLOSELY),
+)
+def compared_in_motion() -> Planting:
+    original = ErpSides.fence
+
+    async def fence(self: ErpSides, record_id: str) -> Fence:
+        there = await original(self, record_id)
+        return msgspec.structs.replace(there, open_deliveries=0, versions=(), quiet_since=0)
+
+    def at_once(diffs: Diffs, sight: Any, before: Any, **more: Any) -> Settled:
+        return at_first_sight(diffs) or Settled(verdict=Verdict.MISMATCH)
+
+    async def nothing(self: ErpSides, record_id: str, shown: Any) -> None:
+        return None
+
+    @contextlib.contextmanager
+    def plant() -> Iterator[None]:
+        with _with(ErpSides, "fence", fence), _with(ErpSides, "unshown", nothing), _with(comparer, "judge", at_once):
+            yield
+
+    return plant()
+
+
+@bug("a difference that is gone is told for ever", "C15", where=_where("D", "direct edit", "refusals", **_CLOSELY))
+def mismatch_for_ever() -> Planting:
+    return _with(compared, "SETTLING", frozenset())
+
+
+@bug("comparing looks at nothing and finds that all is well", "C15", where=_where("D", "direct edit", **_CLOSELY))
+def looks_away() -> Planting:
+    return _with(Eye, "_parted", lambda self, *sides: Diffs(compared=1))
+
+
+@bug("a backfill ends with its first chunk", "C15", where=_where("D", **_CLOSELY))
+def chunks_forgotten() -> Planting:
+    original = Steps._page
+
+    async def page(self: Steps, work: Any, limit: int) -> Page:
+        return msgspec.structs.replace(await original(self, work, limit), next_cursor=None)
+
+    return _with(Steps, "_page", page)

@@ -76,6 +76,9 @@ DUE = {
     "fences": "SELECT 1 FROM slice WHERE draining LIMIT 1",
     "left behind": """
         SELECT 1 FROM delivery WHERE state = 'parked' AND code IN ('stranded', 'stranded_absent') LIMIT 1""",
+    "backfills": """
+        SELECT 1 FROM backfill_run WHERE state IN ('running', 'verifying') AND next_at <= :now LIMIT 1""",
+    "comparisons": "SELECT 1 FROM compare_job WHERE due_at <= :now LIMIT 1",
     "uncertain": "SELECT 1 FROM delivery WHERE state IN ('sending', 'unknown') LIMIT 1",
     "anything": "SELECT 1 FROM delivery WHERE state IN ('ready', 'sending', 'unknown', 'blocked') LIMIT 1",
 }

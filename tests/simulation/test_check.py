@@ -11,7 +11,7 @@ import pytest
 from adapters.contract import Idempotency
 from tests.simulation.check import check
 from tests.simulation.erp import Call, Effect, Product
-from tests.simulation.history import History, Kept, Line, Op, Said
+from tests.simulation.history import Backfill, History, Kept, Line, Mismatch, Op, Said
 
 CUS, PRJ = "cus_1", "prj_1"
 
@@ -521,6 +521,77 @@ def _the_program_logged_a_fault(b: Book, m: Op, c: Op, p: Op) -> None:
     b.history.own_faults.append("1.0 r0 delivery failed\nIllegalMove: delivery applied does not know applied")
 
 
+# --- C15 ----------------------------------------------------------------------------------------------------
+
+
+def _closely(b: Book) -> Backfill:
+    """The customer's slice has had a last backfill, and everything was compared."""
+    h = b.history
+    h.closely = True
+    h.slices = {"customer": (1, "legacy", "cloud")}
+    run = Backfill(
+        id="bfl_1", entity="customer", state="done", source="legacy", target="cloud", epoch=1, read=1,
+        unlinked=0, items={CUS: "present"},
+    )  # fmt: skip
+    h.backfills = [run]
+    return run
+
+
+def _edit(b: Book) -> None:
+    effect = b.effect(next(iter(b.history.operations.values())), "cloud")
+    effect.marker, effect.kind = None, "edit"
+    b.history.holds["cloud"]["customer"]["C-cus_1"]["name"] = "by hand"
+
+
+@bad("C15")
+def _a_difference_that_nobody_is_told_of(b: Book, m: Op, c: Op, p: Op) -> None:
+    _closely(b)
+    _edit(b)
+
+
+@bad("C15")
+def _told_of_a_difference_that_is_none(b: Book, m: Op, c: Op, p: Op) -> None:
+    _closely(b)
+    b.line(c, "mirror").code = "refused once"
+    b.history.mismatches.append(Mismatch(record=CUS, fields=["name"], open=True))
+
+
+@bad("C15")
+def _late_and_told_as_wrong(b: Book, m: Op, c: Op, p: Op) -> None:
+    _closely(b)
+    b.history.mismatches.append(Mismatch(record=CUS, fields=["name"], open=False))
+
+
+@bad("C15")
+def _a_backfill_that_left_a_record_out(b: Book, m: Op, c: Op, p: Op) -> None:
+    b.write("cus_2", "create", {"name": "N", "state": "prospect"})
+    _closely(b)
+
+
+@bad("C15")
+def _a_record_that_a_backfill_has_not_seen(b: Book, m: Op, c: Op, p: Op) -> None:
+    _closely(b).read = 2
+    b.history.holds["legacy"]["customer"]["L-9"] = {"name": "by hand"}
+
+
+@bad("C15")
+def _lacking_in_the_mirror_and_not_told(b: Book, m: Op, c: Op, p: Op) -> None:
+    _no_mirror(b)
+    _closely(b).read = 2
+
+
+@bad("C15")
+def _a_comparison_that_broke(b: Book, m: Op, c: Op, p: Op) -> None:
+    _closely(b)
+    b.history.broken_comparisons.append(CUS)
+
+
+@bad("C1")
+def _brought_and_never_sent(b: Book, m: Op, c: Op, p: Op) -> None:
+    op = _brought(b)
+    b.without(op, "cloud")
+
+
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_a_history_that_breaks_a_law_is_rejected_by_that_law(name: str) -> None:
     """Each bad history is a sound one with one thing changed, and the law that it breaks names it."""
@@ -536,12 +607,42 @@ def test_there_are_enough_bad_histories() -> None:
     """At least thirty, and every law has one."""
     assert len(BAD) >= 30
     assert {law for law, _ in BAD.values()} == {
-        "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C12", "own",
+        "C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C12", "C15", "own",
     }  # fmt: skip
 
 
 def _no_mirror(b: Book) -> None:
     b.write("cus_2", "create", {"name": "N", "state": "prospect"}, mirrored=False)
+
+
+def _brought(b: Book) -> Op:
+    """What a backfill brings into the mirror has no effect where it comes from."""
+    op = b.write(CUS, "update", {"name": "B"})
+    b.without(op, "legacy")
+    op.client = "bfl_1"
+    b.history.said = b.history.said[:-2]
+    return op
+
+
+def _seen_closely(b: Book) -> None:
+    _closely(b)
+
+
+def _edited_and_told(b: Book) -> None:
+    _closely(b)
+    _edit(b)
+    b.history.mismatches.append(Mismatch(record=CUS, fields=["name"], open=True))
+
+
+def _seen_by_an_earlier_backfill_only(b: Book) -> None:
+    _closely(b).epoch = 0
+    _edit(b)
+
+
+def _lacking_and_told(b: Book) -> None:
+    _no_mirror(b)
+    run = _closely(b)
+    run.read, run.unlinked = 2, 1
 
 
 def _moved(b: Book) -> None:
@@ -597,7 +698,7 @@ def _patient(b: Book) -> None:
     _call(b, 12.0)
 
 
-GOOD: dict[str, Callable[[Book], None]] = {
+GOOD: dict[str, Callable[[Book], object]] = {
     one.__name__.strip("_"): one
     for one in (
         _no_mirror,
@@ -605,6 +706,11 @@ GOOD: dict[str, Callable[[Book], None]] = {
         _back_and_forth,
         _refused,
         _superseded,
+        _brought,
+        _seen_closely,
+        _edited_and_told,
+        _seen_by_an_earlier_backfill_only,
+        _lacking_and_told,
         _waits_for_a_person,
         _nobody_knows,
         _edited,

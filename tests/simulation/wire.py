@@ -101,8 +101,11 @@ class SimAdapter:
 
         def done() -> Page:
             found = [one for one in self._erp.all(entity, lag) if _fits(one, query.where)]
-            more = len(found) > query.limit
-            return Page(items=tuple(found[: query.limit]), next_cursor="more" if more else None)
+            start = int(query.cursor or 0)
+            end = start + query.limit
+            return Page(
+                items=tuple(found[start:end]), next_cursor=str(end) if len(found) > end else None
+            )
 
         return await self._read("search", done)
 

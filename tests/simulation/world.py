@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from adapters.profile import Limits
-from gateway.errors import EvidenceChanged, GatewayError
+from gateway.errors import BackfillRunning, EvidenceChanged, GatewayError, Invalid
 from gateway.routing.stage import Stage
 from gateway.routing.transition import EMERGENCIES
 from gateway.switchover.switches import Wish
 from gateway.wake import Word
 from tests.simulation.callers import Caller, Lost, Shared
 from tests.simulation.erp import EDITED, Call, Effect, Erp
-from tests.simulation.history import History, journal, open_operations
+from tests.simulation.history import History, evidence, journal, open_operations
 from tests.simulation.loop import Loop, Process, SimClock, SimIds
 from tests.simulation.replica import HeardLog, Replica, paced, ruleset_of, seed_rules, settings_of
 from tests.simulation.scenario import ENTITIES, REGION, Scenario
@@ -32,6 +32,16 @@ from tests.simulation.wire import SimAdapter, Weather
 PATIENCE_S = 12.0
 #: Faults end at the latest after this many seconds, and what is still open then has this long to end.
 STORM_S, QUIET_S = 150.0, 1800.0
+#: Backfills and comparisons that go on by themselves. Those that wait for a delivery wait, by then, for a person.
+NOT_SEEN_THROUGH = """
+    SELECT id FROM backfill_run WHERE state = 'running' OR (state = 'verifying' AND NOT EXISTS (
+        SELECT 1 FROM backfill_item JOIN delivery ON delivery.record_id = backfill_item.record_id
+        WHERE backfill_item.run_id = backfill_run.id
+        AND delivery.state IN ('ready', 'blocked', 'sending', 'unknown', 'parked')))
+    UNION ALL
+    SELECT record_id FROM compare_job WHERE NOT EXISTS (
+        SELECT 1 FROM delivery WHERE delivery.record_id = compare_job.record_id
+        AND delivery.state IN ('ready', 'blocked', 'sending', 'unknown', 'parked'))"""
 #: What befalls a history beside the faults of single calls, at most.
 ACTS = 9
 
@@ -417,6 +427,29 @@ class World:
             self.counted["moves"] += 1
             self.trace.say("operator", f"{entity} is {moved.stage}, epoch {moved.epoch}")
 
+    async def _backfill_some(self) -> None:
+        """At some moment somebody has what a mirror lacks brought to it."""
+        await asyncio.sleep(self.rng.random() * self.scenario.pace_s * self.scenario.operations)
+        await self._backfill(self.rng.choice(ENTITIES))
+
+    async def _backfill(self, entity: str) -> None:
+        try:
+            run = await self.ask(
+                lambda replica: replica.backfiller.start(entity, REGION, actor="operator"), 20.0
+            )
+        except (Lost, Invalid, BackfillRunning, GatewayError) as refused:
+            self.trace.say("operator", f"backfill of {entity}: {type(refused).__name__} {refused}")
+        else:
+            self.counted["backfills"] += 1
+            self.trace.say("operator", f"backfills {entity}: {run.id}")
+
+    async def look_closely(self) -> bool:
+        """A last backfill of every slice, with which every record that two systems hold is compared as well; False
+        when half an hour was not enough."""
+        for entity in ENTITIES:
+            await self._backfill(entity)
+        return await self.rest()
+
     # --- the whole ---------------------------------------------------------------------------------------------
 
     async def _main(self) -> bool:
@@ -431,6 +464,8 @@ class World:
             jobs.append(loop.spawn(process, self.caller(name).run(), name))
         jobs += [asyncio.create_task(self._move(number)) for number in range(scenario.moves)]
         jobs += [asyncio.create_task(self._leave(number)) for number in range(scenario.emergencies)]
+        if scenario.closely:
+            jobs.append(asyncio.create_task(self._backfill_some()))
         await asyncio.wait(jobs, timeout=STORM_S)
         self.heal()
         await asyncio.wait(jobs, timeout=120.0)
@@ -438,7 +473,7 @@ class World:
             if job.done() and job.exception() is not None:
                 raise job.exception()  # type: ignore[misc]
         await asyncio.wait([storm])
-        return await self.rest()
+        return await self.rest() and (not scenario.closely or await self.look_closely())
 
     async def begin(self) -> None:
         """The rules are in the journal and the replicas serve."""
@@ -473,6 +508,9 @@ class World:
                 return False
 
     def _open(self) -> bool:
+        return self._writes_open() or (self.scenario.closely and bool(self.store.rows(NOT_SEEN_THROUGH)))
+
+    def _writes_open(self) -> bool:
         store = self.store
         if store.may_be_due("uncertain", store.clock) or store.may_be_due("left behind", store.clock):
             return True
@@ -494,8 +532,8 @@ class World:
             elif replica.process.frozen:
                 self.loop.thaw(replica.process)
 
-    def history(self, *, quiet: bool = True) -> History:
-        """What there is of it by now."""
+    def history(self, *, quiet: bool = True, closely: bool = False) -> History:
+        """What there is of it by now. ``closely``: with what backfills and comparisons say."""
         history = History(
             products=self.scenario.products,
             said=self.shared.said,
@@ -506,6 +544,9 @@ class World:
             quiet=quiet,
         )
         journal(self.store.rows, history)
+        if closely:
+            history.closely = True
+            evidence(self.store.rows, history)
         for system, erp in self.erps.items():
             history.holds[system] = {entity: erp.holds(entity) for entity in ENTITIES}
         for one in self.loop.unheard:
@@ -516,23 +557,25 @@ class World:
 
     def run(self) -> History:
         """The history. What happened is in ``trace``."""
-        try:
-            with paced():
-                quiet = self.loop.run_until_complete(self._main())
-            history = self.history(quiet=quiet)
-            self.counted["stranded"] += len(history.stranded)
-            for weather in self.weather.values():
-                self.counted.update(weather.counted)
-            self.counted.update(self.store.faults.counted)
-            for erp in self.erps.values():
-                self.counted.update(erp.counted)
-            for effect in self.effects:
-                self.trace.say(
-                    effect.system, f"effect {effect.place} at {effect.t:.6f} {effect.kind} {effect.native_id}"
-                )
-            return history
-        finally:
-            self.end()
+        with paced():
+            try:
+                return self._told(self.loop.run_until_complete(self._main()))
+            finally:
+                self.end()
+
+    def _told(self, quiet: bool) -> History:
+        history = self.history(quiet=quiet, closely=quiet and self.scenario.closely)
+        self.counted["stranded"] += len(history.stranded)
+        for weather in self.weather.values():
+            self.counted.update(weather.counted)
+        self.counted.update(self.store.faults.counted)
+        for erp in self.erps.values():
+            self.counted.update(erp.counted)
+        for effect in self.effects:
+            self.trace.say(
+                effect.system, f"effect {effect.place} at {effect.t:.6f} {effect.kind} {effect.native_id}"
+            )
+        return history
 
     def end(self) -> None:
         """Takes it apart."""
