@@ -22,6 +22,8 @@ from tests.simulation.world import World
 #: One seed in so many is run twice, and both runs must be the same to the last event.
 TWICE = 100
 PROCESSES = 2
+#: After so many seeds a process says how far it has come.
+TOLD = 500
 ROOT = Path(__file__).parents[2]
 
 
@@ -67,6 +69,9 @@ def some(seeds: Iterable[int], bug: str | None = None, *, leaves: bool = False) 
         for seed in seeds:
             found = _judged(seed, bug, leaving if leaves else scenario)
             total.add(found)
+            if bug is None and (found.failed or total.seeds % TOLD == 0):
+                # At once, and not with the figures: those of many seeds come after an hour.
+                print(failures(found) or f"{total.seeds} seeds, up to {seed}", file=sys.stderr, flush=True)
             gc.collect()
             gc.freeze()  # what is left is the program and what it keeps: not looked through again at each seed
             if bug is not None and found.failed:
