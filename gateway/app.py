@@ -368,6 +368,8 @@ class Gateway:
                     switchover=self.switchover,
                     switches=self.switchover.switches,
                     schedule=self.switchover.schedule,
+                    simulation=self.switchover.simulation,
+                    calendar=self.ruleset.calendar,
                     readiness=self.readiness,
                     guards=self.guarding,
                     journey=self.journey,

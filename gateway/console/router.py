@@ -21,6 +21,7 @@ from gateway.console.reconciliation_pages import ReconciliationPages
 from gateway.console.record_pages import RecordPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
+from gateway.console.rules_pages import RulesPages
 from gateway.console.scheduled_pages import ScheduledPages
 from gateway.console.sign_in import SignInPages
 from gateway.console.switch_pages import SwitchPages
@@ -38,11 +39,13 @@ from gateway.ports import (
     ReconcilerPort,
     ReplaysPort,
     SchedulePort,
+    SimulationPort,
     SlicesPort,
     SwitchesPort,
     SwitchoverPort,
     WaiversPort,
 )
+from gateway.routing.calendar import Calendar
 
 
 def console_router(
@@ -54,6 +57,8 @@ def console_router(
     switchover: SwitchoverPort,
     switches: SwitchesPort,
     schedule: SchedulePort,
+    simulation: SimulationPort,
+    calendar: Calendar,
     readiness: ReadinessPort,
     guards: GuardsPort,
     journey: JourneyPort,
@@ -70,9 +75,9 @@ def console_router(
     entities: Sequence[str],
     secure: bool | None = None,
 ) -> Router:
-    """Everything below ``/console``. ``secret`` is the deployment's own; ``entities`` gives the order of the
-    rows; ``health`` says of each system ``up`` or ``down`` as it was last seen; ``secure`` says that browsers
-    come over HTTPS, where this process cannot see it (behind a proxy)."""
+    """Everything below ``/console``. ``secret`` is the deployment's own; ``calendar`` has the freeze windows and
+    ``entities`` the order of the rows; ``health`` says of each system ``up`` or ``down`` as it was last seen;
+    ``secure`` says that browsers come over HTTPS, where this process cannot see it (behind a proxy)."""
     guard = Guard(keys=keys, secret=secret, clock=clock, secure=secure)
     respond = Respond(view=packaged_view("/console/static"), guard=guard)
     pages = (
@@ -99,6 +104,18 @@ def console_router(
         ),
         SwitchPages(
             guard=guard, respond=respond, switches=switches, slices=slices, clock=clock, entities=entities
+        ),
+        RulesPages(
+            guard=guard,
+            respond=respond,
+            slices=slices,
+            switchover=switchover,
+            simulation=simulation,
+            schedule=schedule,
+            guards=guards,
+            calendar=calendar,
+            clock=clock,
+            entities=entities,
         ),
         ScheduledPages(guard=guard, respond=respond, schedule=schedule),
         ReadinessPages(

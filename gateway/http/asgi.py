@@ -42,7 +42,6 @@ from gateway.http.ports import (
     ExecutorPort,
     OperationsPort,
     ReadsPort,
-    SimulationPort,
 )
 from gateway.http.reply import Reply
 from gateway.http.route import Gives, Route
@@ -61,6 +60,7 @@ from gateway.ports import (
     ReconcilerPort,
     ReplaysPort,
     SchedulePort,
+    SimulationPort,
     SlicesPort,
     SwitchesPort,
     SwitchoverPort,

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 from gateway.canonical import Entity
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
 from gateway.errors import NotAccepted
-from gateway.routing.stage import Stage
-from gateway.switchover.simulation import Simulated
 
 
 class ExecutorPort(Protocol):
@@ -51,17 +49,6 @@ class OperationsPort(Protocol):
     async def cancel(
         self, operation_id: str, *, regions: frozenset[str] | None, entities: frozenset[str] | None
     ) -> dict[str, Any]: ...
-
-
-class SimulationPort(Protocol):
-    async def run(
-        self,
-        draft: Mapping[tuple[str, str], Stage],
-        *,
-        days: int,
-        regions: frozenset[str] | None = None,
-        entities: frozenset[str] | None = None,
-    ) -> Simulated: ...
 
 
 class DeliveriesPort(Protocol):

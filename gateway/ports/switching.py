@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.ledger.slices import Slice, SliceChange
@@ -13,6 +13,7 @@ from gateway.routing.stage import Stage
 from gateway.switchover import Switch
 from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.scheduled import Scheduled
+from gateway.switchover.simulation import Simulated
 from gateway.switchover.switches import Wish as SwitchWish
 
 
@@ -134,6 +135,17 @@ class SchedulePort(Protocol):
         after: str | None = None,
         limit: int = 50,
     ) -> Sequence[Scheduled]: ...
+
+
+class SimulationPort(Protocol):
+    async def run(
+        self,
+        draft: Mapping[tuple[str, str], Stage],
+        *,
+        days: int,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Simulated: ...
 
 
 class ReadinessPort(Protocol):

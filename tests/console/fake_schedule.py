@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from gateway.database import to_micros
-from gateway.errors import Invalid, NotFoundHere, ScheduleOver
+from gateway.errors import FieldError, Invalid, NotFoundHere, ScheduleOver
 from gateway.readiness import Watched
 from gateway.routing.stage import Stage
+from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.scheduled import Scheduled
 from gateway.switchover.states import ScheduleState
 from gateway.switchover.store import Problem
@@ -54,6 +55,23 @@ class FakeSchedule:
 
     async def page(self, *, limit: int, **scope: Any) -> Sequence[Scheduled]:
         return sorted(self.kept.values(), key=lambda one: one.id, reverse=True)[:limit]
+
+    async def request(self, wish: ScheduleWish, *, actor: str) -> Scheduled:
+        if wish.at < datetime(2026, 11, 23, 9, 30, tzinfo=UTC):
+            raise Invalid("it lies in the past", errors=[FieldError(pointer="/at", code="past", message="it is past")])
+        made = _change(
+            4,
+            entity=wish.entity,
+            region=wish.region,
+            to_stage=wish.stage,
+            effective_at=to_micros(wish.at),
+            reason=wish.reason,
+            requested_by=actor,
+            two_person=False,
+            state=ScheduleState.SCHEDULED,
+        )
+        self.kept[made.id] = made
+        return made
 
     async def approve(self, id_: str, *, plan_hash: str, actor: str, **scope: Any) -> Scheduled:
         there = self.kept.get(id_)

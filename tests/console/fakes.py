@@ -4,7 +4,7 @@ ERPs."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,9 +31,11 @@ from gateway.errors import (
 )
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
+from gateway.routing.calendar import Calendar, Freeze
 from gateway.routing.plan import PLANS
-from gateway.routing.stage import Stage
-from gateway.routing.transition import gates, judge
+from gateway.routing.stage import Stage, System
+from gateway.routing.transition import gates, is_fenced, judge, moves_authority, violations
+from gateway.switchover.simulation import Simulated, SimulatedBreak, SimulatedLoad, SimulatedMove
 from tests.console.fake_backfiller import FakeBackfills
 from tests.console.fake_readiness import FakeReadiness
 from tests.console.fake_reconciler import FakeReconciler
@@ -220,6 +222,62 @@ class FakeSwitchover:
             ),
         )
         return after
+
+
+class FakeSimulation:
+    """Every slice has had a hundred writes, and the draft may break what the real rules say."""
+
+    def __init__(self, slices: FakeSlices) -> None:
+        self._slices = slices
+
+    async def run(
+        self, draft: Mapping[tuple[str, str], Stage], *, days: int, **scope: Any
+    ) -> Simulated:
+        stages = {key: one.stage for key, one in self._slices.known.items()}
+        moves = tuple(
+            SimulatedMove(
+                entity=entity,
+                region=region,
+                from_stage=stages[entity, region],
+                to_stage=stage,
+                moves_authority=moves_authority(stages[entity, region], stage),
+                switches=is_fenced(stages[entity, region], stage),
+                gates=tuple(gates(stages[entity, region], stage)),
+                leap=abs(stage.position - stages[entity, region].position) > 1,
+                frozen=CALENDAR.frozen(entity, region, START.date()),
+                writes=100,
+                rerouted=100 if moves_authority(stages[entity, region], stage) else 0,
+            )
+            for (entity, region), stage in draft.items()
+        )
+        breaks = tuple(
+            SimulatedBreak(
+                entity=one.entity, depends_on=one.depends_on, region=one.region, message=one.message, writes=100
+            )
+            for one in violations({**stages, **draft})
+        )
+        load = (
+            SimulatedLoad(system=System.LEGACY, first=3_000, then=200, draft_first=2_900, draft_then=300),
+            SimulatedLoad(system=System.CLOUD, first=200, then=3_000, draft_first=300, draft_then=2_900),
+        )
+        return Simulated(
+            since="2026-11-16T09:30:00Z", days=days, writes=3_200, moves=moves, breaks=breaks, load=load
+        )
+
+
+#: The close of a month, and a week of the auditors in which the clock of these tests stands.
+CALENDAR = Calendar(
+    freezes=(
+        Freeze(name="Month-end close", last_days_of_month=2, first_days_of_month=5, entities=("invoice", "payment")),
+        Freeze(
+            name="Audit",
+            first=date(2026, 11, 20),
+            last=date(2026, 11, 27),
+            regions=("EMEA",),
+            note="<b>on site</b>",
+        ),
+    )
+)
 
 
 class FakeBacklog:
@@ -718,6 +776,8 @@ class FakeGateway:
             switchover=self.switchover,
             switches=self.switches,
             schedule=self.schedule,
+            simulation=FakeSimulation(self.slices),
+            calendar=CALENDAR,
             readiness=self.readiness,
             guards=FakeGuards(),
             journey=FakeJourney(),

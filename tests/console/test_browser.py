@@ -279,6 +279,8 @@ def test_the_api_reference_opens_and_asks_no_other_host(page: Page) -> None:
         "/console/diffs/dif_01930002",
         "/console/diffs/dif_01930002/waive",
         "/console/waivers",
+        "/console/rules?to=project/APAC=live&to=customer/AMER=legacy_only",
+        "/console/scheduled",
         "/console/readiness",
         "/console/readiness/project/UK",
         "/console/switches",

@@ -17,11 +17,10 @@ from gateway.http import bodies, parameters, query
 from gateway.http.admin.listing import Listing, page_of
 from gateway.http.admin.scheduled_wire import BASE, EffectiveAt, told
 from gateway.http.exchange import Exchange
-from gateway.http.ports import SimulationPort
 from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route
 from gateway.ledger.slices import Slice
-from gateway.ports import SchedulePort, SlicesPort, SwitchoverPort
+from gateway.ports import SchedulePort, SimulationPort, SlicesPort, SwitchoverPort
 from gateway.routing.stage import Stage
 from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.simulation import DAYS, MOST_DAYS
