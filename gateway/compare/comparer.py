@@ -157,6 +157,7 @@ class Comparer:
         self, conn: Connection, limit: int
     ) -> tuple[int, list[CompareJob], Mapping[tuple[str, str], Sequence[Waiver]]]:
         now = self._database.now(conn)
+        self._scribe.seen(now)
         claimed = jobs.claim(conn, now=now, lease=int(self._lease_s * MICROS), limit=limit)
         return now, claimed, in_force(conn, now) if claimed else {}
 
@@ -242,6 +243,7 @@ class Comparer:
         """Writes what became of jobs, each with its counts in the same commit. False: the job was
         overtaken."""
         now = self._database.now(conn)
+        self._scribe.seen(now)
         today = self._scribe.today()
         tally = Tally()
         results: list[Result] = []
@@ -264,7 +266,8 @@ class Comparer:
             if put.result is None:
                 tally.outcome(day, Uncompared.DROPPED)
             else:
-                results.append(put.result)
+                # In the order of these commits, in which a job has one holder at a time.
+                results.append(msgspec.structs.replace(put.result, at=now))
         store.record(conn, results, tally, sample_cap=self._sample_cap)
         return [taken[put.job.record_id] for put in puts]
 

@@ -7,8 +7,10 @@ from gateway.clock import Clock
 from gateway.compare.difference import Diffs
 from gateway.compare.observation import CompareJob, ReadObservation, Result, samples
 from gateway.compare.verdict import Settled, Verdict, fingerprint
-from gateway.database import to_micros
+from gateway.database import from_micros, to_micros
 from gateway.ids import DIFF, Ids
+
+MICROS = 1_000_000
 
 
 def job_of(seen: ReadObservation) -> CompareJob:
@@ -28,15 +30,28 @@ def job_of(seen: ReadObservation) -> CompareJob:
 
 
 class Scribe:
-    """Writes results out, with the ids, the time and the key of this process."""
+    """Writes results out, with the ids and the key of this process, and at the time of the database as this process
+    reckons it: what one process finds is over when another one, whose own clock is an hour behind, finds it gone."""
 
     def __init__(self, *, clock: Clock, ids: Ids, key: bytes) -> None:
         self._clock = clock
         self._ids = ids
         self._key = key
+        self._seen: tuple[int, float] | None = None
+
+    def seen(self, now: int) -> None:
+        """The database's clock says so now, in microseconds UTC."""
+        self._seen = now, self._clock.monotonic()
+
+    def now(self) -> int:
+        """What it says by now; this process's own clock as long as nobody has looked."""
+        if self._seen is None:
+            return to_micros(self._clock.now())
+        now, then = self._seen
+        return now + int((self._clock.monotonic() - then) * MICROS)
 
     def conclude(self, job: CompareJob, settled: Settled, diffs: Diffs) -> Result:
-        now = self._clock.now()
+        now = self.now()
         # Of what was late, or can no longer be told, only the earlier look knows where the sides parted.
         earlier = settled.verdict is Verdict.LATE or not diffs.differences
         found = job.differences if earlier and settled.verdict is not Verdict.MATCH else ()
@@ -57,10 +72,10 @@ class Scribe:
             fingerprint=f"{settled.why}:{finding}" if settled.why else finding,
             samples=found or samples(diffs.differences, self._key),
             not_compared=diffs.not_compared,
-            at=to_micros(now),
+            at=now,
             day=self.today(),
         )
 
     def today(self) -> str:
         """The day that counts are kept under (UTC)."""
-        return self._clock.now().date().isoformat()
+        return from_micros(self.now()).date().isoformat()

@@ -21,7 +21,7 @@ from gateway.compare.tally import FieldKey, SliceDay, Tally, field_keys
 from gateway.compare.verdict import Settled, Verdict, Why, at_first_sight
 from gateway.compare.waiver import Waiver, is_waived, waived
 from gateway.compare.waivers import GRACE, in_force
-from gateway.database import Database, GroupCommit, to_micros
+from gateway.database import Database, GroupCommit
 from gateway.errors import GatewayError, StoreUnavailable
 
 #: How long a comparison that is under way may take to end when the process stops.
@@ -153,7 +153,7 @@ class Reads:
         except (NoAnswer, NeitherHasIt, GatewayError, TimeoutError):
             await self._suspicions.submit(msgspec.structs.replace(job_of(seen), failures=1))
             return
-        diffs = waived(diffs, self._in_force(seen), now=to_micros(self._clock.now()), key=self._key)
+        diffs = waived(diffs, self._in_force(seen), now=self._scribe.now(), key=self._key)
         settled = at_first_sight(diffs)
         if settled is None:
             # The next look is taken behind the fence, and decides.
@@ -168,7 +168,7 @@ class Reads:
         elif settled.verdict is Verdict.MATCH:
             day = self._day(seen)
             self._tally.outcome(day, Verdict.MATCH)
-            self._tally.agreed[seen.record_id] = to_micros(self._clock.now()), Verdict.MATCH
+            self._tally.agreed[seen.record_id] = self._scribe.now(), Verdict.MATCH
             self._tally.not_compared(day, diffs.not_compared)
         else:
             self._keep_or_count(self._scribe.conclude(job_of(seen), settled, diffs))
@@ -231,7 +231,13 @@ class Reads:
 
     async def _look_at_waivers(self) -> None:
         at = self._clock.monotonic()
-        self._waivers = await self._database.read(lambda conn: in_force(conn, self._database.now(conn)))
+
+        def unit(conn: Connection) -> Mapping[tuple[str, str], Sequence[Waiver]]:
+            now = self._database.now(conn)
+            self._scribe.seen(now)
+            return in_force(conn, now)
+
+        self._waivers = await self._database.read(unit)
         self._waivers_at = at
 
     def _in_force(self, seen: ReadObservation) -> Sequence[Waiver]:

@@ -7,6 +7,7 @@ verdict is a guess. ``info`` (nobody knows) is never counted as a yes or a no. E
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -124,8 +125,13 @@ def _had_it(facts: Facts, line: Line) -> bool:
 
 
 def doubled(facts: Facts) -> Iterator[Verdict]:
-    """C2. A delivery has at most one effect; on a system that offers nothing, at most one send that may have had."""
+    """C2. A delivery has at most one effect; on a system that offers nothing, at most one send that may have had. What
+    is put where it is already is no effect; and where a system puts things at a key of ours, the same values once more,
+    over what somebody has written by hand meanwhile, are none either."""
+    edits = [one for one in facts.history.effects if one.marker is None]
     for (system, marker), effects in facts.effects.items():
+        if facts.kind(system) is Idempotency.B_EXTERNAL_ID:
+            effects = _without_repeats(effects, edits)
         if len(effects) > 1:
             op = facts.by_marker.get(marker)
             yield Verdict(
@@ -156,6 +162,20 @@ def doubled(facts: Facts) -> Iterator[Verdict]:
                 what=f"{line.maybe_sent} sends of unknown outcome to a system that cannot be asked",
                 concerns=(line.id, line.record),
             )
+
+
+def _without_repeats(effects: list[Any], edits: list[Any]) -> list[Any]:
+    """The effects that are not the one before again, over an edit of the same record in between."""
+    kept = effects[:1]
+    for before, one in pairwise(effects):
+        edited = any(
+            before.place < edit.place < one.place
+            and (edit.system, edit.native_id) == (one.system, one.native_id)
+            for edit in edits
+        )
+        if not edited or one.fields != before.fields:
+            kept.append(one)
+    return kept
 
 
 def reordered(facts: Facts) -> Iterator[Verdict]:

@@ -281,7 +281,7 @@ def waiting_for_a_person(history: History) -> set[str]:
     owner = {
         op.record: op.change["customer_id"]
         for op in history.operations.values()
-        if op.kind == "create" and "customer_id" in op.change
+        if (op.kind == "create" or op.brought) and "customer_id" in op.change
     }
     waits = {line.id for line in history.lines if line.state == "parked"}
     changed = True

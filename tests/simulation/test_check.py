@@ -586,6 +586,26 @@ def _a_comparison_that_broke(b: Book, m: Op, c: Op, p: Op) -> None:
     b.history.broken_comparisons.append(CUS)
 
 
+def _twice(b: Book, op: Op, *, over_an_edit: bool) -> None:
+    """The cloud puts things at keys of ours, and has had this write twice."""
+    b.history.products["cloud"] = product("cloud", "B")
+    if over_an_edit:
+        edit = b.effect(op, "cloud")
+        edit.marker, edit.kind = None, "edit"
+    b.effect(op, "cloud")
+
+
+@bad("C2")
+def _put_twice_with_nothing_in_between(b: Book, m: Op, c: Op, p: Op) -> None:
+    _twice(b, p, over_an_edit=False)
+
+
+@bad("C2")
+def _put_twice_with_other_values(b: Book, m: Op, c: Op, p: Op) -> None:
+    _twice(b, p, over_an_edit=True)
+    b.history.effects[-1].fields["name"] = "another"
+
+
 @bad("C1")
 def _brought_and_never_sent(b: Book, m: Op, c: Op, p: Op) -> None:
     op = _brought(b)
@@ -626,6 +646,10 @@ def _brought(b: Book) -> Op:
 
 def _seen_closely(b: Book) -> None:
     _closely(b)
+
+
+def _put_again_over_an_edit(b: Book) -> None:
+    _twice(b, list(b.history.operations.values())[-1], over_an_edit=True)
 
 
 def _edited_and_told(b: Book) -> None:
@@ -707,6 +731,7 @@ GOOD: dict[str, Callable[[Book], object]] = {
         _refused,
         _superseded,
         _brought,
+        _put_again_over_an_edit,
         _seen_closely,
         _edited_and_told,
         _seen_by_an_earlier_backfill_only,
