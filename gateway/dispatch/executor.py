@@ -43,6 +43,9 @@ from gateway.ledger.tables import operation
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.stage import Stage, System
 
+#: Seconds between two looks for a write whose COMMIT was not answered.
+LOOK_AGAIN_S = 0.25
+
 
 class Executor:
     def __init__(
@@ -131,7 +134,7 @@ class Executor:
             outcome = await asyncio.shield(accepting)
         except StoreUnavailable:
             self._waiting.forget(intent.operation_id)
-            return await self._perhaps_accepted(intent)
+            return await self._perhaps_accepted(intent, self._clock.monotonic() + command.wait_s)
         except BaseException:
             future.cancel()
             self._waiting.forget(intent.operation_id)
@@ -217,19 +220,31 @@ class Executor:
         else:
             self._deliverer.work_left.set()
 
-    async def _perhaps_accepted(self, intent: Intent) -> Answer:
+    async def _perhaps_accepted(self, intent: Intent, until: float) -> Answer:
         """The answer to COMMIT was lost. What is on disk was accepted, and nobody here sends it: its lease runs out
-        and the resolver takes it up. What is not, was not. Raises StoreUnavailable when that cannot be found out."""
+        and the resolver takes it up. What is not, was not. It is looked for as long as the caller waits, ``until`` on
+        the monotonic clock. Raises StoreUnavailable, which says so when it could not be found out."""
 
         def unit(connection: Connection) -> Any:
             return connection.execute(
                 select(operation).where(operation.c.id == intent.operation_id)
             ).one_or_none()
 
-        row = await self._database.read(unit)
-        if row is None:
-            raise StoreUnavailable(retry_after_s=1)
-        return await self._pending(row.id, row.record_id, Stage(row.stage))
+        while True:
+            try:
+                row = await self._database.read(unit)
+                if row is not None:
+                    return await self._pending(row.id, row.record_id, Stage(row.stage))
+                break
+            except StoreUnavailable as lost:
+                if self._clock.monotonic() + LOOK_AGAIN_S > until:
+                    raise StoreUnavailable(
+                        "nobody knows yet whether it was accepted: send it again with the same Idempotency-Key",
+                        retry_after_s=1,
+                        accepted="unknown",
+                    ) from lost
+            await self._clock.sleep(LOOK_AGAIN_S)
+        raise StoreUnavailable(retry_after_s=1)
 
     def _look(self, operation_id: str) -> Any:
         return lambda: self._looks.submit(operation_id)

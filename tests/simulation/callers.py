@@ -214,7 +214,7 @@ class Caller:
         except GatewayError as refused:
             name = type(refused).__name__
             self._note(
-                "info" if name == "TwinRunning" else "fail",
+                "info" if name == "TwinRunning" or refused.facts.get("accepted") == "unknown" else "fail",
                 tried,
                 request,
                 attempt,

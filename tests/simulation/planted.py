@@ -354,7 +354,7 @@ def numbers_not_released() -> Planting:
 
 @bug("a lost answer to COMMIT is told as 503 without a look", "C6", where=_where("D", "commit lost"))
 def commit_not_looked_up() -> Planting:
-    async def perhaps(self: Executor, intent: Any) -> Any:
+    async def perhaps(self: Executor, intent: Any, until: float) -> Any:
         raise StoreUnavailable(retry_after_s=1)
 
     return _with(executor.Executor, "_perhaps_accepted", perhaps)

@@ -17,6 +17,9 @@ from tests.simulation import planted, run
 FIRST = int(os.environ.get("TWINRUN_FIRST_SEED", "0"))
 FIXED = int(os.environ.get("TWINRUN_SEEDS", "2000"))
 DRAWN = int(os.environ.get("TWINRUN_DRAWN_SEEDS", "0"))
+#: Later ones that have found something: clocks that are set apart and a difference that stays open; a key of ours that is
+#: put over an edit; a COMMIT that nobody answers, and a store that is away when it is looked for.
+FOUND_LATER = (3248, 4017, 4322, 4400, 5968)
 #: In how many seeds a planted bug must show at the latest.
 MOST = 2_000
 
@@ -24,7 +27,8 @@ MOST = 2_000
 def _seeds() -> list[range]:
     """The fixed ones, and those that the hash of the commit chooses: each commit sees histories that are new."""
     first = 1_000_000 + int(origin("drawn").commit[:8], 16)
-    return [range(FIRST, FIRST + FIXED), range(first, first + DRAWN)]
+    later = [range(seed, seed + 1) for seed in FOUND_LATER if not FIRST <= seed < FIRST + FIXED]
+    return [range(FIRST, FIRST + FIXED), range(first, first + DRAWN), *later]
 
 
 @pytest.mark.timeout(max(300, (FIXED + DRAWN) * 2))
@@ -34,9 +38,9 @@ def test_every_history_keeps_the_laws() -> None:
     pair of them took 346 s, 0.31 s of CPU for a seed."""
     total = run.Result()
     for seeds in _seeds():
-        total.add(run.many(seeds))
+        total.add(run.many(seeds, min(run.PROCESSES, len(seeds)) or 1))
     print(run.report(total, 0.0))
-    assert total.seeds == FIXED + DRAWN
+    assert total.seeds == sum(map(len, _seeds())) >= FIXED + DRAWN
     assert total.repeated >= FIXED // run.TWICE + DRAWN // run.TWICE
     assert not total.failed, run.failures(total)
 
@@ -44,17 +48,17 @@ def test_every_history_keeps_the_laws() -> None:
 #: Histories with emergencies, and those of them that have found something: a record that a system's reads, or its
 #: searches, did not show yet was taken for refused.
 LEAVING = int(os.environ.get("TWINRUN_LEAVING_SEEDS", "100"))
-FOUND = (184, 697)
+FOUND_LEAVING = (184, 697)
 
 
 @pytest.mark.timeout(max(300, LEAVING * 2))
 def test_an_authority_that_is_left_loses_and_doubles_nothing() -> None:
     """Two persons leave a cloud that leads, with writes under way of every outcome, and all laws hold."""
     total = run.many(range(LEAVING), leaves=True)
-    for seed in FOUND:
+    for seed in FOUND_LEAVING:
         total.add(run.many(range(seed, seed + 1), 1, leaves=True))
     print(run.report(total, 0.0))
-    assert total.seeds == LEAVING + len(FOUND)
+    assert total.seeds == LEAVING + len(FOUND_LEAVING)
     assert total.counted["emergencies"] > LEAVING // 4
     assert total.counted["stranded"] > LEAVING // 20
     assert not total.failed, run.failures(total)
