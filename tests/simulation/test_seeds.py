@@ -17,8 +17,8 @@ from tests.simulation import planted, run
 FIRST = int(os.environ.get("TWINRUN_FIRST_SEED", "0"))
 FIXED = int(os.environ.get("TWINRUN_SEEDS", "2000"))
 DRAWN = int(os.environ.get("TWINRUN_DRAWN_SEEDS", "0"))
-#: Later ones that have found something: clocks that are set apart and a difference that stays open; a key of ours that is
-#: put over an edit; a COMMIT that nobody answers, and a store that is away when it is looked for.
+#: Later ones that have found something: clocks that are set apart and a difference that stays open; a key of ours that
+#: is put over an edit; a COMMIT that nobody answers, and a store that is away when it is looked for.
 FOUND_LATER = (3248, 4017, 4322, 4400, 5968)
 #: In how many seeds a planted bug must show at the latest.
 MOST = 2_000
