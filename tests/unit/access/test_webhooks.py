@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import suppress
 from datetime import UTC, datetime
+from json import JSONDecodeError
 
 import pytest
 from hypothesis import given
@@ -29,11 +31,9 @@ def test_the_library_of_the_standard_agrees(body: str, id_: str) -> None:
     assert theirs == signature(ONE, id_, STAMP, body.encode())
     assert is_signed([ONE], id_, STAMP, body.encode(), theirs)
     headers = {"webhook-id": id_, "webhook-timestamp": STAMP, "webhook-signature": theirs}
-    try:
+    # It reads the body as JSON once the signature holds.
+    with suppress(JSONDecodeError):
         library.verify(body, headers)
-    except ValueError as unread:
-        # It reads the body as JSON once the signature holds.
-        assert type(unread).__name__ == "JSONDecodeError"
 
 
 @pytest.mark.parametrize(
