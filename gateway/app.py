@@ -235,7 +235,7 @@ class Gateway:
             database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
         )
         calendar = self.ruleset.calendar
-        self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
+        self.readiness = Readiness(database=database, backlog=self.backlog, feeds=self.follower, calendar=calendar)
         self.switchover = open_switchover(
             database=database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
             sender=self.sender, calendar=calendar, settings=settings, ids=self.ids, log=self.log,
