@@ -15,12 +15,6 @@ from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
 
 
-def lag_s(adapter: Adapter, entity: str) -> float:
-    """Seconds within which a system may not show a change yet, as its profile declares."""
-    facts = adapter.facts(entity)
-    return max(facts.read_lag_s, facts.search_lag_s)
-
-
 class Handover:
     """Implements ``switchover.edits.Edits``. ``told`` hears when a feed is to be read at once."""
 
@@ -41,7 +35,7 @@ class Handover:
         """None: edits made there are not followed, so nobody waits for them."""
         if not self._follower.on or self._follower.unable(system, entity) is not None:
             return None
-        return lag_s(self._adapters[system], entity)
+        return self._adapters[system].facts(entity).lag_s
 
     def ask(self, connection: Connection, key: Key, *, epoch: int, past: int) -> None:
         """Has the feed read on behind the fence of this epoch, by a pass that begins at ``past`` (microseconds UTC) or

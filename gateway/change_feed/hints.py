@@ -16,7 +16,6 @@ from adapters.contract import Adapter
 from gateway.access.webhooks import is_signed, secrets_of
 from gateway.canonical import BY_NAME
 from gateway.change_feed import asking
-from gateway.change_feed.handover import lag_s
 from gateway.change_feed.looking import MICROS
 from gateway.database import Database
 from gateway.errors import NotFoundHere, SettingWrong, SignatureWrong
@@ -98,7 +97,7 @@ class Hints:
         adapter = self._adapters[system]
         named = entity_of(body)
         entities = BY_NAME if named is None else (named,)
-        return {one: int(lag_s(adapter, one) * MICROS) for one in entities if adapter.supports(one)}
+        return {one: int(adapter.facts(one).lag_s * MICROS) for one in entities if adapter.supports(one)}
 
 
 def entity_of(body: bytes) -> str | None:
