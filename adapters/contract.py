@@ -51,6 +51,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     assigned: frozenset[str] = frozenset()  #: fields that the product numbers itself when we send none
     filters: frozenset[str] = frozenset()  #: canonical fields that the product can search by
 
+    @property
+    def lag_s(self) -> float:
+        """How long after a write the system may not show it yet, however it is asked."""
+        return max(self.read_lag_s, self.search_lag_s)
+
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One record as the system holds it."""

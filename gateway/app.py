@@ -14,6 +14,8 @@ from gateway.backfill.opening import open_backfiller
 from gateway.canonical import ENTITIES
 from gateway.cases import Cases
 from gateway.change_feed.deciding import Decides
+from gateway.change_feed.handover import Handover
+from gateway.change_feed.hints import Hints, secrets_from
 from gateway.change_feed.opening import open_follower
 from gateway.clock import Clock, SystemClock
 from gateway.compare import Comparer
@@ -137,13 +139,9 @@ class Gateway:
         outcomes = Outcomes(database=database, claims=self.claims, ids=self.ids, settle_s=settings.settle_s)
         concluding: GroupCommit[Conclusion, Concluded] = GroupCommit(database, outcomes.step)
         self.sender = Sender(
-            adapters=adapters,
-            records=self.records,
-            clock=self.clock,
-            ids=self.ids,
-            pressure=self.pressure,
+            adapters=adapters, records=self.records, clock=self.clock, ids=self.ids, pressure=self.pressure,
             quarantine_margin_s=settings.quarantine_margin_s,
-        )
+        )  # fmt: skip
         waiting = self.waiting = Waiting()
         self.deliverer = Deliverer(
             claims=self.claims,
@@ -164,14 +162,9 @@ class Gateway:
             database=database, pressure=self.pressure, queues=self.queues, limits=limits_of(settings)
         )
         self.resolver = Resolver(
-            database=database,
-            adapters=adapters,
-            sender=self.sender,
-            outcomes=concluding,
-            waiting=waiting,
-            log=self.log,
-            lease_s=lease_s,
-        )
+            database=database, adapters=adapters, sender=self.sender, outcomes=concluding, waiting=waiting,
+            log=self.log, lease_s=lease_s,
+        )  # fmt: skip
         self.sides = ErpSides(
             adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database
         )
@@ -204,6 +197,10 @@ class Gateway:
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
             ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
             busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
+        )  # fmt: skip
+        self.hints = Hints(
+            database=database, adapters=adapters, secrets=secrets_from(settings.systems), on=settings.change_feed,
+            told=self._feeds_asked,
         )  # fmt: skip
         self.reads = Reads(
             adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, ruleset=self.ruleset,
@@ -238,10 +235,11 @@ class Gateway:
             database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
         )
         calendar = self.ruleset.calendar
-        self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
+        self.readiness = Readiness(database=database, backlog=self.backlog, feeds=self.follower, calendar=calendar)
         self.switchover = open_switchover(
             database=database, slices=self.slices, adapters=adapters, records=self.records, proofs=self.proofs,
             sender=self.sender, calendar=calendar, settings=settings, ids=self.ids, log=self.log,
+            edits=Handover(database=database, follower=self.follower, adapters=adapters, told=self._feeds_asked),
             told=self._rules_changed,
         )  # fmt: skip
         self.guarding = Guarding(
@@ -266,6 +264,7 @@ class Gateway:
         await self.queues.start()
         if worker:
             self.wake.listen(Word.DELIVERIES, self.deliverer.work_left.set)
+            self.wake.listen(Word.FEEDS, self.follower.asked.set)
             await self.resolver.recover()
             self.deliverer.accepts_mirrors = True
             stop, log = self._stop, self.log
@@ -348,6 +347,7 @@ class Gateway:
             reconciler=self.reconciler,
             backfiller=self.backfiller,
             follower=self.follower,
+            hints=self.hints,
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,
@@ -392,6 +392,10 @@ class Gateway:
     def _work_left(self) -> None:
         self.deliverer.work_left.set()
         self.wake.tell(Word.DELIVERIES)
+
+    def _feeds_asked(self) -> None:
+        self.follower.asked.set()
+        self.wake.tell(Word.FEEDS)
 
     def _rules_changed(self) -> None:
         self.deliverer.work_left.set()

@@ -62,6 +62,10 @@ class Unauthenticated(GatewayError):
     """A valid API key is needed."""
 
 
+class SignatureWrong(GatewayError):
+    """The signature of this webhook does not hold."""
+
+
 class Forbidden(GatewayError):
     """The API key does not carry the scope that this call needs."""
 

@@ -48,6 +48,7 @@ class SystemSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     options: dict[str, Any] = {}  #: what the profile asks for by name (a database, a company …)
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] | None = None  #: seconds per call; None: the profile's
     concurrency: Positive | None = None  #: calls in flight at once, of all processes; None: the profile's
+    webhook_secret: str | None = None  #: signs its webhooks, never in the file itself; two by a space while one changes
 
 
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     confirm_s: Seconds = 300.0  #: a system that does not show our last write may be late for so long; then it is wrong
     change_feed: bool = False  #: edits made in an ERP itself are carried over, by ``[ownership]`` of the rule files
     change_feed_period_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0  #: seconds between two looks at a feed
-    drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries before it gives up
+    drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries and edits before it gives up
     two_person: bool = False  #: a move of authority has to be requested by one person and approved by another
     log_level: str = "INFO"  #: of the lines on standard error, one JSON object each
 
@@ -119,6 +120,7 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
             raise SettingWrong(f"{path} is not TOML: {wrong}") from wrong
     elif named:
         raise SettingWrong(f"TWINRUN_CONFIG names {named}, and there is no such file")
+    _no_secrets(tree, path)
     for name, value in env.items():
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             _put(tree, name, [part.lower() for part in name.removeprefix(PREFIX).split("__")], value)
@@ -136,6 +138,17 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     if settings.redis is not None and not settings.redis.startswith(("redis://", "rediss://", "unix://")):
         raise SettingWrong(f"$.redis is {settings.redis.split('@')[-1]!r}; allowed are redis://…, rediss://…, unix://…")
     return settings
+
+
+def _no_secrets(tree: dict[str, Any], path: Path) -> None:
+    """Raises SettingWrong where the settings file holds a secret that has a place of its own."""
+    systems = tree.get("systems")
+    for name, system in cast("dict[str, Any]", systems if isinstance(systems, dict) else {}).items():
+        if isinstance(system, dict) and "webhook_secret" in system:
+            raise SettingWrong(
+                f"$.systems.{name}.webhook_secret stands in {path}; a secret is given by environment, or by "
+                "webhook_secret_file, which names a file that holds it"
+            )
 
 
 def _put(tree: dict[str, Any], name: str, parts: list[str], value: str) -> None:

@@ -145,7 +145,10 @@ class Steps:
         run = work.run
         if await self._database.read(lambda conn: store.moving(conn, run)) > MOST_MOVING:
             return await self._kept(work, WAIT_S, note="waits until the target has taken what it was sent")
-        mark = await self._database.read(store.position)
+        lag = int(self._adapters[run.source].facts(run.entity).lag_s * MICROS)
+        mark = await self._database.read(
+            lambda conn: store.low_mark(conn, before=self._database.now(conn) - lag)
+        )
         page = await self._page(work, CHUNK)
         with urgent(Urgency.BACKFILL):
             documents = dict(

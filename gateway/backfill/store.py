@@ -128,9 +128,10 @@ def keep_lease(connection: Connection, work: Work, *, until: int | None) -> bool
     return done.rowcount == 1
 
 
-def position(connection: Connection) -> int:
-    """The low mark: the journal's last event."""
-    return connection.execute(select(func.max(event.c.position))).scalar() or 0
+def low_mark(connection: Connection, *, before: int) -> int:
+    """The journal's last event of ``before`` (microseconds UTC)."""
+    query = select(event.c.position).where(event.c.at < before).order_by(event.c.position.desc()).limit(1)
+    return connection.execute(query).scalar() or 0
 
 
 def moved_since(connection: Connection, ids: Sequence[str], mark: int) -> frozenset[str]:

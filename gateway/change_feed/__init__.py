@@ -1,9 +1,9 @@
 """Carries over what people edit in an ERP itself, once, and to the other ERP only.
 
 Words. A *feed* follows one system, entity and region of a slice that keeps two systems. A *pass* lists what has
-changed since the last one, 120 seconds of overlap included; a webhook would only begin a pass earlier. An *echo* is a
-change that we have made ourselves, or that changes nothing we keep. An *edit* is anything else. What a system *has in
-common* with the other one is what it showed last, without what is in dispute.
+changed since the last one, 120 seconds of overlap included. A *hint* is a webhook: it only begins a pass earlier. An
+*echo* is a change that we have made ourselves, or that changes nothing we keep. An *edit* is anything else. What a
+system *has in common* with the other one is what it showed last, without what is in dispute.
 
 How it goes. A page is read, and each linked record of it is held against what the system showed before and what our own
 writes have done to it since. Where an edit is left, both systems are read anew, and the edits of both are merged by
@@ -17,7 +17,11 @@ put back. A write of ours is never taken for an edit: not before the system show
 record with a write of ours on its way waits, and is looked at again; no edit goes over an accepted write. A field of
 money, tax or a bank account that was edited in both systems goes to a person, whatever the rule says: the last writer
 never wins. An edit in dispute holds up no write. A record that is edited to and fro, or more than five times a minute,
-is not carried over any more until a person has decided.
+is not carried over any more until a person has decided. Nothing that a webhook says is believed.
+
+Moves. A fence asks for the feed of the system that it leaves (``handover``): a pass that begins when everything edited
+before it shows. What is found is of the epoch that drains, and drained with it; so it is there before the other system
+leads. An edit of a record that has a held write waits for that write, as ever, and the move waits for neither.
 
 Beside. With the feed on, a mirror of master data gets the fields that have changed since its last write instead of
 the whole record, so that an edit there that is yet to be seen is not overwritten (``dispatch.prepare``).

@@ -18,7 +18,7 @@ from adapters.contract import Adapter, Capability
 from adapters.errors import AdapterError
 from gateway.access import within
 from gateway.canonical import BY_NAME
-from gateway.change_feed import store
+from gateway.change_feed import store, waits
 from gateway.change_feed.feed import Feed, State
 from gateway.change_feed.looking import MICROS
 from gateway.change_feed.steps import Steps
@@ -42,6 +42,8 @@ AT_ONCE = 4
 LATE = 3
 _FEED_KEY = tuple[str, str, str]
 _SHOWN = ("seen", "echoes", "carried", "reverted", "conflicts", "unlinked", "cursor_at", "read_at")
+
+OFF = "change_feed is false in the settings: set it to true"
 
 Scope = frozenset[str] | None  #: what a caller may see; None: all
 
@@ -69,11 +71,13 @@ class Follower:
         self._slices = slices
         self._clock = clock
         self._log = log
-        self._on = on
+        self.on = on
         self._period_s = period_s
         self._busy = busy
         self._lease_s = lease_s
         self._begun: frozenset[_FEED_KEY] = frozenset()
+        #: set where a feed was asked to be read at once
+        self.asked = asyncio.Event()
 
     # --- what people ask -------------------------------------------------------------------------------------------
 
@@ -99,7 +103,7 @@ class Follower:
             return (
                 self._database.now(connection),
                 store.rows(connection),
-                store.waiting(connection),
+                waits.counted(connection),
                 store.open_conflicts(connection),
             )
 
@@ -145,11 +149,11 @@ class Follower:
                 State.NOT_PAIRED,
                 f"{slice_.stage.value} keeps one system: there is nowhere to carry an edit to",
             )
-        why = self._unable(key[0], key[1])
+        why = self.unable(key[0], key[1])
         if why is not None:
             return State.NOT_AVAILABLE, why
-        if not self._on:
-            return State.OFF, "change_feed is false in the settings: set it to true"
+        if not self.on:
+            return State.OFF, OFF
         if row is None:
             return (
                 State.NOT_STARTED,
@@ -165,7 +169,7 @@ class Follower:
     def _late_us(self) -> int:
         return int((LATE * self._period_s + self._lease_s) * MICROS)
 
-    def _unable(self, system: str, entity: str) -> str | None:
+    def unable(self, system: str, entity: str) -> str | None:
         """Why the edits made in this system cannot be seen; None: they can."""
         adapter = self._adapters.get(system)
         if adapter is None:
@@ -194,13 +198,14 @@ class Follower:
     async def run_once(self) -> int:
         """Takes feeds that are due, a few at a time, until none is left; how many steps. Safe to run twice, and
         anywhere at once."""
-        if not self._on:
+        self.asked.clear()
+        if not self.on:
             return 0
         return sum(await asyncio.gather(*(self._round() for _ in range(AT_ONCE))))
 
     async def _round(self) -> int:
         began, steps = self._clock.monotonic(), 0
-        while not self._busy() and self._clock.monotonic() - began < TURN_S:
+        while self._clock.monotonic() - began < TURN_S:
             done = await self._turn()
             if not done:
                 break
@@ -208,41 +213,48 @@ class Follower:
         return steps
 
     async def _turn(self) -> int:
-        """Takes one feed and works on it for a while."""
-        keys = frozenset(self._able())
+        """Takes one feed and works on it for a while. Callers go first, but where they wait behind a fence for this
+        very feed."""
+        able = self._able()
+        if self._busy():
+            able = {key: epoch for key, epoch in able.items() if epoch is not None}
+        keys = frozenset(able)
+        if not keys:
+            return 0
         lease = int(self._lease_s * MICROS)
 
         def unit(connection: Connection) -> Work | None:
             now = self._database.now(connection)
             if keys - self._begun:
                 store.begin(connection, keys - self._begun, now=now)
-            return store.claim(connection, keys, now=now, lease=lease)
+            return store.claim(connection, able, now=now, lease=lease)
 
         work = await self._database.transaction(unit)
-        self._begun = keys
+        self._begun |= keys
         if work is None:
             return 0
         began = self._clock.monotonic()
         steps = 0
         async with self._holding(work):
             at: Work | None = work
-            while at is not None and self._clock.monotonic() - began < TURN_S and not self._busy():
+            while at is not None and self._clock.monotonic() - began < TURN_S:
                 at = await self._step(at)
                 steps += 1
+                if self._busy() and able[work.key] is None:
+                    break
         return steps
 
-    def _able(self) -> Sequence[_FEED_KEY]:
-        """The feeds that can be followed now. An edit needs both: it is judged against what the other side shows."""
-        found: list[_FEED_KEY] = []
+    def _able(self) -> Mapping[_FEED_KEY, int | None]:
+        """The feeds that can be followed now; those of a slice that drains with the epoch of its fence, since they are
+        read on only where it waits for them. An edit needs both systems: it is judged against the other side."""
+        found: dict[_FEED_KEY, int | None] = {}
         for entity, region in product(BY_NAME, self._slices.regions()):
             slice_ = self._slices.cached(entity, region)
-            if PLANS[slice_.stage].mirror is None or slice_.draining:
+            if PLANS[slice_.stage].mirror is None:
                 continue
-            found.extend(
-                (system.value, entity, region)
-                for system in System
-                if self._unable(system.value, entity) is None
-            )
+            for system in System:
+                if self.unable(system.value, entity) is None:
+                    found[system.value, entity, region] = slice_.epoch if slice_.draining else None
         return found
 
     async def _step(self, work: Work) -> Work | None:

@@ -185,7 +185,7 @@ class Looks:
         """Why this may be the state before our last write: then it is no edit."""
         facts = adapter.facts(entity)
         age_s = (now - last.at) / MICROS
-        if age_s < max(facts.read_lag_s, facts.search_lag_s) + (
+        if age_s < facts.lag_s + (
             LAG_MARGIN_S if found.marker is None else 0.0
         ):
             return f"{adapter.name} may not show our last write yet"

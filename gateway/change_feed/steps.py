@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from adapters.contract import Adapter, Found, Page, Query
 from adapters.door import Urgency, urgent
 from adapters.errors import NotFound, OutcomeUnknown, Rejected
-from gateway.change_feed import store
+from gateway.change_feed import asking, store, waits
 from gateway.change_feed.judging import Judging
 from gateway.change_feed.looking import MICROS, Looks, Pair, Side, State
 from gateway.change_feed.store import Seen, Work
@@ -69,7 +70,7 @@ class Steps:
         now = await self._database.read(self._database.now)
         begins = work.pass_at if work.pass_at is not None else now
         mark, due = await self._database.read(
-            lambda conn: (store.position(conn), store.due(conn, work, now=now, limit=PAGE))
+            lambda conn: (store.position(conn), waits.due(conn, work, now=now, limit=PAGE))
         )
         fresh_pass = work.pass_at is not None or work.passes_at <= now
         with urgent(Urgency.BACKFILL):
@@ -87,10 +88,12 @@ class Steps:
             step.begin()
             at = self._database.now(connection)
             written = self._write(connection, step, at=at)
-            values = self._place(work, page, begins=begins, now=at, unlinked=unlinked) if fresh_pass else {}
+            values = self._place(work, page, begins=begins, unlinked=unlinked) if fresh_pass else {}
             more = bool(values.get("page"))
-            soon = at + int(AGAIN_S * MICROS) if store.waits(connection, work) else None
-            passes_at = values.get("passes_at", work.passes_at)
+            soon = at + int(AGAIN_S * MICROS) if waits.any_left(connection, work) else None
+            passes_at = asking.next_pass(
+                connection, work.key, begins if "read_at" in values else None, now=at, period=self._period_us
+            )
             following = store.advance(
                 connection,
                 work,
@@ -99,7 +102,7 @@ class Steps:
                 next_at=at if more else min(passes_at, soon or passes_at),
                 failures=0,
                 note=None,
-                **values,
+                **{**values, "passes_at": passes_at},
             )
             crash_point("CP22")
             step.written = written
@@ -121,7 +124,7 @@ class Steps:
             work.entity, Query(where=where, updated_since=since, limit=PAGE, cursor=work.page)
         )
 
-    def _place(self, work: Work, page: Page, *, begins: int, now: int, unlinked: int) -> dict[str, Any]:
+    def _place(self, work: Work, page: Page, *, begins: int, unlinked: int) -> dict[str, Any]:
         """How far the feed has come by this page."""
         stamps = [to_micros(one.modified_at) for one in page.items if one.modified_at is not None]
         newest = max([*stamps, work.newest or 0, work.cursor_at])
@@ -136,7 +139,6 @@ class Steps:
             "unlinked": alone,
             # A clock of the system that is ahead must not carry the feed past what is still to come.
             "cursor_at": max(work.cursor_at, min(newest, begins)),
-            "passes_at": now + self._period_us,
         }
 
     async def _again(self, work: Work, due: Sequence[Any]) -> tuple[list[Found], set[str]]:
@@ -207,7 +209,11 @@ class Steps:
         rows = journal.records_for_update(connection, ids)
         journal.lanes_for_update(connection, ids)
         restless = store.moving(connection, ids)
-        at_rest = not slice_.draining and PLANS[slice_.stage].mirror is not None
+        at_rest = PLANS[slice_.stage].mirror is not None
+        if slice_.draining:
+            # Behind a fence that waits for this feed, what is edited is of the epoch that drains; else it is for after.
+            at_rest = at_rest and asking.drains(connection, work.key) == slice_.epoch
+            slice_ = msgspec.structs.replace(slice_, epoch=slice_.epoch - 1)
         seen: list[Seen] = []
         for record_id, side in step.echoes.items():
             if self._moved(step, rows[record_id], restless):
@@ -217,7 +223,7 @@ class Steps:
                 step.commits["echoes"] += 1
                 step.ended.add(record_id)
         sent = 0
-        still: list[Pair] = []
+        judged_now: list[Pair] = []
         for record_id, pair in step.pairs.items():
             native_id = pair.view.links[work.system].native_id
             if not at_rest:
@@ -225,10 +231,10 @@ class Steps:
             elif self._moved(step, rows[record_id], restless):
                 step.wait(record_id, native_id, "a write of ours came between", commit=True)
             else:
-                still.append(pair)
+                judged_now.append(pair)
                 step.ended.add(record_id)
-        if still:
-            judged = self._judging.judge(connection, slice_, still, rows, at=at)
+        if judged_now:
+            judged = self._judging.judge(connection, slice_, judged_now, rows, at=at)
             sent = judged.sent
             seen.extend(judged.seen)
             step.commits.update(judged.counted)
@@ -238,11 +244,11 @@ class Steps:
         held = {(id_, system): one for id_ in ids for system, one in step.state.views[id_].links.items()}
         link(connection, self._links(step), at=at, known=held)
         due_at = at + int(AGAIN_S * MICROS)
-        waits = step.waits_now()
-        store.waited(connection, work.system, sorted((step.done | step.finished | step.ended) - waits.keys()))
-        store.wait(connection, [one for one, later in waits.values() if not later], now=at, due_at=due_at)
+        still = step.waits_now()
+        waits.over(connection, work.system, sorted((step.done | step.finished | step.ended) - still.keys()))
+        waits.add(connection, [one for one, later in still.values() if not later], now=at, due_at=due_at)
         late = at + int(LATER_S * MICROS)
-        store.wait(connection, [one for one, later in waits.values() if later], now=at, due_at=late)
+        waits.add(connection, [one for one, later in still.values() if later], now=at, due_at=late, later=True)
         return sent
 
     @staticmethod

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from gateway.cases.tables import case_
-from gateway.change_feed.tables import feed, feed_edit, feed_seen, feed_wait
+from gateway.change_feed.tables import feed, feed_edit, feed_seen
 from gateway.database import among
 from gateway.database.rows import insert_missing, insert_rows, put_rows
 from gateway.dispatch.command import Document
@@ -43,8 +43,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     token: int
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        return self.system, self.entity, self.region
+
+    @property
     def name(self) -> str:
-        return f"{self.system}/{self.entity}/{self.region}"
+        return "/".join(self.key)
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,15 +102,16 @@ def begin(connection: Connection, keys: Iterable[tuple[str, str, str]], *, now: 
 
 
 def claim(
-    connection: Connection, keys: Collection[tuple[str, str, str]], *, now: int, lease: int
+    connection: Connection, keys: Mapping[tuple[str, str, str], int | None], *, now: int, lease: int
 ) -> Work | None:
-    """The one of these feeds that has been due for longest and that nobody holds. Microseconds."""
+    """The one of these feeds that has been due for longest and that nobody holds; of one with an epoch, only where it
+    is read on behind the fence of that epoch. Microseconds."""
     rows = connection.execute(
-        select(_feeds.system, _feeds.entity, _feeds.region)
+        select(_feeds.system, _feeds.entity, _feeds.region, _feeds.drains)
         .where(_feeds.next_at <= now, func.coalesce(_feeds.lease_until, 0) <= now)
         .order_by(_feeds.next_at)
     )
-    found = next((tuple(row) for row in rows if tuple(row) in keys), None)
+    found = next((tuple(row[:3]) for row in rows if keys.get(tuple(row[:3]), -1) in (None, row.drains)), None)
     if found is None:
         return None
     row = connection.execute(
@@ -125,7 +130,7 @@ def advance(
     counts = {name: _feeds[name] + number for name, number in (counted or {}).items() if number}
     row = connection.execute(
         update(feed)
-        .where(*_is(work.system, work.entity, work.region), _feeds.token == work.token)
+        .where(*_is(*work.key), _feeds.token == work.token)
         .values(updated_at=now, **counts, **values)
         .returning(*_feeds)
     ).one_or_none()
@@ -138,7 +143,7 @@ def keep_lease(connection: Connection, work: Work, *, until: int | None) -> bool
     """Holds the feed for longer, or lets go of it. False: somebody else has it."""
     done = connection.execute(
         update(feed)
-        .where(*_is(work.system, work.entity, work.region), _feeds.token == work.token)
+        .where(*_is(*work.key), _feeds.token == work.token)
         .values(lease_until=until)
     )
     return done.rowcount == 1
@@ -147,13 +152,6 @@ def keep_lease(connection: Connection, work: Work, *, until: int | None) -> bool
 def rows(connection: Connection) -> dict[tuple[str, str, str], Any]:
     """Every feed by (system, entity, region)."""
     return {(row.system, row.entity, row.region): row for row in connection.execute(select(feed))}
-
-
-def waiting(connection: Connection) -> dict[tuple[str, str, str], int]:
-    """Records that are to be looked at again, by feed."""
-    columns = (feed_wait.c.system, feed_wait.c.entity, feed_wait.c.region)
-    query = select(*columns, func.count()).group_by(*columns)
-    return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
 
 
 def open_conflicts(connection: Connection) -> dict[tuple[str, str, str], int]:
@@ -314,7 +312,7 @@ def sent(connection: Connection, ids: Sequence[str]) -> dict[tuple[str, str], li
     return found
 
 
-# --- edits and waits -----------------------------------------------------------------------------------------------
+# --- edits --------------------------------------------------------------------------------------------------------
 
 
 def edits_since(connection: Connection, ids: Sequence[str], since: int) -> dict[str, list[Edit]]:
@@ -349,39 +347,6 @@ def stopped(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
     for row in connection.execute(query):
         found.setdefault(row.record_id, []).append(row)
     return found
-
-
-def wait(connection: Connection, found: Iterable[dict[str, Any]], *, now: int, due_at: int) -> None:
-    """Has these looked at again."""
-    rows = [{**one, "since": now, "due_at": due_at} for one in found]
-    put_rows(connection, feed_wait, rows, "system", "record_id", renew=("native_id", "why", "due_at"))
-
-
-def due(connection: Connection, work: Work, *, now: int, limit: int) -> Sequence[Any]:
-    """Records of this feed that are to be looked at again now."""
-    query = (
-        select(feed_wait.c.record_id, feed_wait.c.native_id)
-        .where(*_of(work), feed_wait.c.due_at <= now)
-        .order_by(feed_wait.c.due_at)
-        .limit(limit)
-    )
-    return connection.execute(query).all()
-
-
-def waits(connection: Connection, work: Work) -> bool:
-    return connection.execute(select(feed_wait.c.record_id).where(*_of(work)).limit(1)).first() is not None
-
-
-def waited(connection: Connection, system: str, ids: Sequence[str]) -> None:
-    """These need no further look."""
-    connection.execute(
-        delete(feed_wait).where(feed_wait.c.system == system, among(feed_wait.c.record_id, ids))
-    )
-
-
-def _of(work: Work) -> tuple[Any, ...]:
-    columns = feed_wait.c
-    return columns.system == work.system, columns.entity == work.entity, columns.region == work.region
 
 
 def _is(system: str, entity: str, region: str) -> tuple[Any, ...]:

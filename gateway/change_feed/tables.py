@@ -1,9 +1,10 @@
 """Where the change feed is kept: how far each feed has come, what a system last showed of a record, what was edited
-there, and what is to be looked at again. Moments are microseconds UTC on the database's clock."""
+there, what is to be looked at again, and which webhooks were heard. Moments are microseconds UTC on the database's
+clock."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, false
 
 from gateway.database import Instant, Json, metadata
 
@@ -18,6 +19,8 @@ feed = Table(
     Column("newest", Instant),  # the newest change that the pass under way has shown
     Column("pass_at", Instant),  # when the pass under way began
     Column("passes_at", Instant, nullable=False),  # when the next pass is to begin
+    Column("asked_at", Instant),  # somebody asked for a pass that begins then or later
+    Column("drains", Integer),  # epoch of the fence behind which the feed is read on
     Column("read_at", Instant),  # when the last whole pass began: everything older has been seen
     Column("seen", Integer, nullable=False),  # changes that were judged
     Column("echoes", Integer, nullable=False),  # our own writes, and what changed nothing that is kept
@@ -73,5 +76,15 @@ feed_wait = Table(
     Column("why", Text, nullable=False),
     Column("since", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
+    Column("later", Boolean, nullable=False, server_default=false()),  # for a person or a system, not for a moment
     Index("ix_feed_wait_due", "system", "entity", "region", "due_at"),
+)
+
+feed_hint = Table(
+    "feed_hint",
+    metadata,
+    Column("system", String(20), primary_key=True),
+    Column("id_hash", String(64), primary_key=True),  # SHA-256 of the webhook's id
+    Column("at", Instant, nullable=False),
+    Index("ix_feed_hint_at", "at"),
 )

@@ -388,7 +388,7 @@ class Sender:
     def quarantine_s(self, adapter: Adapter, entity: str) -> float:
         """How long after the end of its lease a request of ours may still take effect there."""
         facts = adapter.facts(entity)
-        return facts.max_processing_s + max(facts.read_lag_s, facts.search_lag_s) + self._quarantine_margin_s
+        return facts.max_processing_s + facts.lag_s + self._quarantine_margin_s
 
 
 def _urgency(claim: Claim) -> Urgency:

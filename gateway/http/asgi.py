@@ -35,11 +35,13 @@ from gateway.http.admin.waivers import Waivers
 from gateway.http.exchange import Exchange
 from gateway.http.facade import Facade
 from gateway.http.health import Health
+from gateway.http.hooks import Hooks
 from gateway.http.openapi import document
 from gateway.http.operations import Followed
 from gateway.http.ports import (
     DeliveriesPort,
     ExecutorPort,
+    HintsPort,
     OperationsPort,
     ReadsPort,
 )
@@ -106,6 +108,7 @@ def build(
     reconciler: ReconcilerPort,
     backfiller: BackfillerPort,
     follower: FeedsPort,
+    hints: HintsPort,
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
@@ -174,6 +177,7 @@ def build(
             *reconciled.routes(regions),
             *filled.routes(regions),
             *feeds.routes(regions),
+            *Hooks(hints).routes(),
             *waiting.routes(regions),
             *records.routes(),
             *audit.routes(),

@@ -65,12 +65,11 @@ class Exchange:
         """Whether there is a body, for the calls that can do without one."""
         return self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
 
-    async def body(self, media: tuple[str, ...] = JSON) -> bytes:
-        """The body, which must say that it is one of ``media`` and stay within the limit."""
+    async def body(self, media: tuple[str, ...] = JSON, *, limit: int | None = None) -> bytes:
+        """The body, which must say that it is one of ``media`` and stay within the limit, or ``limit`` bytes."""
         self._is(media)
-        return await bodies.read(
-            self._receive, declared=self.headers.get(b"content-length"), limit=self.body_limit
-        )
+        most = self.body_limit if limit is None else min(limit, self.body_limit)
+        return await bodies.read(self._receive, declared=self.headers.get(b"content-length"), limit=most)
 
     async def parts(self, media: tuple[str, ...]) -> AsyncIterator[bytes]:
         """The parts of a body as they come, however large the whole is. Raises ClientGone where it breaks off."""

@@ -38,6 +38,7 @@ _TAGS = {
     "reconciliations": "Whole sets of the two systems held against each other.",
     "backfills": "What one system of a slice holds brought into the other.",
     "feeds": "Edits made in the systems themselves, and how far they are carried over.",
+    "webhooks": "Systems say that something has changed in them; a signature stands for the key.",
     "cases": "What waits for a person.",
     "deliveries": "Writes on their way to one system.",
     "records": "One record's whole journey.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.canonical import Entity
+from gateway.change_feed.hints import Signed, WebhookTaken
 from gateway.dispatch.command import Answer, Command, ListQuery, Read, ReadPage
 from gateway.errors import NotAccepted
 
@@ -70,3 +71,13 @@ class DeliveriesPort(Protocol):
         regions: frozenset[str] | None,
         entities: frozenset[str] | None,
     ) -> Mapping[str, Any]: ...
+
+
+class HintsPort(Protocol):
+    """Webhooks that say that something has changed in a system."""
+
+    def expects(self, system: str) -> None:
+        """Raises NotFoundHere where none are taken from this system."""
+        ...
+
+    async def hear(self, system: str, sent: Signed) -> WebhookTaken: ...

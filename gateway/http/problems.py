@@ -42,6 +42,7 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.ForeignCursor,         "foreign-cursor",         400),
         (errors.KeyMissing,            "key-missing",            400),
         (errors.Unauthenticated,       "unauthenticated",        401),
+        (errors.SignatureWrong,        "signature-wrong",        401),
         (errors.Forbidden,             "forbidden",              403),
         (errors.SecondPersonNeeded,    "second-person-needed",   403),
         (errors.RecordNotFound,        "record-not-found",       404),
@@ -127,7 +128,8 @@ def _headers(reply: Reply, status: int, error: GatewayError) -> None:
     facts = error.facts
     if status == 401:
         reason = facts.get("error")
-        challenge = 'Bearer realm="twinrun"' + (f', error="{reason}"' if reason else "")
+        scheme = "Webhook" if isinstance(error, errors.SignatureWrong) else "Bearer"
+        challenge = f'{scheme} realm="twinrun"' + (f', error="{reason}"' if reason else "")
         reply.header("www-authenticate", challenge)
     if (wait := facts.get("retry_after_s")) is not None:
         # Rounded up: a caller that comes back a moment early is refused again.

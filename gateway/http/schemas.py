@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.audit import Act
 from gateway.canonical import BY_NAME, ENTITIES, schemas
+from gateway.change_feed.hints import WebhookTaken
 from gateway.compare.observation import Diff, SliceSummary
 from gateway.dispatch.command import Kind
 from gateway.http.admin.backfill_wire import BackfillActing, BackfilledRecord, BackfillTold, BackfillWish
@@ -173,7 +174,7 @@ def components(regions: tuple[str, ...]) -> Json:
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
         *(BackfillWish, BackfillActing, BackfillTold, BackfilledRecord),
-        FeedTold,
+        *(FeedTold, WebhookTaken),
         *(SwitchWish, SwitchTold, Approval, Abortion),
         *(ScheduledTold, PlanApproval, Cancellation),
         *(ReadinessTold, Signing, GuardTold, Draft, Simulated),

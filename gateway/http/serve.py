@@ -36,7 +36,7 @@ ALWAYS: tuple[tuple[bytes, bytes], ...] = (
     (b"referrer-policy", b"no-referrer"),
 )
 #: Everything under these is ours to route; the other paths are single ones.
-MOUNTS = ("/v1", "/admin/v1")
+MOUNTS = ("/v1", "/admin/v1", "/hooks/v1")
 
 
 class Rim:

@@ -5,9 +5,9 @@ little evidence is never a pass. A slice fails if a gate fails, is inconclusive 
 the report does not look at yet it names as not measured. Two reports of the same moment carry the same figures, whether
 they are read as JSON, a page, a table or a printed sheet.
 
-``gates`` judges and is pure; ``facts`` measures in the journal; ``variants`` says which kinds of records were seen and
-compared; ``report`` puts it together, ``signing`` says who answers for it, and ``sheet`` renders it. ``guarding`` looks
-at the gates of slices that have moved, and goes back when a rule says so.
+``gates`` judges what is ``measured``, and is pure; ``facts`` measures in the journal; ``variants`` says which kinds of
+records were seen and compared; ``report`` puts it together, ``signing`` says who answers for it, and ``sheet`` renders
+it. ``guarding`` looks at the gates of slices that have moved, and goes back when a rule says so.
 """
 
 from gateway.readiness.gates import Gate, Outcome

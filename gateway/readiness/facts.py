@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from gateway.backfill.store import verified
+from gateway.change_feed import Feed
 from gateway.clock import rfc3339
 from gateway.compare import tables as compare
 from gateway.compare.verdict import Verdict
@@ -21,14 +23,8 @@ from gateway.ids import DELIVERY, first_of
 from gateway.ledger.slices import Slice
 from gateway.ledger.states import DeliveryEvent
 from gateway.ledger.tables import attempt, delivery
-from gateway.readiness.gates import (
-    LEAST_CALLS,
-    REHEARSED_DAYS,
-    WAIVED_DAYS,
-    WINDOW_DAYS,
-    Calls,
-    Facts,
-)
+from gateway.readiness.gates import LEAST_CALLS, REHEARSED_DAYS, WAIVED_DAYS, WINDOW_DAYS
+from gateway.readiness.measured import Calls, Facts
 from gateway.readiness.variants import variants
 from gateway.reconcile import Run, Term
 from gateway.reconcile import Verdict as Reconciled
@@ -36,7 +32,7 @@ from gateway.reconcile.queries import last_done
 from gateway.routing.calendar import Calendar
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
-from gateway.routing.transition import new_violations
+from gateway.routing.transition import left_behind, new_violations
 from gateway.switchover.evidence import Key, open_cases, standing
 from gateway.switchover.gates import unlinked
 from gateway.switchover.states import SwitchState
@@ -74,6 +70,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
     compares: Mapping[Key, int]  #: comparisons that came to a verdict in the window
     waivers: Mapping[Key, Sequence[Waiver]]
     calendar: Calendar
+    feeds: Sequence[Feed]  #: of all slices
 
 
 def shared(
@@ -82,6 +79,7 @@ def shared(
     backlog: Mapping[Key, SliceBacklog],
     *,
     calendar: Calendar,
+    feeds: Sequence[Feed],
     now: int,
 ) -> Shared:
     table = compare.compare_counter
@@ -98,6 +96,7 @@ def shared(
         compares={(row.entity, row.region): int(row.times) for row in rows},
         waivers=in_force(connection, now),
         calendar=calendar,
+        feeds=feeds,
     )
 
 
@@ -119,6 +118,7 @@ def measure(connection: Connection, one: Slice, known: Shared) -> Facts:
         compares=known.compares.get(key, 0),
         mismatched=stands.get(Verdict.MISMATCH, 0),
         money_mismatched=_money_parts(connection, key),
+        parts=_parts(connection, key),
         unverifiable=stands.get(Verdict.UNVERIFIABLE, 0),
         unlinked=None if mirror is None else len(unlinked(connection, one, mirror, under_way=False)),
         backfilled=verified(connection, *key, epoch=one.epoch),
@@ -135,8 +135,10 @@ def measure(connection: Connection, one: Slice, known: Shared) -> Facts:
         dependencies=()
         if following is None
         else tuple(broken.message for broken in new_violations(known.stages, *key, following)),
+        dependants=() if following is None else left_behind(known.stages, *key, following),
+        feeds=[feed for feed in known.feeds if (feed.entity, feed.region) == key],
         frozen=known.calendar.frozen(*key, from_micros(now).date()),
-        waivers=len(waivers),
+        waivers=tuple(f"{waiver.id} until {rfc3339(from_micros(waiver.expires_at))}" for waiver in waivers),
         waivers_ending=tuple(
             f"{waiver.id} of {waiver.field or 'the record'} ends {rfc3339(from_micros(waiver.expires_at))[:10]}"
             for waiver in waivers
@@ -170,6 +172,26 @@ def _money_parts(connection: Connection, key: Key) -> int:
             )
         ).scalar_one()
     )
+
+
+def _parts(connection: Connection, key: Key) -> str | None:
+    """Which records part in which fields and how, as a hash: another one of as many is another one."""
+    diff, field = compare.diff, compare.diff_field
+    told = (diff.c.record_id, field.c.field, field.c["class"])
+    rows = connection.execute(
+        select(*told)
+        .join(diff, diff.c.id == field.c.diff_id)
+        .where(
+            diff.c.entity == key[0],
+            diff.c.region == key[1],
+            diff.c.verdict == Verdict.MISMATCH.value,
+            diff.c.resolved_at.is_(None),
+        )
+        .distinct()
+        .order_by(*told)
+    )
+    found = [list(row) for row in rows]
+    return hashlib.sha256(msgspec.json.encode(found)).hexdigest() if found else None
 
 
 def _calls(connection: Connection, key: Key, system: str, now: int) -> Calls:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
+from gateway.change_feed import FOLLOWED, Feed, State
+from gateway.clock import rfc3339
+from gateway.database import from_micros
+from gateway.readiness.measured import Facts
+
+#: Feeds that edits are carried over by, or ought to be.
+REQUIRED = FOLLOWED | {State.NOT_STARTED}
 #: Days of comparisons that are looked at.
 WINDOW_DAYS = 7
 #: Fewer comparisons than this say nothing.
@@ -36,7 +42,9 @@ class Outcome(StrEnum):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """One gate. ``sample`` is how much evidence there was of the ``least`` that it needs."""
+    """One gate. ``sample`` is how much evidence there was of the ``least`` that it needs. ``evidence`` is what the hash
+    of the report covers beside verdict and threshold: what changes it is to be looked at again. A figure that moves
+    with every write is not in it, but the side of the threshold that it is on, which is the verdict."""
 
     name: str
     title: str
@@ -47,52 +55,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     least: int | None = None
     window: str | None = None
     details: tuple[str, ...] = ()
-
-
-class Calls(msgspec.Struct, frozen=True, kw_only=True):
-    """Writes to one system lately. ``p95_s`` is seconds; None where there was none."""
-
-    count: int = 0
-    failed: int = 0
-    p95_s: float | None = None
-
-
-class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of record, such as currency EUR: how many there are, and of how many both sides were compared."""
-
-    field: str
-    value: str
-    records: int
-    compared: int
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured of one slice. None: nobody could."""
-
-    paired: bool  #: both systems are kept
-    compares: int = 0
-    mismatched: int = 0  #: records whose sides part and stay so
-    money_mismatched: int = 0  #: of these, records in which money parts
-    unverifiable: int = 0
-    unlinked: int | None = None  #: records without an id in the system that is not the authority
-    backfilled: bool = False  #: a backfill of this authority period was verified
-    lag_p99_s: float | None = None
-    open: int = 0
-    parked: int = 0
-    unknown: int = 0
-    cases: int = 0
-    case_money: Mapping[str, Decimal] = {}
-    today: Calls = Calls()
-    next: Calls = Calls()
-    variants: Sequence[Variant] = ()
-    records: int = 0  #: that the variants were read from
-    dependencies: Sequence[str] = ()
-    frozen: str | None = None  #: the window in which no authority moves, and its last day
-    waivers: int = 0
-    waivers_ending: Sequence[str] = ()
-    rehearsed: str | None = None  #: when the way back was last gone
-    reconciled_age_h: float | None = None
-    unexplained: int | None = None
+    evidence: tuple[str, ...] = ()
 
 
 def judge(facts: Facts) -> tuple[Gate, ...]:
@@ -107,10 +70,12 @@ def judge(facts: Facts) -> tuple[Gate, ...]:
         _backfill(facts),
         _crosswalk(facts),
         _lag(facts),
+        _change_feed(facts),
         _deliveries(facts),
         _cases(facts),
         _next_authority(facts),
         _dependencies(facts),
+        _dependants(facts),
         _period(facts),
         _waivers(facts),
         _rehearsed(facts),
@@ -130,7 +95,9 @@ def _holds(held: bool, *, enough: bool = True) -> Outcome:
     return Outcome.PASS if enough else Outcome.INCONCLUSIVE
 
 
-def _of_comparisons(facts: Facts, name: str, title: str, *, held: bool, measure: str, threshold: str) -> Gate:
+def _of_comparisons(
+    facts: Facts, name: str, title: str, *, held: bool, measure: str, threshold: str, stands: tuple[str, ...] = ()
+) -> Gate:
     """A gate whose evidence is the comparisons of the window: with too few it says nothing, unless it fails."""
     return Gate(
         name=name,
@@ -141,6 +108,7 @@ def _of_comparisons(facts: Facts, name: str, title: str, *, held: bool, measure:
         sample=facts.compares,
         least=LEAST_COMPARES,
         window=f"{WINDOW_DAYS} days",
+        evidence=stands,
     )
 
 
@@ -156,7 +124,14 @@ def _compares(facts: Facts) -> Gate:
 
 
 def _mismatches(facts: Facts) -> Gate:
-    return _share("mismatches", "Records that part and stay so", facts.mismatched, MOST_MISMATCHED, facts)
+    return _share(
+        "mismatches",
+        "Records that part and stay so",
+        facts.mismatched,
+        MOST_MISMATCHED,
+        facts,
+        stands=() if facts.parts is None else (f"SHA-256 {facts.parts}",),
+    )
 
 
 def _unverifiable(facts: Facts) -> Gate:
@@ -165,7 +140,9 @@ def _unverifiable(facts: Facts) -> Gate:
     )
 
 
-def _share(name: str, title: str, count: int, most: float, facts: Facts) -> Gate:
+def _share(
+    name: str, title: str, count: int, most: float, facts: Facts, *, stands: tuple[str, ...] = ()
+) -> Gate:
     share = count / facts.compares if facts.compares else (1.0 if count else 0.0)
     return _of_comparisons(
         facts,
@@ -174,6 +151,7 @@ def _share(name: str, title: str, count: int, most: float, facts: Facts) -> Gate
         held=share <= most,
         measure=f"{count:,} ({share:.3%})",
         threshold=f"≤ {most:.1%} of the comparisons",
+        stands=(f"{count} records", *stands),
     )
 
 
@@ -185,6 +163,7 @@ def _money(facts: Facts) -> Gate:
         held=facts.money_mismatched == 0,
         measure=f"{facts.money_mismatched:,}",
         threshold="0",
+        stands=(f"{facts.money_mismatched} records",),
     )
 
 
@@ -198,6 +177,7 @@ def _coverage(facts: Facts) -> Gate:
         threshold="each kind that was seen, at least once",
         sample=facts.records,
         details=tuple(f"never compared: {one.field} {one.value}, {one.records:,} records" for one in never),
+        evidence=tuple(f"never compared: {one.field} {one.value}" for one in never),
     )
 
 
@@ -213,6 +193,7 @@ def _reconciled(facts: Facts) -> Gate:
         verdict=verdict,
         measure="never" if age is None else f"{age:.1f} h ago, {_counted(facts.unexplained)} unexplained",
         threshold=f"within {RECONCILED_H} h, 0 unexplained",
+        evidence=() if age is None else (f"{_counted(facts.unexplained)} unexplained",),
     )
 
 
@@ -233,6 +214,7 @@ def _backfill(facts: Facts) -> Gate:
         if not known
         else f"{'verified' if facts.backfilled else 'never run'}, {facts.unlinked:,} without a link",
         threshold="0 without a link",
+        evidence=("verified",) if facts.backfilled else (),
     )
 
 
@@ -244,6 +226,7 @@ def _crosswalk(facts: Facts) -> Gate:
         verdict=_holds(facts.unlinked == 0) if known else Outcome.INCONCLUSIVE,
         measure=f"{facts.unlinked:,}" if facts.unlinked is not None and facts.paired else "not mirrored",
         threshold="0",
+        evidence=(f"{facts.unlinked} without an id",) if known else (),
     )
 
 
@@ -267,17 +250,20 @@ def _deliveries(facts: Facts) -> Gate:
         measure=f"{facts.parked:,} parked, {facts.unknown:,} unknown",
         threshold="0",
         details=(f"{facts.open:,} open in all",) if facts.open else (),
+        evidence=(f"{facts.parked} parked", f"{facts.unknown} unknown"),
     )
 
 
 def _cases(facts: Facts) -> Gate:
+    amounts = tuple(f"{amount} {currency}" for currency, amount in sorted(facts.case_money.items()))
     return Gate(
         name="cases",
         title="Open cases",
         verdict=_holds(facts.cases == 0),
         measure=f"{facts.cases:,}",
         threshold="0",
-        details=tuple(f"{amount} {currency}" for currency, amount in sorted(facts.case_money.items())),
+        details=amounts,
+        evidence=(f"{facts.cases} open", *amounts),
     )
 
 
@@ -313,7 +299,51 @@ def _dependencies(facts: Facts) -> Gate:
         measure="in order" if not facts.dependencies else f"{len(facts.dependencies)} in the way",
         threshold="none is led by the other system",
         details=tuple(facts.dependencies),
+        evidence=tuple(facts.dependencies),
     )
+
+
+def _dependants(facts: Facts) -> Gate:
+    return Gate(
+        name="dependants",
+        title="Entities that refer to it",
+        verdict=_holds(not facts.dependants),
+        measure="none is left behind" if not facts.dependants else f"{len(facts.dependants)} would wait for it",
+        threshold="none writes on to a system that it leaves",
+        details=tuple(facts.dependants),
+        evidence=tuple(facts.dependants),
+    )
+
+
+def _change_feed(facts: Facts) -> Gate:
+    """Edits made in the systems themselves. Where none are followed nothing is required, and that is said."""
+    feeds = [one for one in facts.feeds if one.state in REQUIRED]
+    conflicts = sum(one.open_conflicts for one in feeds)
+    if not feeds:
+        verdict = Outcome.PASS
+        why = next((one.why for one in facts.feeds if one.state is State.OFF), None)
+        measure = f"not required: {why or 'no edits are followed here'}"
+    else:
+        broken = any(one.state in (State.BEHIND, State.FAILING) for one in feeds)
+        begun = all(one.state is not State.NOT_STARTED for one in feeds)
+        verdict = _holds(not broken and not conflicts, enough=begun)
+        measure = f"{', '.join(_read_up(one) for one in feeds)}; {conflicts:,} conflicts open"
+    return Gate(
+        name="change_feed",
+        title="Edits made in the systems themselves",
+        verdict=verdict,
+        measure=measure,
+        threshold="each feed read on, 0 conflicts open",
+        details=tuple(f"{one.system} is {one.state}: {one.why}" for one in facts.feeds if one.why),
+        evidence=(*(f"{one.system} {one.state}" for one in facts.feeds), f"{conflicts} conflicts"),
+    )
+
+
+def _read_up(one: Feed) -> str:
+    if one.read_at is None or one.lag_s is None:
+        return f"{one.system} never read"
+    waiting = f", {one.waiting:,} waiting" if one.waiting else ""
+    return f"{one.system} read up to {rfc3339(from_micros(one.read_at))}, {one.lag_s:.1f} s ago{waiting}"
 
 
 def _period(facts: Facts) -> Gate:
@@ -323,6 +353,7 @@ def _period(facts: Facts) -> Gate:
         verdict=_holds(facts.frozen is None),
         measure=facts.frozen or "open",
         threshold="no window in which no authority moves",
+        evidence=() if facts.frozen is None else (facts.frozen,),
     )
 
 
@@ -331,9 +362,10 @@ def _waivers(facts: Facts) -> Gate:
         name="waivers",
         title="Waivers in force",
         verdict=_holds(not facts.waivers_ending),
-        measure=f"{facts.waivers}",
+        measure=f"{len(facts.waivers)}",
         threshold=f"none ends within {WAIVED_DAYS} days",
         details=tuple(facts.waivers_ending),
+        evidence=tuple(facts.waivers),
     )
 
 
@@ -344,4 +376,5 @@ def _rehearsed(facts: Facts) -> Gate:
         verdict=Outcome.PASS if facts.rehearsed else Outcome.INCONCLUSIVE,
         measure=facts.rehearsed or "never",
         threshold=f"within {REHEARSED_DAYS} days",
+        evidence=(facts.rehearsed,) if facts.rehearsed else (),
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection
 
+from gateway.change_feed import Follower
 from gateway.clock import rfc3339
 from gateway.database import Database, from_micros
 from gateway.dispatch.backlog import Backlog
@@ -16,7 +17,8 @@ from gateway.ledger import slices
 from gateway.ledger.slices import Slice
 from gateway.readiness import signing
 from gateway.readiness.facts import Shared, measure, next_stage, shared
-from gateway.readiness.gates import Facts, Gate, Outcome, Variant, judge, together
+from gateway.readiness.gates import Gate, Outcome, judge, together
+from gateway.readiness.measured import Facts, Variant
 from gateway.readiness.signing import Signature
 from gateway.readiness.trend import Day, trend
 from gateway.routing.calendar import Calendar
@@ -45,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     next: Stage | None
     authority: str
     version: int
+    epoch: int
     verdict: Outcome
     gates: tuple[Gate, ...]
     variants: tuple[Variant, ...]
@@ -55,9 +58,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness:
-    def __init__(self, *, database: Database, backlog: Backlog, calendar: Calendar) -> None:
+    def __init__(self, *, database: Database, backlog: Backlog, feeds: Follower, calendar: Calendar) -> None:
         self._database = database
         self._backlog = backlog
+        self._feeds = feeds
         self._calendar = calendar
 
     async def all(
@@ -70,12 +74,13 @@ class Readiness:
     ) -> Sequence[Report]:
         """A report of every slice that may be seen, in the order of the rules."""
         backlog = await self._backlog.of_slices()
+        feeds = await self._feeds.list(entity=entity, region=region)
 
         def unit(connection: Connection) -> list[Report]:
             now = self._database.now(connection)
             there = slices.read(connection)
             stages = {key: one.stage for key, one in there.items()}
-            known = shared(connection, stages, backlog, calendar=self._calendar, now=now)
+            known = shared(connection, stages, backlog, calendar=self._calendar, feeds=feeds, now=now)
             signed = signing.standing(connection, now=now)
             return [
                 _report(connection, one, known, signed)
@@ -157,6 +162,7 @@ def _report(
         next=next_stage(one.stage),
         authority=one.authority.value,
         version=one.version,
+        epoch=one.epoch,
         verdict=verdict,
         gates=gates,
         variants=tuple(facts.variants),
@@ -195,10 +201,10 @@ def way_back(stage: Stage, facts: Facts) -> WayBack:
 
 
 def _digest(one: Slice, gates: Sequence[Gate]) -> str:
-    """SHA-256 over the rule and each gate with its verdict and details. Figures that only grow with traffic are left
-    out, so that two looks at the same thing carry the same hash."""
+    """SHA-256 over the rule and each gate with its verdict, its threshold and its evidence. Figures that move with
+    traffic are in it only by the verdict that they come to, so that two looks at the same thing carry the same hash."""
     kept = {
-        "slice": [one.entity, one.region, one.stage.value, one.version],
-        "gates": [[gate.name, gate.verdict.value, gate.threshold, list(gate.details)] for gate in gates],
+        "slice": [one.entity, one.region, one.stage.value, one.version, one.epoch],
+        "gates": [[gate.name, gate.verdict.value, gate.threshold, list(gate.evidence)] for gate in gates],
     }
     return hashlib.sha256(msgspec.json.encode(kept, order="sorted")).hexdigest()

@@ -19,7 +19,7 @@ from gateway.compare import tables as compare
 from gateway.compare.verdict import Verdict
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery, record
-from gateway.readiness.gates import Variant
+from gateway.readiness.measured import Variant
 
 #: What makes records of an entity different in kind, beside the legal entity: paths into the canonical document.
 KINDS: Mapping[str, tuple[str, ...]] = {

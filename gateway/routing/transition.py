@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.routing.plan import PLANS
-from gateway.routing.stage import Stage
+from gateway.routing.stage import Stage, System
 
 #: Gate -> what is counted. A gate passes at 0.
 GATES: Mapping[str, str] = {
@@ -95,6 +95,15 @@ def moves_authority(current: Stage, wanted: Stage) -> bool:
     return PLANS[current].authority is not PLANS[wanted].authority
 
 
+def leaves(current: Stage, wanted: Stage) -> System | None:
+    """The system that the move puts second or lets go of; None: it does neither. What people edit in it themselves has
+    to be in the other one before."""
+    before, after = PLANS[current], PLANS[wanted]
+    if before.authority is not after.authority:
+        return before.authority
+    return before.mirror if after.mirror is None else None
+
+
 def is_fenced(current: Stage, wanted: Stage) -> bool:
     """Whether the move has to wait until open deliveries have ended, with writes held meanwhile."""
     return current is not wanted and "open_deliveries" in gates(current, wanted)
@@ -154,6 +163,27 @@ def new_violations(
     standing = {(v.entity, v.depends_on, v.region) for v in violations(stages)}
     after = violations({**stages, (entity, region): wanted})
     return tuple(v for v in after if (v.entity, v.depends_on, v.region) not in standing)
+
+
+def left_behind(
+    stages: Mapping[tuple[str, str], Stage], entity: str, region: str, wanted: Stage
+) -> tuple[str, ...]:
+    """The entities that refer to this one and still write to a system that the move to ``wanted`` takes from it, in
+    words: what is new in it would never be there, and they would wait for it."""
+    current = stages[entity, region]
+    gone = {PLANS[current].authority, PLANS[current].mirror} - {PLANS[wanted].authority, PLANS[wanted].mirror, None}
+    found: list[str] = []
+    for name, needs in DEPENDS_ON.items():
+        other = stages.get((name, region))
+        if other is None or entity not in needs:
+            continue
+        found.extend(
+            f"{name} in {region} is {other} and still writes to {system}, which would get no new {entity} any more: "
+            f"move {name} out of {system} first"
+            for system in System
+            if system in {PLANS[other].authority, PLANS[other].mirror} & gone
+        )
+    return tuple(found)
 
 
 def _steps(current: Stage, wanted: Stage) -> tuple[tuple[Stage, Stage], ...]:

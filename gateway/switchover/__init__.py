@@ -2,8 +2,9 @@
 
 A move that keeps the authority is one commit. One after which a system is no longer told, or is told first, is a
 *switch* and *fenced*: from that commit on new writes are accepted and held; the open deliveries of the old epoch are
-*drained*; then, in one commit, the rule changes, the epoch has risen and the held writes go where the new rule says. If
-the drain does not finish in time, or somebody aborts, the held writes go to the authority that was.
+*drained*, and what people have edited in the system that is left is carried over (``edits``); then, in one commit, the
+rule changes, the epoch has risen and the held writes go where the new rule says. If the drain does not finish in time,
+or somebody aborts, the held writes go to the authority that was.
 
 A switch has a row from its request to its end, and each step is one commit that also moves that row on. A process that
 dies in between leaves it where it stands, and any process goes on from there. With two persons, one asks for it and

@@ -24,6 +24,7 @@ from gateway.ledger import floors, slices
 from gateway.ledger.slices import Slices
 from gateway.routing import transition
 from gateway.switchover import store, unmade
+from gateway.switchover.edits import Edits, FeedKey, followed
 from gateway.switchover.emergency import KIND as EMERGENCY
 from gateway.switchover.escape import Escape
 from gateway.switchover.evidence import Key
@@ -51,6 +52,7 @@ class Moves:
         slices: Slices,
         fence: Fence,
         escape: Escape,
+        edits: Edits,
         clock: Clock,
         log: Log,
         drain_limit_s: float,
@@ -60,6 +62,7 @@ class Moves:
         self._slices = slices
         self._fence = fence
         self._escape = escape
+        self._edits = edits
         self._clock = clock
         self._log = log
         self._drain_limit_s = drain_limit_s
@@ -155,8 +158,7 @@ class Moves:
                 if there.kind == EMERGENCY:
                     there = await self._escape.carry(there, self._step)
                 else:
-                    await self._drain(there)
-                    there = await self._step(id_, self._commit)
+                    there = await self._drained(there)
                 rule_on_disk()
         except GatewayError as refused:
             return await self._give_up(id_, refused)
@@ -188,9 +190,18 @@ class Moves:
             return there
         current = slices.read(connection, [there.key])[there.key]
         expect(current, there.rule_version)
+        followed = self._followed(there)
+        if followed is not None and followed[1] >= self._drain_limit_s:
+            # Nobody is made to wait for what cannot be.
+            system, lag_s = followed[0][0], followed[1]
+            message = f"{system} may show an edit {lag_s:g} s late, and drain_limit_s is {self._drain_limit_s:g}"
+            raise given_up("change_feed", message)
         fenced = self._fence.put(connection, current)
         counts = self._escape.begin(connection, fenced) if there.kind == EMERGENCY else None
         now = self._database.now(connection)
+        if followed is not None:
+            past = now + int(followed[1] * MICROS)
+            self._edits.ask(connection, followed[0], epoch=fenced.epoch, past=past)
         crash_point("CP31")
         return store.change(
             connection,
@@ -205,13 +216,21 @@ class Moves:
             },
         )
 
-    async def _drain(self, there: Switch) -> None:
-        """Waits until nothing of the old epoch is under way, or somebody else has ended the switch. Raises
-        RuleRefused when the limit is reached."""
+    async def _drained(self, there: Switch) -> Switch:
+        """Drains and commits, once more where an edit was taken in between the two."""
+        while there.state is SwitchState.DRAINING:
+            await self._drain(there)
+            there = await self._step(there.id, self._commit)
+        return there
 
-        def look(connection: Connection) -> tuple[int, int, Switch | None]:
+    async def _drain(self, there: Switch) -> None:
+        """Waits until nothing of the old epoch is under way and the edits made in the system that is left are read, or
+        somebody else has ended the switch. Raises RuleRefused when the limit is reached."""
+
+        def look(connection: Connection) -> tuple[int, str | None, int, Switch | None]:
             return (
                 moving(connection, there.key, there.epoch or 0),
+                self._unread(connection, there),
                 self._database.now(connection),
                 store.one(connection, there.id),
             )
@@ -219,13 +238,17 @@ class Moves:
         said_at = self._clock.monotonic() - HERE_S
         while True:
             self._told()
-            left, now, seen = await self._database.read(look)
+            left, unread, now, seen = await self._database.read(look)
             crash_point("CP18")
-            if left == 0 or seen is None or seen.state is not SwitchState.DRAINING:
+            if (left == 0 and unread is None) or seen is None or seen.state is not SwitchState.DRAINING:
                 return
             if now >= (there.drain_until or 0):
+                if left == 0 and unread is not None:
+                    raise given_up("change_feed", f"{unread}, after {self._drain_limit_s:g} s")
                 message = f"{left} deliveries were still under way after {self._drain_limit_s:g} s"
                 raise given_up("open_deliveries", message)
+            if unread is not None:
+                self._edits.told()
             if self._clock.monotonic() - said_at >= HERE_S:
                 said_at = self._clock.monotonic()
                 # Without the slice's lock, which the writes that are held meanwhile need.
@@ -234,12 +257,28 @@ class Moves:
                 )
             await self._clock.sleep(LOOK_S)
 
+    def _followed(self, there: Switch) -> tuple[FeedKey, float] | None:
+        """The feed that this move waits for, and its lag in seconds. An emergency waits for nothing that it leaves."""
+        if there.kind == EMERGENCY:
+            return None
+        return followed(self._edits, there.entity, there.region, there.from_stage, there.to_stage)
+
+    def _unread(self, connection: Connection, there: Switch) -> str | None:
+        """What is still to be read of the edits made in the system that is left, in words."""
+        feed = self._followed(there)
+        if feed is None or there.fenced_at is None:
+            return None
+        return self._edits.unread(connection, feed[0], past=there.fenced_at + int(feed[1] * MICROS))
+
     def _commit(self, connection: Connection, there: Switch) -> Switch:
         if there.state is not SwitchState.DRAINING:
             return there
         current = slices.read(connection, [there.key])[there.key]
         if not current.draining or current.epoch != there.epoch:
             raise RuleVersionMoved("the fence of this move was lifted meanwhile", version=current.version)
+        if moving(connection, there.key, there.epoch or 0) or self._unread(connection, there) is not None:
+            # An edit was taken in since the last look: it is drained with the rest.
+            return there
         parked = 0 if "open_deliveries" in there.overridden else stuck(connection, current)
         if parked:
             # It came to wait for a person while the others drained; nobody has been asked about it.

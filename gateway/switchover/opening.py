@@ -13,6 +13,7 @@ from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
 from gateway.routing.calendar import Calendar
 from gateway.settings import Settings
+from gateway.switchover.edits import Edits
 from gateway.switchover.gates import Gates
 from gateway.switchover.switch import Switchover
 from gateway.telemetry import Log
@@ -26,6 +27,7 @@ def open_switchover(
     records: Records,
     proofs: Proofs,
     sender: Sender,
+    edits: Edits,
     calendar: Calendar,
     settings: Settings,
     ids: Ids,
@@ -52,6 +54,7 @@ def open_switchover(
         ),
         adapters=adapters,
         quarantine_s=quarantine_s,
+        edits=edits,
         clock=database.clock,
         ids=ids,
         log=log,

@@ -23,6 +23,7 @@ from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.switchover import unmade
 from gateway.switchover.due import Due
+from gateway.switchover.edits import Edits
 from gateway.switchover.emergency import Emergency
 from gateway.switchover.escape import Escape
 from gateway.switchover.fence import Fence, expect
@@ -51,6 +52,7 @@ class Switchover:
         gates: Gates,
         adapters: Mapping[str, Adapter],
         quarantine_s: Callable[[str, str], float],
+        edits: Edits,
         clock: Clock,
         ids: Ids,
         log: Log,
@@ -68,6 +70,7 @@ class Switchover:
                 database=database, fence=fence, clock=clock, ids=ids, answers=emergency.answers,
                 quarantine_s=quarantine_s, told=told,
             ),
+            edits=edits,
             clock=clock,
             log=log,
             drain_limit_s=drain_limit_s,

@@ -12,6 +12,7 @@ class Word(StrEnum):
 
     DELIVERIES = "deliveries"  #: some delivery became ready
     RULES = "rules"  #: the rule of some slice changed
+    FEEDS = "feeds"  #: some change feed is to be read before its turn
     GATES = "gates"  #: some system asks to be left alone
 
 

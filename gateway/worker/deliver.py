@@ -43,10 +43,11 @@ async def watch(
     what: str,
     every_s: float,
     idle_s: float | None = None,
+    wake: asyncio.Event | None = None,
 ) -> None:
-    """Runs ``once`` every ``every_s`` seconds until ``stop`` is set. With ``idle_s`` it rests twice as long after each
-    round that found nothing to do, and at most so long: many loops that are hardly ever needed cost little then
-    (measured: a twentieth of a core in an idle process, and as much of its throughput)."""
+    """Runs ``once`` every ``every_s`` seconds until ``stop`` is set, and at once when ``wake`` is. With ``idle_s`` it
+    rests twice as long after each round that found nothing to do, and at most so long: many loops that are hardly ever
+    needed cost little then (measured: a twentieth of a core in an idle process, and as much of its throughput)."""
     longest = every_s if idle_s is None else idle_s
     rest_s = every_s
 
@@ -55,7 +56,7 @@ async def watch(
         rest_s = every_s if await once() else min(longest, 2 * rest_s)
         return 0
 
-    await _loop(quietly, stop, log, what, rest_s=lambda: rest_s)
+    await _loop(quietly, stop, log, what, wake=wake, rest_s=lambda: rest_s)
 
 
 async def _loop(

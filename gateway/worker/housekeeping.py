@@ -1,9 +1,9 @@
 """The loop that deletes what is not to be kept any longer, in small transactions, so that no writer waits for it.
 
 Any number of processes may run it: on PostgreSQL each passes by the rows that another one has in hand. What is kept,
-and for how long, is said where it is stored: idempotency keys for seven days; resolved differences, edits made in a
-system itself, reconciliations that a newer one has overtaken, and what an ended backfill did to each record, as long as
-the settings say.
+and for how long, is said where it is stored: idempotency keys and ids of webhooks for seven days; resolved
+differences, edits made in a system itself, reconciliations that a newer one has overtaken, and what an ended backfill
+did to each record, as long as the settings say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from gateway.backfill import retention as backfilled
 from gateway.change_feed import retention as edited
+from gateway.change_feed.hints import KEPT_DAYS
 from gateway.compare import retention
 from gateway.database import Database
 from gateway.dispatch import idempotency
@@ -26,6 +27,7 @@ BATCH = 500
 #: Transactions of one round and table. What is left then waits for the next round.
 BATCHES = 200
 DAY_MICROS = 24 * 3600 * 1_000_000
+HEARD = KEPT_DAYS * DAY_MICROS
 
 #: Deletes at most so many rows that are over at a moment (microseconds UTC), and says how many.
 _Purge = Callable[[Connection, int, int], int]
@@ -44,6 +46,7 @@ class Housekeeping:
             "diff": lambda conn, now, limit: retention.purge(conn, before=now - kept, limit=limit),
             "backfill_item": lambda conn, now, limit: backfilled.purge(conn, before=now - kept, limit=limit),
             "feed_edit": lambda conn, now, limit: edited.purge(conn, before=now - kept, limit=limit),
+            "feed_hint": lambda conn, now, limit: edited.purge_hints(conn, before=now - HEARD, limit=limit),
             "reconcile_run": lambda conn, now, limit: reconciled.purge(conn, before=now - kept, limit=limit),
         }
 

@@ -78,6 +78,7 @@ class Upkeep:
 
     def start(self, stop: asyncio.Event, *, worker: bool) -> list[asyncio.Task[Any]]:
         """The loops of this process; they end when ``stop`` is set."""
+        woken = {"change feeds": self._follower.asked}
         loops: list[tuple[Callable[[], Awaitable[int]], str, float, float | None]] = [
             (self.figures, "figures", FIGURES_S, None)
         ]
@@ -92,7 +93,9 @@ class Upkeep:
                 (self.housekeeping.run_once, "housekeeping", housekeeping.EVERY_S, None),
             ]
         return [
-            asyncio.create_task(watch(once, stop, self._log, what, every_s, idle_s), name=what)
+            asyncio.create_task(
+                watch(once, stop, self._log, what, every_s, idle_s, wake=woken.get(what)), name=what
+            )
             for once, what, every_s, idle_s in loops
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.errors import NotFoundHere
 from gateway.readiness import Gate, Outcome, Report
-from gateway.readiness.gates import Variant
+from gateway.readiness.measured import Variant
 from gateway.readiness.report import WayBack
 from gateway.readiness.trend import Day
 from gateway.routing.stage import Stage
@@ -25,6 +25,7 @@ def _report(entity: str, region: str, verdict: Outcome, stage: Stage, way_back: 
         next=Stage.RAMP_DOWN if stage is Stage.LIVE else Stage.LIVE,
         authority="cloud" if stage is Stage.LIVE else "legacy",
         version=4,
+        epoch=2,
         verdict=verdict,
         gates=(
             _gate(

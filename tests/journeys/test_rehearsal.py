@@ -216,8 +216,8 @@ def _signed(migration: Migration) -> None:
         ("cloud_only", None, "cloud")
     }
     for entity, report in reports.items():
-        gates = [[gate["name"], gate["verdict"], gate["threshold"], gate["details"]] for gate in report["gates"]]
-        slice_ = [entity, REGION, report["stage"], report["version"]]
+        gates = [[gate["name"], gate["verdict"], gate["threshold"], gate["evidence"]] for gate in report["gates"]]
+        slice_ = [entity, REGION, report["stage"], report["version"], report["epoch"]]
         assert report["evidence_hash"] == sha256_of({"slice": slice_, "gates": gates}), entity
         assert report["signatures"] == []
         if entity != "customer":

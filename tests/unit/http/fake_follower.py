@@ -1,4 +1,5 @@
-"""A follower of the tests: shows the feeds that it was given, and keeps what it was asked."""
+"""A follower of the tests: shows the feeds that it was given, and keeps what it was asked. And one that hears webhooks
+of the legacy system, whose signature it takes for right when it says so."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.change_feed import Feed, State
+from gateway.change_feed.hints import Signed, WebhookTaken
+from gateway.errors import NotFoundHere, SignatureWrong
 
 AT = 1_767_322_800_000_000
 
@@ -26,3 +29,19 @@ class FakeFollower:
     async def list(self, **narrowed: Any) -> Sequence[Feed]:
         self.asked.append(narrowed)
         return self.feeds
+
+
+class FakeHints:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Signed]] = []
+
+    def expects(self, system: str) -> None:
+        if system != "legacy":
+            raise NotFoundHere("no webhooks are taken from a system of this name")
+
+    async def hear(self, system: str, sent: Signed) -> WebhookTaken:
+        self.expects(system)
+        if sent.signature != "v1,right":
+            raise SignatureWrong("webhook-signature fits none of the secrets of this system")
+        self.heard.append((system, sent))
+        return WebhookTaken(feeds=3)

@@ -26,6 +26,7 @@ def report(entity: str = "customer", region: str = "UK", verdict: Outcome = Outc
         next=Stage.LIVE,
         authority="legacy",
         version=4,
+        epoch=2,
         verdict=verdict,
         gates=(
             gate("compares", Outcome.PASS, measure="1,204", threshold="≥ 100", sample=1204, least=100),

@@ -35,7 +35,7 @@ from gateway.ledger.slices import Slice, SliceChange
 from gateway.routing.stage import Stage, System
 from gateway.telemetry import Metrics
 from tests.unit.http.fake_backfiller import FakeBackfiller
-from tests.unit.http.fake_follower import FakeFollower
+from tests.unit.http.fake_follower import FakeFollower, FakeHints
 from tests.unit.http.fake_guards import FakeGuards
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
@@ -359,6 +359,7 @@ class World:
         self.reconciler = FakeReconciler()
         self.backfiller = FakeBackfiller()
         self.follower = FakeFollower()
+        self.hints = FakeHints()
         self.metrics = Metrics()
         self.ready: bool | Exception = True
         self.systems = {"legacy": "up", "cloud": "up"}
@@ -392,6 +393,7 @@ class World:
             reconciler=self.reconciler,
             backfiller=self.backfiller,
             follower=self.follower,
+            hints=self.hints,
             diffs=self.admin,
             waivers=self.waivers,
             cases=self.cases,

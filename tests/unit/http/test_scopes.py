@@ -13,8 +13,9 @@ from gateway.access import SCOPES, Caller
 from tests.unit.http import fakes
 from tests.unit.http.fakes import World
 
-#: Calls that need no key: probes, figures and the document.
-OPEN = frozenset({"/health/live", "/health/ready", "/metrics", "/openapi.json"})
+#: Calls that need no key: probes, figures and the document; and webhooks, which a signature stands for.
+SIGNED = "/hooks/v1/x"
+OPEN = frozenset({"/health/live", "/health/ready", "/metrics", "/openapi.json", SIGNED})
 
 
 @pytest.fixture(scope="module")

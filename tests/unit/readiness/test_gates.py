@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canonical import BY_NAME, ENTITIES
-from gateway.readiness.gates import Calls, Facts, Outcome, Variant, judge, together
+from gateway.change_feed import Feed, State
+from gateway.readiness.gates import Outcome, judge, together
+from gateway.readiness.measured import Calls, Facts, Variant
 from gateway.readiness.report import way_back
 from gateway.readiness.variants import KINDS
 from gateway.routing.stage import Stage
@@ -30,6 +32,11 @@ GREEN = Facts(
     reconciled_age_h=3.0,
     unexplained=0,
 )
+
+
+def _feed(system: str, state: State = State.FOLLOWING, **more: Any) -> Feed:
+    values: dict[str, Any] = {"read_at": 1_767_322_800_000_000, "lag_s": 2.26, **more}
+    return Feed(system=system, entity="customer", region="UK", state=state, **values)
 
 
 def _verdicts(**changes: Any) -> dict[str, Outcome]:
@@ -73,8 +80,16 @@ def test_everything_measured_and_in_order_passes() -> None:
         ({"next": Calls(count=200, failed=4, p95_s=0.3)}, "next_authority", Outcome.FAIL),
         ({"next": Calls(count=200, failed=1, p95_s=1.1)}, "next_authority", Outcome.FAIL),
         ({"dependencies": ("customer goes first",)}, "dependencies", Outcome.FAIL),
-        ({"waivers": 2}, "waivers", Outcome.PASS),
-        ({"waivers": 2, "waivers_ending": ("wai_1",)}, "waivers", Outcome.FAIL),
+        ({"waivers": ("wai_1", "wai_2")}, "waivers", Outcome.PASS),
+        ({"waivers": ("wai_1", "wai_2"), "waivers_ending": ("wai_1",)}, "waivers", Outcome.FAIL),
+        ({"dependants": ("project writes on",)}, "dependants", Outcome.FAIL),
+        ({"feeds": ()}, "change_feed", Outcome.PASS),
+        ({"feeds": (_feed("legacy"), _feed("cloud"))}, "change_feed", Outcome.PASS),
+        ({"feeds": (_feed("legacy"), _feed("cloud", State.NOT_AVAILABLE))}, "change_feed", Outcome.PASS),
+        ({"feeds": (_feed("legacy"), _feed("cloud", State.NOT_STARTED))}, "change_feed", Outcome.INCONCLUSIVE),
+        ({"feeds": (_feed("legacy"), _feed("cloud", State.BEHIND))}, "change_feed", Outcome.FAIL),
+        ({"feeds": (_feed("legacy", State.FAILING), _feed("cloud"))}, "change_feed", Outcome.FAIL),
+        ({"feeds": (_feed("legacy", open_conflicts=1), _feed("cloud"))}, "change_feed", Outcome.FAIL),
         ({"rehearsed": None}, "rollback_rehearsed", Outcome.INCONCLUSIVE),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -140,3 +155,67 @@ def test_kinds_are_fields_of_the_canon() -> None:
         entity = BY_NAME[name]
         known = set(entity.record.__struct_fields__)
         assert {path.partition(".")[0].removesuffix("[]") for path in paths} <= known
+
+
+def test_the_gate_of_the_feeds_says_how_far_they_are() -> None:
+    """Read up to when, how long ago, what waits and how many conflicts are open; and where edits are not followed, that
+    nothing is required, and why."""
+    off = "change_feed is false in the settings: set it to true"
+    feeds = (_feed("legacy"), _feed("cloud", waiting=3))
+    (gate,) = [one for one in judge(msgspec.structs.replace(GREEN, feeds=feeds)) if one.name == "change_feed"]
+    assert gate.measure == (
+        "legacy read up to 2026-01-02T03:00:00.000000Z, 2.3 s ago, "
+        "cloud read up to 2026-01-02T03:00:00.000000Z, 2.3 s ago, 3 waiting; 0 conflicts open"
+    )
+    feeds = (_feed("legacy", State.OFF, why=off), _feed("cloud", State.OFF, why=off))
+    (gate,) = [one for one in judge(msgspec.structs.replace(GREEN, feeds=feeds)) if one.name == "change_feed"]
+    assert (gate.verdict, gate.measure) == (Outcome.PASS, f"not required: {off}")
+
+
+def test_the_evidence_says_nothing_of_traffic() -> None:
+    """Figures that move with every write leave the evidence of every gate as it is, as long as no verdict changes."""
+    calm = [(one.verdict, one.evidence) for one in judge(GREEN)]
+    busy = msgspec.structs.replace(
+        GREEN,
+        compares=9_000,
+        lag_p99_s=20.0,
+        open=40,
+        today=Calls(count=900, failed=3, p95_s=0.21),
+        next=Calls(count=870, failed=2, p95_s=0.35),
+        variants=(Variant(field="currency", value="GBP", records=900, compared=870),),
+        records=900,
+        reconciled_age_h=3.5,
+    )
+    assert [(one.verdict, one.evidence) for one in judge(busy)] == calm
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mismatched": 1, "parts": "1"},
+        {"mismatched": 1, "parts": "2"},
+        {"unverifiable": 1},
+        {"waivers": ("wai_1 until 2026-12-01",)},
+        {"waivers": ("wai_2 until 2026-12-01",)},
+        {"unlinked": 1},
+        {"parked": 1},
+        {"cases": 1},
+        {"case_money": {"GBP": Decimal(1)}},
+        {"unexplained": 1},
+        {"backfilled": True},
+        {"rehearsed": "2026-11-21T10:00:00Z"},
+        {"variants": (Variant(field="currency", value="SEK", records=1, compared=0),)},
+        {"dependants": ("project",)},
+        {"feeds": (_feed("legacy"),)},
+    ],
+    ids=str,
+)
+def test_the_evidence_says_what_is_to_be_weighed(changes: dict[str, Any]) -> None:
+    """What a person has to weigh is told apart from all else that may be so, by value and not only by verdict."""
+    others = [{}, {"mismatched": 1, "parts": "3"}, {"waivers": ("wai_3 until 2026-12-01",)}]
+    found = judge(msgspec.structs.replace(GREEN, **changes))
+    for other in others:
+        assert judge(msgspec.structs.replace(GREEN, **other)) != found
+        assert [(one.verdict, one.evidence) for one in judge(msgspec.structs.replace(GREEN, **other))] != [
+            (one.verdict, one.evidence) for one in found
+        ]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RuleFileWrong
-from gateway.readiness.gates import Facts, judge
+from gateway.readiness.gates import judge
+from gateway.readiness.measured import Facts
 from gateway.routing import PLANS, TRANSITIONS
 from gateway.routing.guards import GUARDED, Guard, GuardGate, Guards, Verdict, acts, failing_after
 from gateway.routing.ruleset import read

@@ -20,7 +20,7 @@ from gateway.routing import (
     violations,
 )
 from gateway.routing.stage import System
-from gateway.routing.transition import EMERGENCIES
+from gateway.routing.transition import EMERGENCIES, is_fenced, leaves, left_behind
 
 PAIRS = tuple(itertools.product(Stage, Stage))
 CLEAR = dict.fromkeys(GATES, 0)
@@ -134,3 +134,39 @@ def test_a_standing_violation_is_not_laid_at_anothers_door() -> None:
     }
     assert violations(stages)
     assert new_violations(stages, "resource", "UK", Stage.DUAL_WRITE) == ()
+
+
+@pytest.mark.parametrize(("entity", "needed"), tuple(itertools.permutations(DEPENDS_ON, 2)), ids=str)
+def test_who_would_be_left_behind(entity: str, needed: str) -> None:
+    """Whoever refers to an entity and still writes to the system that is taken from it is named, and nobody else; and
+    nobody is while it keeps both systems."""
+    stages = {(entity, "UK"): Stage.LIVE, (needed, "UK"): Stage.RAMP_DOWN}
+    refers = needed in DEPENDS_ON[entity]
+    found = left_behind({**stages, (entity, "DE"): Stage.LIVE}, needed, "UK", Stage.CLOUD_ONLY)
+    assert len(found) == refers
+    assert all(entity in one and "legacy" in one and "live" in one for one in found)
+    gone = {**stages, (entity, "UK"): Stage.CLOUD_ONLY}
+    assert left_behind(gone, needed, "UK", Stage.CLOUD_ONLY) == ()
+    assert left_behind(stages, needed, "UK", Stage.LIVE) == ()
+
+
+@pytest.mark.parametrize(
+    ("current", "wanted", "system"),
+    [
+        (Stage.SHADOW, Stage.LIVE, "legacy"),
+        (Stage.LIVE, Stage.SHADOW, "cloud"),
+        (Stage.RAMP_DOWN, Stage.CLOUD_ONLY, "legacy"),
+        (Stage.DUAL_WRITE, Stage.LEGACY_ONLY, "cloud"),
+        (Stage.SHADOW, Stage.CLOUD_ONLY, "legacy"),
+    ],
+    ids=str,
+)
+def test_what_a_fenced_move_leaves(current: Stage, wanted: Stage, system: str) -> None:
+    """The authority that another one takes over from, or the mirror that is let go."""
+    assert leaves(current, wanted) == system
+
+
+def test_a_move_that_leaves_a_system_is_fenced() -> None:
+    """A system is put second or let go of behind a fence, and only there."""
+    for current, wanted in TRANSITIONS:
+        assert (leaves(current, wanted) is not None) == is_fenced(current, wanted), (current, wanted)
