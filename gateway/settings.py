@@ -98,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     confirm_s: Seconds = 300.0  #: a system that does not show our last write may be late for so long; then it is wrong
     change_feed: bool = False  #: edits made in an ERP itself are carried over, by ``[ownership]`` of the rule files
     change_feed_period_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 15.0  #: seconds between two looks at a feed
-    drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries and edits before it gives up
+    drain_limit_s: Seconds = 20.0  #: how long a move of authority waits for open deliveries and edits, then gives up
     two_person: bool = False  #: a move of authority has to be requested by one person and approved by another
     log_level: str = "INFO"  #: of the lines on standard error, one JSON object each
 
