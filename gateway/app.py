@@ -117,7 +117,8 @@ class Gateway:
         self.adapters = open_systems(settings, self.pressure.door)
         await self.database.transaction(
             lambda conn: slice_store.seed(
-                conn, self.ruleset.rules, at=self.database.now(conn), actor="rule files"
+                conn, self.ruleset.rules, at=self.database.now(conn), actor="rule files",
+                following=self.ruleset.following,
             )
         )
         self.secret = await instance_secret(self.database)
@@ -129,21 +130,19 @@ class Gateway:
     def _build(self) -> None:
         settings, database, adapters = self.settings, self.database, self.adapters
         self.slices = Slices(database=database, clock=self.clock, refresh_s=settings.rules_refresh_s)
-        self.keys = Keys(database=database, clock=self.clock, ids=self.ids)
-        self.records = Records(database=database, ids=self.ids, spare_edits=settings.change_feed)
+        self.keys = Keys(database=database, clock=self.clock, ids=self.ids, places=self.slices.places)
+        self.records = Records(
+            database=database, ids=self.ids, spare_edits=settings.change_feed, places=self.slices.places
+        )
         self.adoption = Adoption(records=self.records, ruleset=self.ruleset)
         lease_s = {name: timeout_s(settings, name) + settings.lease_margin_s for name in adapters}
         self.claims = Claims(database=database, lease_s=lease_s)
         outcomes = Outcomes(database=database, claims=self.claims, ids=self.ids, settle_s=settings.settle_s)
         concluding: GroupCommit[Conclusion, Concluded] = GroupCommit(database, outcomes.step)
         self.sender = Sender(
-            adapters=adapters,
-            records=self.records,
-            clock=self.clock,
-            ids=self.ids,
-            pressure=self.pressure,
+            adapters=adapters, records=self.records, clock=self.clock, ids=self.ids, pressure=self.pressure,
             quarantine_margin_s=settings.quarantine_margin_s,
-        )
+        )  # fmt: skip
         waiting = self.waiting = Waiting()
         self.deliverer = Deliverer(
             claims=self.claims,
@@ -164,14 +163,9 @@ class Gateway:
             database=database, pressure=self.pressure, queues=self.queues, limits=limits_of(settings)
         )
         self.resolver = Resolver(
-            database=database,
-            adapters=adapters,
-            sender=self.sender,
-            outcomes=concluding,
-            waiting=waiting,
-            log=self.log,
-            lease_s=lease_s,
-        )
+            database=database, adapters=adapters, sender=self.sender, outcomes=concluding, waiting=waiting,
+            log=self.log, lease_s=lease_s,
+        )  # fmt: skip
         self.sides = ErpSides(
             adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database
         )
@@ -212,7 +206,9 @@ class Gateway:
         first_entity = {code: region.default_legal_entity for code, region in self.ruleset.regions.items()}
         self.executor = Executor(
             database=database,
-            intake=Intake(database=database, lease_s=lease_s, default_legal_entity=first_entity),
+            intake=Intake(
+                database=database, lease_s=lease_s, default_legal_entity=first_entity, cohorts=self.ruleset.cohorts
+            ),
             deliverer=self.deliverer,
             waiting=waiting,
             records=self.records,

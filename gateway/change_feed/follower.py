@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from itertools import product
 from typing import Any
 
 from sqlalchemy import Connection
@@ -234,7 +233,7 @@ class Follower:
     def _able(self) -> Sequence[_FEED_KEY]:
         """The feeds that can be followed now. An edit needs both: it is judged against what the other side shows."""
         found: list[_FEED_KEY] = []
-        for entity, region in product(BY_NAME, self._slices.regions()):
+        for entity, region in ((name, place) for name in BY_NAME for place in self._slices.places(name)):
             slice_ = self._slices.cached(entity, region)
             if PLANS[slice_.stage].mirror is None or slice_.draining:
                 continue

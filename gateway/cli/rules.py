@@ -304,8 +304,8 @@ async def _slice(gateway: Gateway, entity: str, region: str) -> Slice:
 def _check(gateway: Gateway, entity: str | None, region: str | None) -> None:
     if entity is not None and entity not in BY_NAME:
         raise Malformed(f"entity {entity!r}; allowed are {', '.join(BY_NAME)}")
-    if region is not None and region not in gateway.slices.regions():
-        raise UnknownRegion(f"{region!r} is not one of {', '.join(gateway.slices.regions())}")
+    if region is not None and region not in gateway.slices.places():
+        raise UnknownRegion(f"{region!r} is not one of {', '.join(gateway.slices.places())}")
 
 
 def _reason(reason: str) -> None:
