@@ -16,6 +16,7 @@ from gateway.cases import Cases
 from gateway.change_feed.deciding import Decides
 from gateway.change_feed.opening import open_follower
 from gateway.clock import Clock, SystemClock
+from gateway.cohorts import Assigning
 from gateway.compare import Comparer
 from gateway.compare.stored import StoredDiffs
 from gateway.compare.waivers import Waivers
@@ -233,6 +234,7 @@ class Gateway:
         self.cases = Cases(
             database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
         )
+        self.assigning = Assigning(database=database, cohorts=self.ruleset.cohorts)
         calendar = self.ruleset.calendar
         self.readiness = Readiness(database=database, backlog=self.backlog, calendar=calendar)
         self.switchover = open_switchover(

@@ -354,7 +354,7 @@ def stopped(connection: Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
 def wait(connection: Connection, found: Iterable[dict[str, Any]], *, now: int, due_at: int) -> None:
     """Has these looked at again."""
     rows = [{**one, "since": now, "due_at": due_at} for one in found]
-    put_rows(connection, feed_wait, rows, "system", "record_id", renew=("native_id", "why", "due_at"))
+    put_rows(connection, feed_wait, rows, "system", "record_id", renew=("region", "native_id", "why", "due_at"))
 
 
 def due(connection: Connection, work: Work, *, now: int, limit: int) -> Sequence[Any]:

@@ -15,6 +15,7 @@ from gateway.errors import Malformed, RuleRefused, UnknownRegion
 from gateway.ledger.slices import Slice
 from gateway.proof import Notice
 from gateway.routing import ruleset, transition
+from gateway.routing.cohort import plain
 from gateway.routing.ownership import OwnedField, lines
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Change, Rule
@@ -36,7 +37,7 @@ def show(*, entity: str | None = None, region: str | None = None, json: Json = F
     entity:
         Only this entity.
     region:
-        Only this region.
+        Only this region, or this cohort of one.
     """
 
     owners: list[OwnedField] = []
@@ -157,17 +158,22 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
     Parameters
     ----------
     folder:
-        Where to write them, with the file of the regions beside them. Without it they are printed.
+        Where to write them, with the files of the regions and cohorts beside them. Without it they are printed.
     force:
         Overwrite files that are there.
     """
 
     async def work(gateway: Gateway) -> dict[str, str]:
-        current = await _current(gateway)
-        return ruleset.export(current.values(), gateway.ruleset.ownership)
+        # A cohort that no file knows any more goes on in the database, and no file could be read that names it.
+        cohorts = {one.place for one in gateway.ruleset.cohorts.cohorts}
+        current = (await _current(gateway)).values()
+        kept = [rule for rule in current if plain(rule.region) == rule.region or rule.region in cohorts]
+        return ruleset.export(kept, gateway.ruleset.ownership)
 
     files = with_gateway(work)
-    regions = rule_folder(load()).joinpath(ruleset.REGIONS_FILE).read_text(encoding="utf-8")
+    ours = rule_folder(load())
+    there = [name for name in (ruleset.REGIONS_FILE, ruleset.COHORTS_FILE) if ours.joinpath(name).is_file()]
+    beside = {name: ours.joinpath(name).read_text(encoding="utf-8") for name in there}
     if folder is None:
         if json:
             put_json(files)
@@ -175,7 +181,7 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
             for name, text in files.items():
                 out().print(f"# --- {name}\n{text}", markup=False)
         return
-    files = {ruleset.REGIONS_FILE: regions, **files}
+    files = {**beside, **files}
     there = [name for name in files if (folder / name).exists()]
     if there and not force:
         raise Malformed(f"{folder} holds {', '.join(there)} already; name an empty folder, or add --force")

@@ -24,6 +24,19 @@ from tests.integration.ledger.world import (
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 
+async def natives(world: World, record_id: str) -> dict[str, str]:
+    """What the systems call a record."""
+    view = await world.gateway.records.one(record_id)
+    assert view is not None
+    return {system: link.native_id for system, link in view.links.items()}
+
+
+async def listed(world: World, path: str) -> list[dict[str, Any]]:
+    answer = await world.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]
+
+
 async def below(world: World, resource_id: str, customer_id: str, project_id: str) -> dict[str, dict[str, Any]]:
     """One record of each entity that hangs on a project."""
     made = {
@@ -169,12 +182,29 @@ async def test_what_a_system_shows_first_follows_what_it_names(
     work = await world.made("projects", project(client["id"], number=numbers[0]))
     entry = await world.made("time-entries", time_entry(person["id"], work["id"]), key=fresh())
     await world.quiet()
-    print(world.effects("cloud", external_id=entry["id"]), world.effects("legacy")[-3:])
-    fields = {k: v for k, v in native["fields"].items() if k not in ("ExternalReference", "ExternalId")}
-    world.sandbox.edit("cloud", "time_entry", "", fields, action="insert")
-    (held,) = [e for e in world.effects("legacy", external_id=work["id"], action="create")]
-    fields = {k: v for k, v in held["fields"].items() if k not in ("EXTREF", "EXTID")}
-    world.sandbox.edit("legacy", "project", "", fields, action="insert")
-    shown = (await world.get(f"/v1/time-entries?region={REGION}&project_id={work['id']}")).json()["items"]
-    assert len(shown) == 2
+    native = {id_: await natives(world, id_) for id_ in (client["id"], person["id"], work["id"])}
+    hours = {
+        "WorkerNo": native[person["id"]]["cloud"],
+        "ProjectNo": native[work["id"]]["cloud"],
+        "LegalEntity": work["legal_entity"],
+        "Status": "Draft",
+        "WorkDate": "2026-03-03",
+        "Hours": "3.0000",
+        "Billable": True,
+    }
+    world.sandbox.edit("cloud", "time_entry", "", hours, action="insert")
+    shown = await listed(world, f"/v1/time-entries?region={REGION}&project_id={work['id']}")
+    assert {one["id"] for one in shown} > {entry["id"]}
     assert set(await places(world, *(one["id"] for one in shown))) == {WAVE}
+    old = {
+        "Nummer": numbers[1],
+        "Buchungskreis": work["legal_entity"],
+        "Status": "E",
+        "Bezeichnung": "Older than we",
+        "Kunde": native[client["id"]]["legacy"],
+        "Abrechnungsart": "A",
+        "Waehrung": "GBP",
+    }
+    world.sandbox.edit("legacy", "project", "", old, action="insert")
+    (found,) = await listed(world, f"/v1/projects?region={REGION}&number={numbers[1]}")
+    assert await places(world, found["id"]) == [REGION]
