@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from sqlalchemy import select
 
 from gateway.audit import acts
-from gateway.compare.tables import compare_job
+from gateway.backfill.run import Act
 from gateway.errors import Invalid, NotFoundHere, RuleRefused
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
@@ -110,7 +110,7 @@ async def test_what_stands_against_it(world: World) -> None:
     assert f"invoice is shadow in {WAVE} and dual_write in {REGION}" in await refused(RuleRefused)
     await world.stage("invoice", Stage.DUAL_WRITE, region=WAVE)
     run = await world.gateway.backfiller.start("expense", REGION, actor="tests")
-    await world.gateway.backfiller.act(run.id, "pause", actor="tests")  # type: ignore[arg-type]
+    await world.gateway.backfiller.act(run.id, Act.PAUSE, actor="tests")
     assert "1 backfills are under way" in await refused(RuleRefused)
 
 
@@ -151,31 +151,64 @@ async def test_writes_meanwhile_keep_together(world: World, numbers: tuple[str, 
     await lawful(world)
 
 
-async def test_looks_that_are_due_go_with_the_record(settings: Settings, sandbox: Sandbox) -> None:
-    """A comparison that waits is the cohort's from then on."""
-    async with opened(settings, sandbox, worker=False) as world:
-        client = await world.made("customers", customer(number=fresh("C")))
-        work = await world.made("projects", project(client["id"], number=fresh("P")))
-        with pytest.raises(RuleRefused):
-            await world.gateway.assigning.assign(WAVE, [work["id"]], actor="anna", reason="x")
-    async with opened(settings, sandbox) as world:
-        await world.quiet()
+async def test_what_is_known_goes_with_the_record(world: World) -> None:
+    """A difference that is open is the cohort's from then on, by its list and by its gates, and not its region's."""
+    _, made = await firm(world)
+    work = made["goes"]["projects"]
+    told = (await world.get(f"/v1/projects/{work['id']}")).json()
+    world.sandbox.edit("cloud", "project", told["external_refs"]["cloud"], {"Practice": "by hand"})
+    await world.patch("projects", work["id"], {"cost_center": "77"})
 
-        async def due() -> Any:
-            query = select(compare_job).where(compare_job.c.record_id == work["id"])
-            return await world.gateway.database.read(lambda conn: conn.execute(query).first())
+    async def found(place: str) -> set[str]:
+        items = (await world.get(f"/admin/v1/diffs?entity=project&region={place}&verdict=mismatch")).json()["items"]
+        return {one["record_id"] for one in items if one["record_id"] == work["id"]}
 
-        waiting = await due()
+    async def seen() -> bool:
+        return bool(await found(REGION))
+
+    await world.until(seen, "the difference")
+    await world.quiet()
+    await world.gateway.assigning.assign(WAVE, [work["id"]], actor="anna", reason="x")
+    assert (await found(WAVE), await found(REGION)) == ({work["id"]}, set())
+    report = await world.gateway.readiness.one("project", WAVE)
+    (gate,) = [one for one in report.gates if one.name == "mismatches"]
+    assert gate.verdict == "fail"
+
+
+async def test_edits_are_followed_on(settings: Settings, sandbox: Sandbox) -> None:
+    """An edit in an ERP that no feed has come to is carried over by the feed of the cohort that its record has come
+    into meanwhile, once."""
+    fed = msgspec.structs.replace(settings, change_feed=True, change_feed_period_s=0.1)
+    async with opened(fed, sandbox) as world:
+        _, made = await firm(world)
+        work = made["goes"]["projects"]
+
+        async def following() -> bool:
+            feeds = await world.gateway.follower.list(system="legacy", entity="project", region=REGION)
+            return feeds[0].state == "following"
+
+        await world.until(following, "the feed")
+    told_refs = (await _links(settings, sandbox, work["id"]))["legacy"]
+    sandbox.edit("legacy", "project", told_refs, {"Bereich": "Bridges"})
+    async with opened(fed, sandbox, worker=False) as world:
         await world.gateway.assigning.assign(WAVE, [work["id"]], actor="anna", reason="x")
-        after = await due()
-        assert waiting is None or after is None or after.region == WAVE
+    async with opened(fed, sandbox) as world:
 
-        async def done() -> bool:
-            return await due() is None
+        async def carried() -> bool:
+            effects = world.effects("cloud", external_id=work["id"])
+            return bool(effects)
 
-        await world.until(done, "compared")
-        found = await world.gateway.diffs.summary(entity="project", region=WAVE, regions=None, since=None)
-        assert all(one.region == WAVE for one in found)
+        await world.until(carried, "the edit in the cloud")
+        await world.quiet()
+        assert (await world.get(f"/v1/projects/{work['id']}")).json()["practice"] == "Bridges"
+        assert len(world.effects("cloud", external_id=work["id"])) == 1
+        lines = [line for line in await world.lines() if line.record == work["id"]]
+        assert max(line.seq for line in lines) == 2
+
+
+async def _links(settings: Settings, sandbox: Sandbox, record_id: str) -> dict[str, str]:
+    async with opened(settings, sandbox, worker=False) as world:
+        return (await world.get(f"/v1/projects/{record_id}")).json()["external_refs"]
 
 
 def test_commands(sqlite_journal: str, rules: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ async def test_its_evidence_is_its_own(settings: Settings, sandbox: Sandbox, num
             taken = await world.until(brought, "backfilled", 60)
             assert place == REGION or taken.present == 2
         assert counts[WAVE] == (2, 2)
-        assert counts[REGION][0] == counts[REGION][1] >= 1
+        assert min(counts[REGION]) >= 1
         reports = await gateway.readiness.all(entity="project")
         assert {(one.region, one.stage.value) for one in reports if REGION in one.region} == {
             (WAVE, "shadow"),

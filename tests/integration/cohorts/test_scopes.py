@@ -37,7 +37,7 @@ async def world(settings: Settings, sandbox: Sandbox) -> AsyncIterator[World]:
 async def client_of(world: World, *regions: str) -> httpx.AsyncClient:
     key, _ = await world.gateway.keys.create(fresh("k"), scopes=ALL, regions=regions, actor="tests")
     return httpx.AsyncClient(
-        transport=world.client._transport,  # noqa: SLF001 - the same gateway, another key
+        transport=world.client._transport,
         base_url="http://gateway",
         headers={"Authorization": f"Bearer {key}"},
         timeout=40,
@@ -72,9 +72,10 @@ async def test_reach_is_by_region(world: World, numbers: tuple[str, ...]) -> Non
         assert REGION not in {str(one.get("region")).split(".")[0] for one in items(there)}, name
     for name in ("rules", "readiness", "reconciliations", "backfills", "feeds"):
         assert WAVE in {one["region"] for one in items(await near.get(f"/admin/v1/{name}"))}, name
-    for path in ("/v1/time-entries", f"/v1/time-entries?region={REGION}"):
+    of_it = f"/v1/time-entries?project_id={work['id']}"
+    for path in (of_it, f"{of_it}&region={REGION}"):
         assert record in {one["id"] for one in items(await near.get(path))}
-    assert record not in {one["id"] for one in items(await far.get("/v1/time-entries"))}
+    assert record not in {one["id"] for one in items(await far.get(of_it))}
     writes: list[tuple[str, str, dict[str, Any], int]] = [
         ("PATCH", f"/v1/projects/{work['id']}", {"practice": "x"}, 404),
         ("POST", f"/v1/time-entries/{record}/transitions", {"to": "submitted"}, 404),
