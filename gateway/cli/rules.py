@@ -163,17 +163,19 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
         Overwrite files that are there.
     """
 
+    beside = [ruleset.REGIONS_FILE]
+
     async def work(gateway: Gateway) -> dict[str, str]:
         # A cohort that no file knows any more goes on in the database, and no file could be read that names it.
         cohorts = {one.place for one in gateway.ruleset.cohorts.cohorts}
+        beside.extend([ruleset.COHORTS_FILE] if cohorts else [])
         current = (await _current(gateway)).values()
         kept = [rule for rule in current if plain(rule.region) == rule.region or rule.region in cohorts]
         return ruleset.export(kept, gateway.ruleset.ownership)
 
     files = with_gateway(work)
     ours = rule_folder(load())
-    there = [name for name in (ruleset.REGIONS_FILE, ruleset.COHORTS_FILE) if ours.joinpath(name).is_file()]
-    beside = {name: ours.joinpath(name).read_text(encoding="utf-8") for name in there}
+    as_they_are = {name: ours.joinpath(name).read_text(encoding="utf-8") for name in beside}
     if folder is None:
         if json:
             put_json(files)
@@ -181,7 +183,7 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
             for name, text in files.items():
                 out().print(f"# --- {name}\n{text}", markup=False)
         return
-    files = {**beside, **files}
+    files = {**as_they_are, **files}
     there = [name for name in files if (folder / name).exists()]
     if there and not force:
         raise Malformed(f"{folder} holds {', '.join(there)} already; name an empty folder, or add --force")
