@@ -15,7 +15,8 @@ root gives the same cohort always. A root that a system had before the journal k
 whatever the rules say of its number, because the cohort's authority may not have it; what hangs on it follows it as
 anything does. ``twinrun rules cohort assign`` is how such a root is brought into a cohort. A cohort has slices only of
 the entities that hang on its root (``MEMBERS``); a resource works on everybody's projects, so resources stay with their
-region. A record that is changed to name another root stays where it is, because its writes do.
+region. A record that is changed to name another root stays where it is, because its writes do. A payment of invoices
+in several places is its customer's.
 
 What it refuses. A create names records that there are, so no root is ever unknown to it. What is first seen in a system
 and names a record that nobody can read is in the region's own slice, until its root is assigned.

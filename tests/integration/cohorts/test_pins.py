@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,42 @@ async def test_a_project_pins_what_hangs_on_it(world: World, numbers: tuple[str,
             assert len(markers) == 2
             assert all(when[system, marker] < when[other, marker] for marker in markers), (name, one["id"])
     await lawful(world)
+
+
+async def test_two_cohorts_of_a_region_under_writes(
+    settings: Settings, sandbox: Sandbox, rules: Path, numbers: tuple[str, ...]
+) -> None:
+    """Two cohorts and their region are at three stages, and many write to all of them at once: each record is where its
+    project is, each write goes to its own authority first, none is lost and none doubled."""
+    second = f'[[cohorts]]\nname = "wave2"\nregion = "{REGION}"\nroot = "project"\nnumbers = ["{numbers[3]}"]\n'
+    rule_files(rules, stage="live", numbers=numbers[:3], more=second)
+    async with opened(settings, sandbox) as world:
+        for entity in ("project", "time_entry"):
+            await world.stage(entity, Stage.SHADOW, region=f"{REGION}.wave2")
+        client = await world.made("customers", customer(number=fresh("C")))
+        person = await world.made("resources", resource(number=fresh("R")))
+        made: dict[str, list[str]] = {}
+
+        async def work_on(place: str, stage: str, number: str) -> None:
+            work = await world.made("projects", project(client["id"], number=number))
+            made.setdefault(place, []).append(work["id"])
+            for turn in range(6):
+                answer = await world.create("time-entries", time_entry(person["id"], work["id"]), key=fresh())
+                assert (answer.status_code, answer.headers["Twinrun-Stage"]) == (201, stage), answer.text
+                made[place].append(answer.json()["id"])
+                changed = await world.patch("projects", work["id"], {"practice": str(turn)}, Prefer="wait=25")
+                assert changed.status_code == 200, changed.text
+
+        async with asyncio.TaskGroup() as clients:
+            for number in numbers[:3]:
+                clients.create_task(work_on(WAVE, "live", number))
+            clients.create_task(work_on(f"{REGION}.wave2", "shadow", numbers[3]))
+            for _ in range(3):
+                clients.create_task(work_on(REGION, "dual_write", fresh("P")))
+        for place, ids in made.items():
+            assert set(await places(world, *ids)) == {place}
+        await world.quiet(60)
+        await lawful(world)
 
 
 async def test_callers_know_no_cohorts(world: World) -> None:
