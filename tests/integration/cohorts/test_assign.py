@@ -7,14 +7,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import Connection
 
 from gateway.audit import acts
 from gateway.backfill.run import Act
+from gateway.cohorts import Assigning
+from gateway.database import Database
 from gateway.errors import Invalid, NotFoundHere, RuleRefused
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
@@ -146,9 +150,55 @@ async def test_writes_meanwhile_keep_together(world: World, numbers: tuple[str, 
                 stop.set()
         stop.set()
     await world.quiet()
-    assert await bring()
     assert set(await places(world, root, *entries)) == {WAVE}
     await lawful(world)
+
+
+class Between:
+    """The journal, where something happens after all has been looked up and before the commit."""
+
+    def __init__(self, database: Database, happens: Callable[[], Awaitable[None]]) -> None:
+        self._happens = happens
+        self.read = database.read
+        self.now = database.now
+        self._transaction = database.transaction
+
+    async def transaction(self, unit: Callable[[Connection], Any]) -> Any:
+        await self._happens()
+        return await self._transaction(unit)
+
+
+@pytest.mark.parametrize("open_", [False, True], ids=["ended", "open"])
+async def test_what_comes_last_is_not_left_behind(world: World, open_: bool) -> None:
+    """Hours that are entered after the followers of a project were looked up are found under the locks: they come with
+    it, or, while they are being made, hold the act up."""
+    person, made = await firm(world)
+    root = made["goes"]["projects"]["id"]
+    entries: list[str] = []
+
+    async def enter() -> None:
+        if open_:
+            world.sandbox.fault("legacy", "outage")
+        answer = await world.create(
+            "time-entries", time_entry(person["id"], root), key=fresh(), Prefer="wait=0" if open_ else "wait=20"
+        )
+        told = answer.json()
+        entries.append(told["record"] if open_ else told["id"])
+        if not open_:
+            await world.quiet()
+
+    between = Between(world.gateway.database, enter)
+    assigning = Assigning(database=between, cohorts=world.gateway.ruleset.cohorts)  # type: ignore[arg-type]
+    if open_:
+        with pytest.raises(RuleRefused, match="1 records have deliveries under way"):
+            await assigning.assign(WAVE, [root], actor="anna", reason="x")
+        assert set(await places(world, root, *entries)) == {REGION}
+        world.sandbox.heal()
+        await world.quiet()
+        await world.gateway.assigning.assign(WAVE, [root], actor="anna", reason="x")
+    else:
+        await assigning.assign(WAVE, [root], actor="anna", reason="x")
+    assert set(await places(world, root, *entries)) == {WAVE}
 
 
 async def test_what_is_known_goes_with_the_record(world: World) -> None:
