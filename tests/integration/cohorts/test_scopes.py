@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,41 @@ async def test_reach_is_by_region(world: World, numbers: tuple[str, ...]) -> Non
 def items(answer: httpx.Response) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     return answer.json()["items"]
+
+
+async def test_no_call_shows_a_cohort_to_others(world: World, numbers: tuple[str, ...]) -> None:
+    """Over every documented call that only looks: a key for another region is told nothing of what is in a cohort, by
+    whichever id or address it asks, and a key for its region is told of it wherever there is something to tell."""
+    owner = await world.made("customers", customer(number=fresh("C")))
+    person = await world.made("resources", resource(number=fresh("R")))
+    work = await world.made("projects", project(owner["id"], number=numbers[0]))
+    entry = await world.create("time-entries", time_entry(person["id"], work["id"]), key=fresh())
+    told = await world.operation(entry)
+    reconciled = await world.gateway.reconciler.start("time_entry", WAVE, actor="tests")
+    filled = await world.gateway.backfiller.start("time_entry", WAVE, actor="tests")
+    await world.quiet()
+    legacy = (await world.get(f"/v1/projects/{work['id']}")).json()["external_refs"]["legacy"]
+    ids = (work["id"], told["record"], told["id"], told["deliveries"][0]["id"], reconciled.id, filled.id)
+    values = {"entity": ("time_entry", "project"), "region": (WAVE,), "system": ("legacy",), "native_id": (legacy,)}
+    near, far = await client_of(world, REGION), await client_of(world, "DACH")
+    shown: set[str] = set()
+    for path, methods in (await near.get("/openapi.json")).json()["paths"].items():
+        if "get" not in methods or not methods["get"]["security"]:
+            continue
+        # Each record that a list shows for the first time is taken in with all that it names: a few are enough here.
+        addresses = [path + "?limit=3" if path.startswith("/v1/") and "{" not in path else path]
+        for name in re.findall(r"{(\w+)}", path):
+            addresses = [a.replace(f"{{{name}}}", each) for a in addresses for each in values.get(name, ids)]
+        for address in addresses:
+            answer = await far.get(address)
+            leaked = [one for one in (*ids, WAVE, numbers[0]) if one in answer.text]
+            assert answer.status_code != 200 or not leaked, (address, leaked)
+            if (await near.get(address)).status_code == 200:
+                shown.add(path)
+    assert shown >= {
+        "/v1/projects", "/v1/projects/{id}", "/v1/projects/by-ref/{system}/{native_id}", "/v1/operations/{id}",
+        "/admin/v1/records/{id}/journey", "/admin/v1/reconciliations/{id}", "/admin/v1/backfills/{id}",
+        "/admin/v1/rules/{entity}/{region}/history", "/admin/v1/readiness/{entity}/{region}",
+    }, shown  # fmt: skip
+    await near.aclose()
+    await far.aclose()
