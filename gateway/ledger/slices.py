@@ -233,6 +233,7 @@ class Slices:
         self._refresh_s = refresh_s
         self._known: dict[tuple[str, str], Slice] = {}
         self._within: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._places: dict[str | None, tuple[str, ...]] = {}
         self._seen_at = 0.0
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -257,6 +258,10 @@ class Slices:
         for entity, place in sorted(self._known):
             within.setdefault((entity, plain(place)), []).append(place)
         self._within = {key: tuple(places) for key, places in within.items()}
+        places: dict[str | None, set[str]] = {None: {place for _, place in self._known}}
+        for entity, place in self._known:
+            places.setdefault(entity, set()).add(place)
+        self._places = {entity: tuple(sorted(found)) for entity, found in places.items()}
         self._seen_at = self._clock.monotonic()
 
     async def all(self) -> tuple[Slice, ...]:
@@ -283,7 +288,7 @@ class Slices:
 
     def places(self, entity: str | None = None) -> tuple[str, ...]:
         """Where slices are: the regions, and their cohorts. ``entity``: where that one has slices."""
-        return tuple(sorted({region for name, region in self._known if entity in (None, name)}))
+        return self._places.get(entity, ())
 
     def within(self, entity: str, region: str) -> tuple[str, ...]:
         """Where records of an entity and a region may be: the region, and its cohorts that have a slice of it."""
