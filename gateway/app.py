@@ -18,6 +18,7 @@ from gateway.change_feed.handover import Handover
 from gateway.change_feed.hints import Hints, secrets_from
 from gateway.change_feed.opening import open_follower
 from gateway.clock import Clock, SystemClock
+from gateway.cohorts import Assigning
 from gateway.compare import Comparer
 from gateway.compare.stored import StoredDiffs
 from gateway.compare.waivers import Waivers
@@ -119,7 +120,8 @@ class Gateway:
         self.adapters = open_systems(settings, self.pressure.door)
         await self.database.transaction(
             lambda conn: slice_store.seed(
-                conn, self.ruleset.rules, at=self.database.now(conn), actor="rule files"
+                conn, self.ruleset.rules, at=self.database.now(conn), actor="rule files",
+                following=self.ruleset.following,
             )
         )
         self.secret = await instance_secret(self.database)
@@ -131,8 +133,10 @@ class Gateway:
     def _build(self) -> None:
         settings, database, adapters = self.settings, self.database, self.adapters
         self.slices = Slices(database=database, clock=self.clock, refresh_s=settings.rules_refresh_s)
-        self.keys = Keys(database=database, clock=self.clock, ids=self.ids)
-        self.records = Records(database=database, ids=self.ids, spare_edits=settings.change_feed)
+        self.keys = Keys(database=database, clock=self.clock, ids=self.ids, places=self.slices.places)
+        self.records = Records(
+            database=database, ids=self.ids, spare_edits=settings.change_feed, places=self.slices.places
+        )
         self.adoption = Adoption(records=self.records, ruleset=self.ruleset)
         lease_s = {name: timeout_s(settings, name) + settings.lease_margin_s for name in adapters}
         self.claims = Claims(database=database, lease_s=lease_s)
@@ -209,7 +213,9 @@ class Gateway:
         first_entity = {code: region.default_legal_entity for code, region in self.ruleset.regions.items()}
         self.executor = Executor(
             database=database,
-            intake=Intake(database=database, lease_s=lease_s, default_legal_entity=first_entity),
+            intake=Intake(
+                database=database, lease_s=lease_s, default_legal_entity=first_entity, cohorts=self.ruleset.cohorts
+            ),
             deliverer=self.deliverer,
             waiting=waiting,
             records=self.records,
@@ -234,6 +240,7 @@ class Gateway:
         self.cases = Cases(
             database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
         )
+        self.assigning = Assigning(database=database, cohorts=self.ruleset.cohorts)
         calendar = self.ruleset.calendar
         self.readiness = Readiness(database=database, backlog=self.backlog, feeds=self.follower, calendar=calendar)
         self.switchover = open_switchover(

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -26,6 +26,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.ids import KEY, Ids
+from gateway.routing.cohort import covering
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,14 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keys:
-    """The API keys of this deployment, with a copy in memory that is at most a second old."""
+    """The API keys of this deployment, with a copy in memory that is at most a second old. ``places``: the regions and
+    their cohorts; whoever may see a region may see those."""
 
-    def __init__(self, *, database: Database, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, *, database: Database, clock: Clock, ids: Ids, places: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         self._database = database
+        self._places = places
         self._clock = clock
         self._ids = ids
         self._callers: dict[str, Caller] = {}
@@ -246,7 +251,7 @@ class Keys:
                 name=row.name,
                 key_id=row.id,
                 scopes=implied(frozenset(_tuple(row.scopes) or ()), row.role),
-                regions=None if regions is None else frozenset(regions),
+                regions=covering(None if regions is None else frozenset(regions), self._places()),
                 entities=None if entities is None else frozenset(entities),
             )
         self._callers = callers

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from itertools import product
 from typing import Any
 
 from sqlalchemy import Connection
@@ -248,7 +247,7 @@ class Follower:
         """The feeds that can be followed now; those of a slice that drains with the epoch of its fence, since they are
         read on only where it waits for them. An edit needs both systems: it is judged against the other side."""
         found: dict[_FEED_KEY, int | None] = {}
-        for entity, region in product(BY_NAME, self._slices.regions()):
+        for entity, region in ((name, place) for name in BY_NAME for place in self._slices.places(name)):
             slice_ = self._slices.cached(entity, region)
             if PLANS[slice_.stage].mirror is None:
                 continue

@@ -217,7 +217,8 @@ class Steps:
         seen: list[Seen] = []
         for record_id, side in step.echoes.items():
             if self._moved(step, rows[record_id], restless):
-                step.wait(record_id, side.native_id, "a write of ours came between", commit=True)
+                region = rows[record_id].region
+                step.wait(record_id, side.native_id, "a write of ours came between", commit=True, region=region)
             else:
                 seen.append(side.seen(record_id))
                 step.commits["echoes"] += 1
@@ -229,7 +230,8 @@ class Steps:
             if not at_rest:
                 step.wait(record_id, native_id, "the authority is being moved", commit=True)
             elif self._moved(step, rows[record_id], restless):
-                step.wait(record_id, native_id, "a write of ours came between", commit=True)
+                region = rows[record_id].region
+                step.wait(record_id, native_id, "a write of ours came between", commit=True, region=region)
             else:
                 judged_now.append(pair)
                 step.ended.add(record_id)
@@ -275,7 +277,11 @@ class Steps:
     def _moved(self, step: _Step, row: Any, restless: frozenset[str]) -> bool:
         view = step.state.views[row.id]
         return (
-            row.seq != view.seq or row.version != view.version or bool(row.open_writes) or row.id in restless
+            row.region != step.work.region
+            or row.seq != view.seq
+            or row.version != view.version
+            or bool(row.open_writes)
+            or row.id in restless
         )
 
 
@@ -302,13 +308,21 @@ class _Step:
         self._late = {}
 
     def wait(
-        self, record_id: str, native_id: str, why: str, *, later: bool = False, commit: bool = False
+        self,
+        record_id: str,
+        native_id: str,
+        why: str,
+        *,
+        later: bool = False,
+        commit: bool = False,
+        region: str | None = None,
     ) -> None:
+        """``region``: where the record is by now, if that may be another slice than the feed's."""
         row = {
             "system": self.work.system,
             "record_id": record_id,
             "entity": self.work.entity,
-            "region": self.work.region,
+            "region": region or self.work.region,
             "native_id": native_id,
             "why": why,
         }

@@ -27,7 +27,8 @@ def add(
 ) -> None:
     """Has these looked at again. ``later``: a person or another system has to do something first."""
     rows = [{**one, "since": now, "due_at": due_at, "later": later} for one in found]
-    put_rows(connection, feed_wait, rows, "system", "record_id", renew=("native_id", "why", "due_at", "later"))
+    renew = ("region", "native_id", "why", "due_at", "later")
+    put_rows(connection, feed_wait, rows, "system", "record_id", renew=renew)
 
 
 def due(connection: Connection, work: Work, *, now: int, limit: int) -> Sequence[Any]:

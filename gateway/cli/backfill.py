@@ -84,7 +84,7 @@ def status(
         return _shown([with_gateway(lambda gateway: gateway.backfiller.get(backfill))], json=json)
 
     async def work(gateway: Gateway) -> Sequence[Run]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return await gateway.backfiller.list(entity=entity, region=region, limit=limit)
 
     found = with_gateway(work)
@@ -155,7 +155,7 @@ def _acted(run_id: str, act: Act, reason: str | None, *, json: bool) -> int:
 
 async def _through(gateway: Gateway, entity: str, region: str, reason: str | None, *, quiet: bool) -> Run:
     """Begins a run, or joins the one that is under way, and sees it through."""
-    one_of("--region", region, gateway.slices.regions())
+    one_of("--region", region, gateway.slices.places())
     backfiller = gateway.backfiller
     try:
         run = await backfiller.start(entity, region, actor=actor(), reason=reason)

@@ -67,7 +67,7 @@ def list_(
         raise Malformed(f"--older-than {older_than}; hours, 0 or more")
 
     async def work(gateway: Gateway) -> tuple[list[Case], int]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         now = to_micros(gateway.clock.now())
         narrowed = Filter(
             state=None if state == "all" else state,

@@ -25,6 +25,8 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "apply": ("gateway.cli.rules:apply", "Write what `plan` shows."),
             "export": ("gateway.cli.rules:export", "The rules of the database as rule files."),
             "set": ("gateway.cli.rules:set_", "Move one slice to a stage."),
+            "cohorts": ("gateway.cli.cohorts:cohorts", "Every cohort, and how many are in it."),
+            "assign": ("gateway.cli.cohorts:assign", "Bring what is there already into a cohort."),
             "schedule": ("gateway.cli.scheduled:schedule", "Have a slice moved to a stage at a time."),
             "scheduled": ("gateway.cli.scheduled:scheduled", "Changes at a time, and what became of them."),
             "unschedule": ("gateway.cli.scheduled:unschedule", "End a scheduled change whose time has not come."),

@@ -55,7 +55,7 @@ def diffs(
     moment = micros("--since", since)
 
     async def work(gateway: Gateway) -> tuple[Sequence[SliceSummary], list[Diff]]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         summary = await gateway.diffs.summary(entity=entity, region=region, regions=None, since=moment)
         found: list[Diff] = []
         for wanted in [verdict] if verdict else [Verdict.MISMATCH.value, Verdict.UNVERIFIABLE.value]:

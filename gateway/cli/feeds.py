@@ -47,7 +47,7 @@ def feeds(
     one_of("--state", state, STATES)
 
     async def work(gateway: Gateway) -> Sequence[Feed]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return await gateway.follower.list(system=system, entity=entity, region=region)
 
     found = [one for one in with_gateway(work) if state in (None, one.state.value)]

@@ -54,7 +54,7 @@ def show(
     one_of("--as", as_, tuple(FORMS))
 
     async def work(gateway: Gateway) -> list[Report]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return list(await gateway.readiness.all(entity=entity, region=region))
 
     found = with_gateway(work)
@@ -96,7 +96,7 @@ def sign(
     one_of("ENTITY", entity, tuple(BY_NAME))
 
     async def work(gateway: Gateway) -> Report:
-        one_of("REGION", region, gateway.slices.regions())
+        one_of("REGION", region, gateway.slices.places())
         return await gateway.readiness.sign(
             entity, region, evidence_hash=evidence, actor=await who(gateway, secret, "admin:approve")
         )

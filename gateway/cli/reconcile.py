@@ -128,7 +128,7 @@ async def _all(
     *,
     quiet: bool,
 ) -> list[Run]:
-    one_of("--region", region, gateway.slices.regions())
+    one_of("--region", region, gateway.slices.places())
     named = [
         one
         for one in await gateway.slices.all()
@@ -187,7 +187,7 @@ def _progress(run: Run) -> str:
 
 def _list(entity: str | None, region: str | None, limit: int, *, json: bool) -> None:
     async def work(gateway: Gateway) -> Sequence[Run]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return await gateway.reconciler.list(entity=entity, region=region, limit=limit)
 
     found = with_gateway(work)

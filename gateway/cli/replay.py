@@ -124,7 +124,7 @@ async def _run(gateway: Gateway, narrowed: Narrowed, reason: str, *, quiet: bool
 
 def _known(gateway: Gateway, narrowed: Narrowed) -> None:
     one_of("--system", narrowed.system, tuple(sorted(gateway.adapters)))
-    one_of("--region", narrowed.region, gateway.slices.regions())
+    one_of("--region", narrowed.region, gateway.slices.places())
 
 
 def _ended(run: Run, *, json: bool) -> int:

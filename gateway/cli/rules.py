@@ -15,6 +15,7 @@ from gateway.errors import Malformed, RuleRefused, UnknownRegion
 from gateway.ledger.slices import Slice
 from gateway.proof import Notice
 from gateway.routing import ruleset, transition
+from gateway.routing.cohort import plain
 from gateway.routing.ownership import OwnedField, lines
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Change, Rule
@@ -36,7 +37,7 @@ def show(*, entity: str | None = None, region: str | None = None, json: Json = F
     entity:
         Only this entity.
     region:
-        Only this region.
+        Only this region, or this cohort of one.
     """
 
     owners: list[OwnedField] = []
@@ -157,17 +158,24 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
     Parameters
     ----------
     folder:
-        Where to write them, with the file of the regions beside them. Without it they are printed.
+        Where to write them, with the files of the regions and cohorts beside them. Without it they are printed.
     force:
         Overwrite files that are there.
     """
 
+    beside = [ruleset.REGIONS_FILE]
+
     async def work(gateway: Gateway) -> dict[str, str]:
-        current = await _current(gateway)
-        return ruleset.export(current.values(), gateway.ruleset.ownership)
+        # A cohort that no file knows any more goes on in the database, and no file could be read that names it.
+        cohorts = {one.place for one in gateway.ruleset.cohorts.cohorts}
+        beside.extend([ruleset.COHORTS_FILE] if cohorts else [])
+        current = (await _current(gateway)).values()
+        kept = [rule for rule in current if plain(rule.region) == rule.region or rule.region in cohorts]
+        return ruleset.export(kept, gateway.ruleset.ownership)
 
     files = with_gateway(work)
-    regions = rule_folder(load()).joinpath(ruleset.REGIONS_FILE).read_text(encoding="utf-8")
+    ours = rule_folder(load())
+    as_they_are = {name: ours.joinpath(name).read_text(encoding="utf-8") for name in beside}
     if folder is None:
         if json:
             put_json(files)
@@ -175,7 +183,7 @@ def export(folder: Path | None = None, /, *, force: bool = False, json: Json = F
             for name, text in files.items():
                 out().print(f"# --- {name}\n{text}", markup=False)
         return
-    files = {ruleset.REGIONS_FILE: regions, **files}
+    files = {**as_they_are, **files}
     there = [name for name in files if (folder / name).exists()]
     if there and not force:
         raise Malformed(f"{folder} holds {', '.join(there)} already; name an empty folder, or add --force")
@@ -304,8 +312,8 @@ async def _slice(gateway: Gateway, entity: str, region: str) -> Slice:
 def _check(gateway: Gateway, entity: str | None, region: str | None) -> None:
     if entity is not None and entity not in BY_NAME:
         raise Malformed(f"entity {entity!r}; allowed are {', '.join(BY_NAME)}")
-    if region is not None and region not in gateway.slices.regions():
-        raise UnknownRegion(f"{region!r} is not one of {', '.join(gateway.slices.regions())}")
+    if region is not None and region not in gateway.slices.places():
+        raise UnknownRegion(f"{region!r} is not one of {', '.join(gateway.slices.places())}")
 
 
 def _reason(reason: str) -> None:

@@ -66,7 +66,7 @@ def schedule(
     assert effective is not None
 
     async def work(gateway: Gateway) -> Scheduled:
-        one_of("REGION", region, gateway.slices.regions())
+        one_of("REGION", region, gateway.slices.places())
         wish = ScheduleWish(
             entity=entity,
             region=region,
@@ -122,7 +122,7 @@ def scheduled(
         return
 
     async def work(gateway: Gateway) -> list[Scheduled]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return list(
             await gateway.switchover.schedule.page(entity=entity, region=region, state=state, limit=limit)
         )

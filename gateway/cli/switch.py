@@ -63,7 +63,7 @@ def request(
     one_of("STAGE", stage, tuple(Stage))
 
     async def work(gateway: Gateway) -> Switch:
-        one_of("REGION", region, gateway.slices.regions())
+        one_of("REGION", region, gateway.slices.places())
         rule = gateway.slices.cached(entity, region)
         wish = Wish(
             entity=entity,
@@ -110,7 +110,7 @@ def emergency(
     one_of("ENTITY", entity, tuple(BY_NAME))
 
     async def work(gateway: Gateway) -> Switch:
-        one_of("REGION", region, gateway.slices.regions())
+        one_of("REGION", region, gateway.slices.places())
         rule = gateway.slices.cached(entity, region)
         wish = Wish(
             entity=entity,
@@ -228,7 +228,7 @@ def status(
         return
 
     async def work(gateway: Gateway) -> list[Switch]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return list(
             await gateway.switchover.switches.page(entity=entity, region=region, state=state, limit=limit)
         )

@@ -49,7 +49,7 @@ def list_(
         raise Malformed(f"--limit {limit}; allowed is 1 to {MOST}")
 
     async def work(gateway: Gateway) -> list[Standing]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         wanted = None if state == "all" else state
         return list(await gateway.waivers.page(entity=entity, region=region, state=wanted, limit=limit))
 
@@ -97,7 +97,7 @@ def add(
     expires_at = micros("--until", until) or 0
 
     async def work(gateway: Gateway) -> Standing:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         wish = Wish(
             entity=entity,
             region=region,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from gateway.access.caller import implied
 from gateway.clock import Clock
 from gateway.console.session import LONGEST_S, Session, Sessions
 from gateway.errors import Forbidden, GatewayError
+from gateway.routing.cohort import covering
 
 LOOK = "admin:read"
 CHANGE = "admin:write"
@@ -60,10 +61,19 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 class Guard:
     """Opens sessions and checks forms. ``secure`` is None to follow the scheme of each request; True behind
-    a proxy that ends TLS."""
+    a proxy that ends TLS. ``places``: the regions and their cohorts."""
 
-    def __init__(self, *, keys: Keyring, secret: bytes, clock: Clock, secure: bool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Keyring,
+        secret: bytes,
+        clock: Clock,
+        secure: bool | None = None,
+        places: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._keys = keys
+        self._places = places
         self._sessions = Sessions(secret)
         self._clock = clock
         self._secure = secure
@@ -167,7 +177,7 @@ class Guard:
             name=row.name,
             key_id=row.id,
             scopes=implied(frozenset(row.scopes), row.role),
-            regions=None if row.regions is None else frozenset(row.regions),
+            regions=covering(None if row.regions is None else frozenset(row.regions), self._places()),
             entities=None if row.entities is None else frozenset(row.entities),
         )
 

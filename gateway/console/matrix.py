@@ -11,6 +11,7 @@ from gateway.compare import SliceSummary, Verdict
 from gateway.compare.queries import CONSISTENT
 from gateway.console.stages import StageRow
 from gateway.ledger.slices import Slice
+from gateway.routing.cohort import cohort_of, plain
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,10 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     compared: Compared
     queue: Queue
     worst: Cell | None  #: the slice with the largest lag
+
+    def absent(self, region: str) -> str:
+        """What is said of a slice that there is not: what a cohort does not narrow is led as its region is."""
+        return "not routed" if cohort_of(region) is None else f"as in {plain(region)}"
 
 
 def compared_of(found: SliceSummary) -> Compared:

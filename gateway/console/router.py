@@ -78,7 +78,7 @@ def console_router(
     """Everything below ``/console``. ``secret`` is the deployment's own; ``calendar`` has the freeze windows and
     ``entities`` the order of the rows; ``health`` says of each system ``up`` or ``down`` as it was last seen;
     ``secure`` says that browsers come over HTTPS, where this process cannot see it (behind a proxy)."""
-    guard = Guard(keys=keys, secret=secret, clock=clock, secure=secure)
+    guard = Guard(keys=keys, secret=secret, clock=clock, secure=secure, places=slices.places)
     respond = Respond(view=packaged_view("/console/static"), guard=guard)
     pages = (
         SignInPages(guard=guard, respond=respond),

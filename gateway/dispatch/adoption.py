@@ -14,6 +14,7 @@ from gateway.canonical import BY_NAME
 from gateway.dispatch.command import Document
 from gateway.dispatch.records import AdoptedMeanwhile, Records, Sighting
 from gateway.dispatch.translate import references, translated
+from gateway.routing.cohort import named, plain
 from gateway.routing.ruleset import Ruleset
 
 #: How far references of references are followed for records that are seen for the first time.
@@ -23,7 +24,9 @@ TRIES = 3
 
 
 class Adoption:
-    """Joins what a system answers with the crosswalk. Adopts what the system holds and we have never seen."""
+    """Joins what a system answers with the crosswalk. Adopts what the system holds and we have never seen: a root into
+    its region's own slice, anything else to where the records are that it names. ``region`` may be a cohort's place:
+    what is meant is its region."""
 
     def __init__(self, *, records: Records, ruleset: Ruleset) -> None:
         self._records = records
@@ -56,7 +59,8 @@ class Adoption:
         self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
     ) -> Document:
         """The canonical document of a record that is linked already."""
-        known = await self._references(adapter, entity_name, [found], region, DEPTH)
+        place = None if region is None else plain(region)
+        known = await self._references(adapter, entity_name, [found], place, DEPTH)
         return _exchange(adapter, entity_name, found, known)
 
     async def _resolve(
@@ -71,6 +75,7 @@ class Adoption:
     ) -> list[tuple[str, Document, str]]:
         if not found:
             return []
+        region = None if region is None else plain(region)
         known = await self._references(adapter, entity_name, found, region, depth)
         keys = [(adapter.name, entity_name, one.native_id) for one in found]
         ids = await self._records.canonical_ids(keys)
@@ -148,6 +153,7 @@ class Adoption:
             match_key=None if value is None else str(value),
             image=document,
             marker=found.marker,
+            roots=named(entity_name, document),
         )
 
 

@@ -55,7 +55,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    regions: tuple[str, ...]  #: the regions asked for, already narrowed to what the caller may read
+    regions: tuple[str, ...]  #: the regions asked for with their cohorts, as far as the caller may read them
     where: dict[
         str, str
     ] = {}  #: filters of the entity by canonical name, ``state`` and ``legal_entity`` included

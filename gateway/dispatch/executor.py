@@ -40,6 +40,7 @@ from gateway.ids import Ids
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import OPERATION_ANSWERED, OperationState
 from gateway.ledger.tables import operation
+from gateway.routing.cohort import NewRoot, named, pinned, plain
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.stage import Stage, System
 
@@ -99,9 +100,13 @@ class Executor:
         self._check_create(command)
         view = None if command.kind == "create" else await self._records.one(command.record_id or "")
         region = command.region if view is None else view.region
-        if region is None or (command.regions is not None and region not in command.regions):
+        if region is None or (command.regions is not None and plain(region) not in command.regions):
             # It is not there for this caller; intake has the words for that.
             return await self._write(entity, command)
+        minted = None
+        if view is None and len(self._slices.within(command.entity, region)) > 1:
+            minted = self._ids.new(entity.prefix)
+            region = await self._foreseen(command, region, minted)
         slice_ = self._slices.cached(command.entity, region)
         async with self._admission.place(slice_.authority.value, command.wait_s):
             refused = self._admission.refusal(slice_, view)
@@ -112,7 +117,22 @@ class Executor:
             if slice_.storable and self._admission.hopeless(slice_.authority.value, command.wait_s):
                 # Nobody waits for it, and the journal is to know that: a refusal later on is told to a person.
                 command = msgspec.structs.replace(command, wait_s=0.0)
-            return await self._write(entity, command)
+            return await self._write(entity, command, minted)
+
+    async def _foreseen(self, command: Command, region: str, minted: str) -> str:
+        """The place that intake will give a new record, as far as can be seen from here; it decides anew."""
+        roots = named(command.entity, command.body)
+        views = await self._records.views(record_id for ids in roots for record_id in ids)
+        number = command.body.get("number")
+        new = NewRoot(
+            entity=command.entity,
+            record_id=minted,
+            number=None if number is None else str(number),
+            legal_entity=command.legal_entity or self._ruleset.default_legal_entity(region),
+        )
+        known = {one.id: one.region for one in views.values()}
+        there = {(command.entity, place) for place in self._slices.within(command.entity, region)}
+        return pinned(self._ruleset.cohorts, region, new, roots, known, there)
 
     async def _told_again(self, entity: Entity, command: Command, refused: NotAccepted) -> Answer:
         """What is not accepted now may have been accepted before, under the same key: then that is told."""
@@ -123,9 +143,9 @@ class Executor:
             raise retold(known.problem, replayed=True)
         raise refused
 
-    async def _write(self, entity: Entity, command: Command) -> Answer:
+    async def _write(self, entity: Entity, command: Command, minted: str | None = None) -> Answer:
         await self._check_references(entity, command)
-        intent = intent_of(command, entity_prefix=entity.prefix, ids=self._ids)
+        intent = intent_of(command, entity_prefix=entity.prefix, ids=self._ids, minted=minted)
         future = self._waiting.expect(intent.operation_id)
         accepting = self._intake.put(intent)
         # Sending begins with the commit and not with the caller, who may hang up in between.

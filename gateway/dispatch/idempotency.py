@@ -54,8 +54,9 @@ class KeptRefusal(msgspec.Struct, frozen=True, kw_only=True):
 Answered = Twin | KeptRefusal | KeyReused | TwinRunning
 
 
-def intent_of(command: Command, *, entity_prefix: str, ids: Ids) -> Intent:
-    """Mints ids and marker, and hashes the key's scope and the request's fingerprint."""
+def intent_of(command: Command, *, entity_prefix: str, ids: Ids, minted: str | None = None) -> Intent:
+    """Mints ids and marker, and hashes the key's scope and the request's fingerprint. ``minted``: the id that a record
+    to be made has already."""
     scope = None
     if command.idempotency_key is not None:
         scope = _digest(command.client, command.method, command.route, command.idempotency_key)
@@ -71,7 +72,7 @@ def intent_of(command: Command, *, entity_prefix: str, ids: Ids) -> Intent:
     return Intent(
         command=command,
         operation_id=ids.new(OPERATION),
-        record_id=command.record_id or ids.new(entity_prefix),
+        record_id=command.record_id or minted or ids.new(entity_prefix),
         authority_delivery=ids.new(DELIVERY),
         mirror_delivery=ids.new(DELIVERY),
         marker=ids.marker(),

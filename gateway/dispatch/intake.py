@@ -1,7 +1,9 @@
 """T1: a write is accepted. One commit, shared by all writes that wait, and nothing has been sent yet.
 
 The rule is read inside the transaction, under the slice's shared lock, so a changed rule is in force for the very
-next write. What is refused here leaves nothing behind but, where a key was given, the refusal under that key.
+next write. A new record gets its place here, under the same lock: where its region has cohorts, one more statement
+reads those of the records that it names. What is refused here leaves nothing behind but, where a key was given, the
+refusal under that key.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from gateway.errors import (
 from gateway.ledger import journal, slices
 from gateway.ledger.slices import Slice
 from gateway.ledger.tables import record
+from gateway.routing.cohort import Cohorts, NewRoot, cohort_of, named, pinned, plain
 from gateway.routing.plan import PLANS
 
 
@@ -51,11 +54,18 @@ Outcome = Accepted | Twin | KeptRefusal
 
 
 class Intake:
-    """The T1 step. ``lease_s`` is each system's lease; ``default_legal_entity`` gives a region's first."""
+    """The T1 step. ``lease_s`` is each system's lease; ``default_legal_entity`` gives a region's first; ``cohorts``
+    say which new roots begin in one."""
 
     def __init__(
-        self, *, database: Database, lease_s: Mapping[str, float], default_legal_entity: Mapping[str, str]
+        self,
+        *,
+        database: Database,
+        lease_s: Mapping[str, float],
+        default_legal_entity: Mapping[str, str],
+        cohorts: Cohorts = Cohorts(),  # noqa: B008 - frozen
     ) -> None:
+        self.cohorts = cohorts
         self._database = database
         self._lease_s = lease_s
         self._default_legal_entity = default_legal_entity
@@ -92,7 +102,8 @@ class _Batch:
         keys = {key for key in (self._slice_key(intent, known) for intent in self.intents) if key is not None}
         slices.lock_shared(self.connection, keys)
         # A new statement after the lock: a rule that changed while we waited for it is the one that we see.
-        self.slices = slices.read(self.connection, keys)
+        self.slices = slices.read_regions(self.connection, keys)
+        self.narrowed = {(entity, plain(place)) for entity, place in self.slices if cohort_of(place) is not None}
         self.began = self.intake.database.clock.monotonic()
         self.now = self.intake.database.now(self.connection)
         self.rows = Rows(now=self.now)
@@ -107,6 +118,7 @@ class _Batch:
         self.lanes = journal.lanes_for_update(self.connection, self.records)
         self.behind = self._behind()
         self.links = links_of(self.connection, self.records)
+        self.places = self._places(live)
         taken = self._natural_keys(live)
         for index in live:
             intent = self.intents[index]
@@ -119,7 +131,7 @@ class _Batch:
                         ],
                         location=taken[index][1],
                     )
-                self.outcomes[index] = self._accept(intent, known)
+                self.outcomes[index] = self._accept(intent)
             except GatewayError as refused:
                 self.outcomes[index] = refused
         refused = idempotency.forget(
@@ -136,7 +148,8 @@ class _Batch:
     # --- what is there already -------------------------------------------------------------------------------
 
     def _known_regions(self) -> dict[str, str]:
-        """Regions of the records that are to be changed. A record's region never changes, so this needs no lock."""
+        """Where the records are that are to be changed, so that their slices can be locked. A record's region never
+        changes, and its cohorts share its lock, so this needs none."""
         wanted = {intent.record_id for intent in self.intents if intent.command.kind != "create"}
         if not wanted:
             return {}
@@ -147,6 +160,40 @@ class _Batch:
         command = intent.command
         region = command.region if command.kind == "create" else known.get(intent.record_id)
         return None if region is None else (command.entity, region)
+
+    def _places(self, live: Sequence[int]) -> dict[str, str]:
+        """Where the records are that creates in a region with cohorts name. Nobody moves one while the lock is held."""
+        wanted = {
+            record_id
+            for index in live
+            if (command := self.intents[index].command).kind == "create"
+            and (command.entity, command.region) in self.narrowed
+            for ids in named(command.entity, command.body)
+            for record_id in ids
+        }
+        if not wanted:
+            return {}
+        rows = rows_among(self.connection, record, {"id": sorted(wanted)}, columns=("id", "region"))
+        return {row.id: row.region for row in rows}
+
+    def _place(self, intent: Intent) -> str | None:
+        """Where the record is, or is to be; None: it is not there."""
+        command = intent.command
+        if command.kind != "create":
+            row = self.records.get(intent.record_id)
+            return None if row is None or row.entity != command.entity else row.region
+        region = command.region or ""
+        if (command.entity, region) not in self.narrowed:
+            return region
+        number = command.body.get("number")
+        new = NewRoot(
+            entity=command.entity,
+            record_id=intent.record_id,
+            number=None if number is None else str(number),
+            legal_entity=command.legal_entity or self.intake.legal_entity(region),
+        )
+        roots = named(command.entity, command.body)
+        return pinned(self.intake.cohorts, region, new, roots, self.places, self.slices)
 
     def _behind(self) -> set[journal.LaneKey]:
         """Lanes in which something is open that a write may not pass. An authority that has come to the record's last
@@ -197,22 +244,23 @@ class _Batch:
 
     # --- one write -------------------------------------------------------------------------------------------
 
-    def _accept(self, intent: Intent, known: Mapping[str, str]) -> Accepted:
+    def _accept(self, intent: Intent) -> Accepted:
         command = intent.command
-        key = self._slice_key(intent, known)
-        if key is None:
+        place = self._place(intent)
+        if place is None:
             raise RecordNotFound
-        if command.regions is not None and key[1] not in command.regions:
+        key = (command.entity, place)
+        if command.regions is not None and plain(place) not in command.regions:
             raise (
                 RecordNotFound
                 if command.kind != "create"
-                else UnknownRegion(f"{key[1]!r} is not one of yours")
+                else UnknownRegion(f"{command.region!r} is not one of yours")
             )
         slice_ = self.slices.get(key)
         if slice_ is None:
-            raise UnknownRegion(f"{key[1]!r} has no rule for {command.entity}")
+            raise UnknownRegion(f"{place!r} has no rule for {command.entity}")
         if command.kind == "create":
-            legal_entity = command.legal_entity or self.intake.legal_entity(key[1])
+            legal_entity = command.legal_entity or self.intake.legal_entity(plain(place))
             owner = self.rows.new_record(intent, key, legal_entity)
             base: Document | None = None
         else:

@@ -20,6 +20,7 @@ from gateway.ledger import journal
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.states import DeliveryState, OperationEvent, OperationState, operation_after
 from gateway.ledger.tables import delivery, event, operation, record
+from gateway.routing.cohort import plain
 
 
 class Operations:
@@ -119,7 +120,7 @@ def _told(connection: Connection, row: Any) -> dict[str, Any]:
     return {
         "id": row.id,
         "entity": row.entity,
-        "region": row.region,
+        "region": plain(row.region),
         "record": row.record_id,
         "kind": row.kind,
         "state": row.state,
@@ -133,7 +134,7 @@ def _told(connection: Connection, row: Any) -> dict[str, Any]:
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
         "problem": None if row.problem is None else _problem(row.problem),
-        "deliveries": [told_delivery(line) for line in lines],
+        "deliveries": [{**told_delivery(line), "region": plain(line.region)} for line in lines],
         "events": told_events(events),
         "queue_position": None,
         "expected_at": None,

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.canonical import Entity, record
 from gateway.database import from_micros
 from gateway.dispatch.command import Document
+from gateway.routing.cohort import plain
 
 
 def present(
@@ -23,11 +24,11 @@ def present(
     external_refs: Mapping[str, str],
     native_ids: Mapping[str, str],
 ) -> Document:
-    """The answer of the contract. Moments are microseconds UTC."""
+    """The answer of the contract, which knows regions and no cohorts. Moments are microseconds UTC."""
     return record(
         entity,
         id=record_id,
-        region=region,
+        region=plain(region),
         legal_entity=document.get("legal_entity") or legal_entity or "",
         version=version,
         state=document.get("state", entity.lifecycle.initial),

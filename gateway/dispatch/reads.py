@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,6 +37,7 @@ from gateway.errors import (
 )
 from gateway.ids import Ids
 from gateway.ledger.slices import Slice, Slices
+from gateway.routing.cohort import plain
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.stage import System
@@ -104,7 +105,7 @@ class Reads:
                 known = await self._records.canonical_ids([(system, entity.name, found.native_id)])
             # A product may keep a record for all companies at once: then the caller's region has to say where
             # it belongs, and a caller of several gets it by listing one of them.
-            only = next(iter(regions)) if regions is not None and len(regions) == 1 else None
+            only = _only(regions)
             adopted = await self._adoption.documents(adapter, entity.name, [found], region=only)
             if not adopted:
                 if found.fields.get("legal_entity") is None:
@@ -259,9 +260,8 @@ class Reads:
     ) -> tuple[list[Document], str | None]:
         adapter = self._adapter(system, entity)
         facts = adapter.facts(entity.name)
-        companies = [
-            company.code for one in slices for company in self._ruleset.region(one.region).legal_entities
-        ]
+        regions = dict.fromkeys(plain(one.region) for one in slices)
+        companies = [company.code for one in regions for company in self._ruleset.region(one).legal_entities]
         where: dict[str, str | tuple[str, ...]] = {}
         local: dict[str, str] = {}
         wanted = dict(query.where)
@@ -280,7 +280,7 @@ class Reads:
                 where[name] = natives[value]
         if "legal_entity" in facts.filters and "legal_entity" not in where:
             where["legal_entity"] = tuple(companies)
-        regions = {one.region: one for one in slices}
+        places = {one.region: one for one in slices}
         documents: list[Document] = []
         for _ in range(SEARCHES):
             page = await asked(
@@ -297,26 +297,31 @@ class Reads:
                 ),
             )
             cursor = page.next_cursor
-            shown = await self._shown_all(entity, adapter, page.items, regions)
+            shown = await self._shown_all(entity, adapter, page.items, places)
             documents.extend(document for document in shown if _fits(document, local))
             if cursor is None or len(documents) >= limit:
                 break
         return documents, cursor
 
     async def _shown_all(
-        self, entity: Entity, adapter: Adapter, found: Sequence[Found], regions: Mapping[str, Slice]
+        self, entity: Entity, adapter: Adapter, found: Sequence[Found], places: Mapping[str, Slice]
     ) -> list[Document]:
-        only = next(iter(regions)) if len(regions) == 1 else None
-        adopted = await self._adoption.documents(adapter, entity.name, found, region=only)
+        adopted = await self._adoption.documents(adapter, entity.name, found, region=_only(places))
         views = await self._records.views([record_id for record_id, _ in adopted])
         shown: list[Document] = []
         for record_id, answered in adopted:
             view = views.get(record_id)
-            if view is None or view.region not in regions or view.version == 0:
+            if view is None or view.region not in places or view.version == 0:
                 continue
-            self._observe(entity, view, regions[view.region], answered)
+            self._observe(entity, view, places[view.region], answered)
             shown.append(self._shown(entity, adapter, view, answered))
         return shown
+
+
+def _only(places: Iterable[str] | None) -> str | None:
+    """The one region that all of these are of, or None."""
+    regions = {plain(place) for place in places or ()}
+    return regions.pop() if len(regions) == 1 else None
 
 
 def _visible(view: RecordView | None, entity: Entity, regions: frozenset[str] | None) -> RecordView:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +19,9 @@ from gateway.dispatch import natural_keys
 from gateway.dispatch.command import Document
 from gateway.ids import Ids
 from gateway.ledger import journal
-from gateway.ledger.slices import lock_exclusive
+from gateway.ledger.slices import lock_exclusive, lock_shared, read_regions
 from gateway.ledger.tables import lane, operation, record
+from gateway.routing.cohort import cohort_of, followed, plain
 
 #: Links kept in memory: a link never changes, so the oldest are dropped only for room.
 KNOWN_LINKS = 200_000
@@ -57,13 +58,23 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     match_key: str | None
     image: Document
     marker: str | None = None
+    roots: tuple[tuple[str, ...], ...] = ()  #: the ids that it names, by each reference that may give it its place
 
 
 class Records:
-    """``spare_edits``: a mirror of master data is given what has changed, so that edits made there stay."""
+    """``spare_edits``: a mirror of master data is given what has changed, so that edits made there stay. ``places``:
+    where there are slices; what is adopted in a region with cohorts follows the records that it names."""
 
-    def __init__(self, *, database: Database, ids: Ids, spare_edits: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        ids: Ids,
+        spare_edits: bool = False,
+        places: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._database = database
+        self._places = places
         self.spare_edits = spare_edits
         self._ids = ids
         self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(
@@ -162,9 +173,10 @@ class Records:
         if not sightings:
             return {}
         minted = [self._ids.new(BY_NAME[one.entity].prefix) for one in sightings]
+        narrowed = frozenset(plain(one) for one in self._places() if cohort_of(one) is not None)
         try:
             made = await self._database.transaction(
-                lambda conn: _adopt(conn, sightings, minted, self._database.now(conn))
+                lambda conn: _adopt(conn, sightings, minted, self._database.now(conn), narrowed)
             )
         except IntegrityError as lost:
             raise AdoptedMeanwhile from lost
@@ -255,11 +267,16 @@ def _view(rows: Sequence[Any]) -> RecordView:
 
 
 def _adopt(
-    connection: Connection, sightings: Sequence[Sighting], minted: Sequence[str], now: int
+    connection: Connection,
+    sightings: Sequence[Sighting],
+    minted: Sequence[str],
+    now: int,
+    narrowed: frozenset[str],
 ) -> list[Link]:
     for entity in sorted({one.entity for one in sightings}):
         # Two who see the same record, or its two halves, at the same moment must not make two of it.
         lock_exclusive(connection, ("adoption", entity))
+    places = _places_of(connection, [one for one in sightings if one.region in narrowed])
     known = linked(connection, [(one.system, one.entity, one.native_id) for one in sightings])
     fits = _fitting(
         connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known]
@@ -279,7 +296,7 @@ def _adopt(
                 {
                     "id": record_id,
                     "entity": one.entity,
-                    "region": one.region,
+                    "region": places.get((one.entity, one.native_id), one.region),
                     "legal_entity": one.legal_entity,
                     "version": 1,
                     "seq": 0,
@@ -309,6 +326,24 @@ def _adopt(
         # Somebody adopted the same native record between our look and our insert: theirs stands.
         raise AdoptedMeanwhile
     return links
+
+
+def _places_of(connection: Connection, sightings: Sequence[Sighting]) -> dict[tuple[str, str], str]:
+    """Where these belong, by (entity, native id), each with the records that it names. Nobody moves those meanwhile."""
+    following = [one for one in sightings if any(one.roots)]
+    if not following:
+        return {}
+    keys = {(one.entity, one.region) for one in following}
+    lock_shared(connection, keys)
+    there = read_regions(connection, keys)
+    ids = {record_id for one in following for each in one.roots for record_id in each}
+    found = connection.execute(select(record.c.id, record.c.region).where(among(record.c.id, ids)))
+    known = {row.id: row.region for row in found}
+    return {
+        (one.entity, one.native_id): place
+        for one in following
+        if (place := followed(one.region, one.roots, known)) is not None and (one.entity, place) in there
+    }
 
 
 class AdoptedMeanwhile(Exception):

@@ -68,6 +68,7 @@ from gateway.ports import (
     SwitchoverPort,
     WaiversPort,
 )
+from gateway.routing.cohort import plain_regions
 from gateway.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -161,24 +162,24 @@ def build(
         registry=metrics.registry,
     )
 
-    def table(regions: tuple[str, ...]) -> tuple[Route, ...]:
+    def table(places: tuple[str, ...]) -> tuple[Route, ...]:
         return (
-            *entities.routes(facade, components(regions), regions),
+            *entities.routes(facade, components(places), plain_regions(places)),
             *followed.routes(),
-            *rules.routes(regions),
-            *moved.routes(regions),
-            *timed.routes(regions),
-            *ready.routes(regions),
+            *rules.routes(places),
+            *moved.routes(places),
+            *timed.routes(places),
+            *ready.routes(places),
             *Guards(guards=guards).routes(),
-            *found.routes(regions),
-            *accepted.routes(regions),
+            *found.routes(places),
+            *accepted.routes(places),
             *sent.routes(),
-            *again.routes(regions),
-            *reconciled.routes(regions),
-            *filled.routes(regions),
-            *feeds.routes(regions),
+            *again.routes(places),
+            *reconciled.routes(places),
+            *filled.routes(places),
+            *feeds.routes(places),
             *Hooks(hints).routes(),
-            *waiting.routes(regions),
+            *waiting.routes(places),
             *records.routes(),
             *audit.routes(),
             *health.routes(),
@@ -187,7 +188,7 @@ def build(
     described = Described(slices, version, table)
     rim = Rim(keys=keys, ids=ids, body_limit=body_limit, metrics=metrics)
     app = Litestar(
-        route_handlers=[*rim.handlers(described.routes(slices.regions())), *handlers],
+        route_handlers=[*rim.handlers(described.routes(slices.places())), *handlers],
         exception_handlers={HTTPException: refused, GatewayError: refused, Exception: refused},
         openapi_config=None,
         logging_config=None,
@@ -200,7 +201,7 @@ def build(
 
 
 class Described:
-    """The document, made again when the regions that rules know have changed."""
+    """The document, made again when the regions or cohorts that rules know have changed."""
 
     def __init__(
         self, slices: SlicesPort, version: str, table: Callable[[tuple[str, ...]], tuple[Route, ...]]
@@ -212,14 +213,14 @@ class Described:
 
     async def get(self, exchange: Exchange) -> Reply:
         exchange.query()
-        regions = self._slices.regions()
-        if self._made is None or self._made[0] != regions:
-            body = msgspec.json.encode(document(self.routes(regions), regions, version=self._version))
-            self._made = (regions, body)
+        places = self._slices.places()
+        if self._made is None or self._made[0] != places:
+            body = msgspec.json.encode(document(self.routes(places), places, version=self._version))
+            self._made = (places, body)
         return Reply(200, self._made[1])
 
-    def routes(self, regions: tuple[str, ...]) -> tuple[Route, ...]:
-        """Every route, the document's own among them."""
+    def routes(self, places: tuple[str, ...]) -> tuple[Route, ...]:
+        """Every route, the document's own among them. ``places``: the regions and their cohorts."""
         own = Route(
             method="GET",
             path="/openapi.json",
@@ -230,7 +231,7 @@ class Described:
             handle=self.get,
             gives=(Gives(status=200, description="OpenAPI 3.1", schema={"type": "object"}),),
         )
-        return (*self._table(regions), own)
+        return (*self._table(places), own)
 
 
 def refused(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:

@@ -206,6 +206,8 @@ class Facade:
         """Raises UnknownRegion naming the place in the request."""
         try:
             self._slices.cached(entity.name, region)
+            if region not in self._slices.regions():
+                raise UnknownRegion(f"{region[:40]!r} is not one of {', '.join(self._slices.regions())}")
         except UnknownRegion as unknown:
             raise UnknownRegion(
                 unknown.detail,
@@ -217,11 +219,12 @@ class Facade:
             ) from None
 
     def _regions(self, exchange: Exchange, entity: Entity, asked: str | None) -> tuple[str, ...]:
+        """The regions that are asked for, or all that the caller may see, each with its cohorts."""
         if asked is not None:
             self._known(entity, asked, "region")
             exchange.may_use_region(asked)
-            return (asked,)
-        return tuple(region for region in self._slices.regions() if exchange.caller.sees_region(region))
+            return self._slices.within(entity.name, asked)
+        return tuple(place for place in self._slices.places(entity.name) if exchange.caller.sees_region(place))
 
 
 def _record_id(exchange: Exchange, entity: Entity) -> str:

@@ -13,6 +13,7 @@ from gateway.http.parameters import ANSWER_HEADERS
 from gateway.http.problems import PROBLEMS, TYPE, row
 from gateway.http.route import Gives, Route
 from gateway.http.schemas import Json, components
+from gateway.routing.cohort import plain_regions
 from gateway.routing.plan import PLANS
 
 _BODY = (errors.BodyTooLarge, errors.MediaTypeUnsupported)
@@ -47,8 +48,9 @@ _TAGS = {
 }
 
 
-def document(routes: Sequence[Route], regions: Sequence[str], *, version: str) -> Json:
-    """The document of ``routes``."""
+def document(routes: Sequence[Route], places: Sequence[str], *, version: str) -> Json:
+    """The document of ``routes``. ``places``: the regions and their cohorts."""
+    regions = plain_regions(places)
     paths: dict[str, Json] = defaultdict(dict)
     for route in routes:
         paths[route.path][route.method.lower()] = _operation(route, regions)
@@ -66,7 +68,7 @@ def document(routes: Sequence[Route], regions: Sequence[str], *, version: str) -
         "tags": [{"name": tag, "description": _TAGS.get(tag, f"The collection {tag}.")} for tag in tags],
         "paths": dict(paths),
         "components": {
-            "schemas": components(tuple(regions)),
+            "schemas": components(tuple(places)),
             "headers": {
                 name: {"schema": schema, "description": words}
                 for name, (schema, words) in ANSWER_HEADERS.items()

@@ -32,6 +32,7 @@ from gateway.http.admin.waivers import WaiverTold, WaiverWish
 from gateway.http.problems import PROBLEMS, TYPE
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.ledger.states import DeliveryState, OperationState
+from gateway.routing.cohort import plain_regions
 from gateway.routing.stage import Stage, System
 from gateway.switchover.simulation import Simulated
 
@@ -164,8 +165,10 @@ _JOURNEY: Json = {
 
 
 @cache
-def components(regions: tuple[str, ...]) -> Json:
-    """Every schema by name. Where rules are known, ``region`` says which."""
+def components(places: tuple[str, ...]) -> Json:
+    """Every schema by name. Where rules are known, ``region`` says which: a region for callers; on the operations side
+    a cohort as well, by its place."""
+    regions = plain_regions(places)
     found: Json = schemas(ENTITIES)
     structs = (
         *(Slice, SliceChange, RuleChange, Act, Diff, SliceSummary),
@@ -199,7 +202,7 @@ def components(regions: tuple[str, ...]) -> Json:
             }
     for named in ("WaiverWish", "SwitchWish", "ReconciliationWish", "BackfillWish", "DraftRule"):
         wish: Json = found[named]["properties"]
-        for name, known in (("entity", BY_NAME), ("region", regions)):
+        for name, known in (("entity", BY_NAME), ("region", places)):
             if known:
                 described = wish[name]["description"]
                 wish[name] = {"description": described, "type": "string", "enum": list(known)}
@@ -220,7 +223,7 @@ def components(regions: tuple[str, ...]) -> Json:
     for name in ("looked_at", "next_at", "acted_at", "held_until"):
         found["GuardTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     narrowing: Json = found["ReplayWish"]["properties"]
-    for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", regions)):
+    for name, known in (("system", [one.value for one in System]), ("entity", BY_NAME), ("region", places)):
         if known:
             text = narrowing[name]["anyOf"][0]
             narrowing[name]["anyOf"][0] = {

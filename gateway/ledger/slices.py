@@ -1,10 +1,13 @@
 """The rule of each slice as it is in force: read in the writer's own transaction for writes, from a copy of at most
-``refresh_s`` seconds for reads."""
+``refresh_s`` seconds for reads.
+
+A cohort shares the lock of its region, so that whoever holds one slice of a region holds still which of its records
+are in which cohort. A move of authority takes it for the moments of its two commits, and not while it drains."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +17,7 @@ from gateway.clock import Clock, rfc3339
 from gateway.database import Database, among, from_micros
 from gateway.errors import UnknownRegion
 from gateway.ledger.tables import slice_, slice_change
+from gateway.routing.cohort import cohort_of, plain, plain_regions
 from gateway.routing.plan import PLANS
 from gateway.routing.ruleset import Rule
 from gateway.routing.stage import Stage, System
@@ -23,7 +27,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """One (entity, region) and how it is routed now."""
 
     entity: str
-    region: str
+    region: str  #: of a cohort's slice, the place that it is addressed by: region.cohort
     stage: Stage
     authority: System
     epoch: int  #: number of the authority period; never used twice
@@ -33,6 +37,7 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool  #: the authority is moving: new writes are held until it has
     note: str
     updated_at: str
+    cohort: str | None = None  #: the name of the cohort; None: it is the region's own slice
 
 
 class SliceChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,18 +57,21 @@ def lock_shared(connection: Connection, keys: Iterable[tuple[str, str]]) -> None
         connection.execute(_LOCK_SHARED, {"keys": numbers})
 
 
-def lock_exclusive(connection: Connection, key: tuple[str, str]) -> None:
+def lock_exclusive(connection: Connection, *keys: tuple[str, str]) -> None:
+    """Several are taken in the order in which writers take them."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_number(key)})
+        for number in sorted({_lock_number(key) for key in keys}):
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": number})
 
 
 _LOCK_SHARED = text("SELECT pg_advisory_xact_lock_shared(k) FROM unnest(CAST(:keys AS bigint[])) AS k")
 
 
 def _lock_number(key: tuple[str, str]) -> int:
-    """A stable 63-bit number for a slice. Two slices that share one only wait for each other without need."""
+    """A stable 63-bit number for a slice, which it shares with the cohorts of its region. Others that share one only
+    wait for each other without need."""
     number = 1469598103934665603
-    for byte in f"{key[0]}|{key[1]}".encode():
+    for byte in f"{key[0]}|{plain(key[1])}".encode():
         number = ((number ^ byte) * 1099511628211) & 0x7FFFFFFFFFFFFFFF
     return number
 
@@ -79,32 +87,54 @@ def read(
     return {key: _slice(row) for row in rows if (key := (row.entity, row.region)) in wanted}
 
 
+def read_regions(
+    connection: Connection, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Slice]:
+    """These slices with those of every cohort of their regions, in the one statement that ``read`` takes."""
+    wanted = {(entity, plain(region)) for entity, region in keys}
+    rows = connection.execute(_OF_ENTITIES, {"entities": sorted({entity for entity, _ in wanted})})
+    return {
+        (row.entity, row.region): _slice(row) for row in rows if (row.entity, plain(row.region)) in wanted
+    }
+
+
 _ALL = select(slice_)
 _OF_ENTITIES = _ALL.where(among(slice_.c.entity, "entities"))
 
 
-def seed(connection: Connection, rules: Mapping[tuple[str, str], Rule], *, at: int, actor: str) -> int:
-    """Makes a slice for every rule that has none yet. What is there already stays as it was switched."""
+def seed(
+    connection: Connection,
+    rules: Mapping[tuple[str, str], Rule],
+    *,
+    at: int,
+    actor: str,
+    following: Collection[tuple[str, str]] = (),
+) -> int:
+    """Makes a slice for every rule that has none yet. What is there already stays as it was switched. A slice of
+    ``following`` begins where its region's slice is by now, if there is one."""
     present = read(connection)
     missing = [rule for key, rule in rules.items() if key not in present]
     if not missing:
         return 0
-    rows = [
-        {
-            "entity": rule.entity,
-            "region": rule.region,
-            "stage": rule.stage.value,
-            "authority": PLANS[rule.stage].authority.value,
-            "epoch": 1,
-            "version": 1,
-            "compare_sample": rule.compare_sample,
-            "storable": rule.storable,
-            "draining": False,
-            "note": rule.note,
-            "updated_at": at,
-        }
-        for rule in missing
-    ]
+    rows: list[dict[str, Any]] = []
+    for rule in missing:
+        parent = present.get((rule.entity, plain(rule.region)))
+        begins = rule if parent is None or (rule.entity, rule.region) not in following else parent
+        rows.append(
+            {
+                "entity": rule.entity,
+                "region": rule.region,
+                "stage": begins.stage.value,
+                "authority": PLANS[begins.stage].authority.value,
+                "epoch": 1,
+                "version": 1,
+                "compare_sample": begins.compare_sample,
+                "storable": begins.storable,
+                "draining": False,
+                "note": begins.note,
+                "updated_at": at,
+            }
+        )
     connection.execute(insert(slice_), rows)
     connection.execute(
         insert(slice_change),
@@ -202,6 +232,8 @@ class Slices:
         self._clock = clock
         self._refresh_s = refresh_s
         self._known: dict[tuple[str, str], Slice] = {}
+        self._within: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._places: dict[str | None, tuple[str, ...]] = {}
         self._seen_at = 0.0
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -222,6 +254,14 @@ class Slices:
 
     async def refresh(self) -> None:
         self._known = await self._database.read(read)
+        within: dict[tuple[str, str], list[str]] = {}
+        for entity, place in sorted(self._known):
+            within.setdefault((entity, plain(place)), []).append(place)
+        self._within = {key: tuple(places) for key, places in within.items()}
+        places: dict[str | None, set[str]] = {None: {place for _, place in self._known}}
+        for entity, place in self._known:
+            places.setdefault(entity, set()).add(place)
+        self._places = {entity: tuple(sorted(found)) for entity, found in places.items()}
         self._seen_at = self._clock.monotonic()
 
     async def all(self) -> tuple[Slice, ...]:
@@ -244,7 +284,15 @@ class Slices:
         )
 
     def regions(self) -> tuple[str, ...]:
-        return tuple(sorted({region for _, region in self._known}))
+        return plain_regions(self.places())
+
+    def places(self, entity: str | None = None) -> tuple[str, ...]:
+        """Where slices are: the regions, and their cohorts. ``entity``: where that one has slices."""
+        return self._places.get(entity, ())
+
+    def within(self, entity: str, region: str) -> tuple[str, ...]:
+        """Where records of an entity and a region may be: the region, and its cohorts that have a slice of it."""
+        return self._within.get((entity, region), (region,))
 
     def age_s(self) -> float:
         """How old the copy is; a replica whose copy is older than 10 s must not say that it is ready."""
@@ -316,4 +364,5 @@ def _slice(row: Any) -> Slice:
         draining=row.draining,
         note=row.note,
         updated_at=rfc3339(from_micros(row.updated_at)),
+        cohort=cohort_of(row.region),
     )

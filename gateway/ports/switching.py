@@ -24,6 +24,14 @@ class SlicesPort(Protocol):
 
     def regions(self) -> tuple[str, ...]: ...
 
+    def places(self, entity: str | None = None) -> tuple[str, ...]:
+        """The regions and their cohorts; those where the entity has slices."""
+        ...
+
+    def within(self, entity: str, region: str) -> tuple[str, ...]:
+        """The region, and its cohorts that have a slice of the entity."""
+        ...
+
     def age_s(self) -> float: ...
 
     async def history(

@@ -1,7 +1,9 @@
 """Reads one page of one side's set, through its adapter or from a source, as canonical documents.
 
-The set is what the system lists, or the source has, for the companies of the slice's region. Requests go in by the
-system's door as the least urgent of all, so they keep to its rate and wait behind callers, mirrors and backfills.
+The set is what the system lists, or the source has, for the companies of the slice's region, as far as the journal has
+it in the slice: a cohort's set is its region's without what is pinned elsewhere, and costs as much to read. Requests go
+in by the system's door as the least urgent of all, so they keep to its rate and wait behind callers, mirrors and
+backfills.
 """
 
 from __future__ import annotations

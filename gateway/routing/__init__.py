@@ -16,11 +16,13 @@ The table (``PLANS``), and nothing else, decides:
 
 Laws: an authority is never its own mirror or shadow; a shadow read implies a mirror; authority moves once,
 between shadow and live; with the systems swapped and read backwards it is the same table. A gap or an overlap
-in the rule files stops the start.
+in the rule files stops the start. A region may be narrowed by cohorts, whose slices are slices like any other: see
+``cohort``.
 """
 
 from __future__ import annotations
 
+from gateway.routing.cohort import Cohort, Cohorts
 from gateway.routing.plan import PLANS, Plan
 from gateway.routing.ruleset import (
     Change,
@@ -55,6 +57,8 @@ __all__ = [
     "PLANS",
     "TRANSITIONS",
     "Change",
+    "Cohort",
+    "Cohorts",
     "GateFailure",
     "LegalEntity",
     "Move",

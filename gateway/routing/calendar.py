@@ -14,6 +14,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gateway.canonical.values import Name
+from gateway.routing.cohort import plain
 
 EVERYWHERE = "*"
 
@@ -44,8 +45,9 @@ class Freeze(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None
 
     def covers(self, entity: str, region: str) -> bool:
-        """Whether the window is about this slice."""
-        return bool({region, EVERYWHERE} & set(self.regions)) and bool({entity, EVERYWHERE} & set(self.entities))
+        """Whether the window is about this slice. One of a region is about its cohorts as well."""
+        places = {region, plain(region), EVERYWHERE}
+        return bool(places & set(self.regions)) and bool({entity, EVERYWHERE} & set(self.entities))
 
     def until(self, day: date) -> date | None:
         """The last day of the window that ``day`` is in; None: it is in none."""

@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 
 from gateway.canonical.values import Name
 from gateway.routing.calendar import EVERYWHERE
+from gateway.routing.cohort import plain
 from gateway.routing.stage import Stage
 
 #: Stages that are guarded, and where a guard leads back to.
@@ -48,8 +49,8 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     note: str = ""
 
     def covers(self, entity: str, region: str) -> bool:
-        """Whether the guard is about this slice."""
-        return bool({region, EVERYWHERE} & set(self.regions)) and bool(
+        """Whether the guard is about this slice. One of a region is about its cohorts as well."""
+        return bool({region, plain(region), EVERYWHERE} & set(self.regions)) and bool(
             {entity, EVERYWHERE} & set(self.entities)
         )
 

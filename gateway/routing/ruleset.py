@@ -1,8 +1,9 @@
 """The rule files: which stage each slice is at, and how it is compared and kept.
 
 ``regions.toml`` names the regions and their legal entities; each entity has a file with its rules.
-A rule for one region beats the rule for ``"*"``. A slice without a rule, a slice with two, a region that
-nobody knows and a key that nobody reads stop the start: a slice routed by accident is worse than none.
+A rule for one region beats the rule for ``"*"``; a cohort (``cohorts.toml``) without a rule of its own has its
+region's. A slice without a rule, a slice with two, a region that nobody knows and a key that nobody reads stop the
+start: a slice routed by accident is worse than none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from gateway.canonical.money import Currency
 from gateway.canonical.values import Country, LegalEntityCode, Name, RegionCode
 from gateway.errors import RuleFileWrong, UnknownRegion
 from gateway.routing.calendar import EVERYWHERE, Calendar, misplaced
+from gateway.routing.cohort import Cohorts, cohort_of, plain
+from gateway.routing.cohort import misplaced as miscohorted
 from gateway.routing.guards import Guards
 from gateway.routing.guards import misplaced as misguarded
 from gateway.routing.ownership import Ownership, Ownerships, misnamed
@@ -33,8 +36,10 @@ REGIONS_FILE = "regions.toml"
 CALENDAR_FILE = "calendar.toml"
 #: When a slice is to go back by itself. It may be left out.
 GUARDS_FILE = "guards.toml"
+#: Which parts of a region are routed on their own. It may be left out.
+COHORTS_FILE = "cohorts.toml"
 
-Slice = tuple[str, str]  # (entity, region)
+Slice = tuple[str, str]  # (entity, region or cohort of one)
 _S = TypeVar("_S", bound=Struct)
 
 
@@ -90,10 +95,13 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Ruleset(Struct, frozen=True, kw_only=True):
-    """All regions and all rules. Every entity has exactly one rule in every region."""
+    """All regions and all rules. Every entity has exactly one rule in every region, and in every cohort that has a
+    slice of it. ``following``: slices of cohorts that no rule names, so that their region's holds for them."""
 
     regions: Mapping[str, Region]
     rules: Mapping[Slice, Rule]
+    cohorts: Cohorts = Cohorts()
+    following: frozenset[Slice] = frozenset()
     calendar: Calendar = Calendar()
     guards: Guards = Guards()
     ownership: Mapping[str, Ownerships] = {}
@@ -103,8 +111,8 @@ class Ruleset(Struct, frozen=True, kw_only=True):
         return self.ownership.get(entity) or Ownerships(entity=entity)
 
     def region(self, code: str) -> Region:
-        """The region called ``code``. Raises UnknownRegion and names those that there are."""
-        found = self.regions.get(code)
+        """The region called ``code``, or that a cohort is of. Raises UnknownRegion and names those that there are."""
+        found = self.regions.get(plain(code))
         if found is None:
             raise UnknownRegion(
                 f"no rule knows the region {code[:32]!r}; known are {', '.join(self.regions)}"
@@ -113,7 +121,8 @@ class Ruleset(Struct, frozen=True, kw_only=True):
 
     def rule(self, entity: str, region: str) -> Rule:
         """The rule of the slice. Raises UnknownRegion."""
-        return self.rules[entity, self.region(region).code]
+        found = self.rules.get((entity, region))
+        return found if found is not None else self.rules[entity, self.region(region).code]
 
     def region_of(self, legal_entity: str) -> str | None:
         """The code of the region that the legal entity is in, or None for one that nobody knows."""
@@ -170,12 +179,18 @@ def read(files: Mapping[str, str]) -> Ruleset:
     if REGIONS_FILE not in files:
         raise RuleFileWrong(f"{REGIONS_FILE}: is missing; it names the regions and their legal entities")
     regions = _regions(_parsed(_RegionsFile, REGIONS_FILE, files[REGIONS_FILE]))
+    cohorts = _parsed(Cohorts, COHORTS_FILE, files[COHORTS_FILE]) if COHORTS_FILE in files else Cohorts()
+    companies = {code: [company.code for company in region.legal_entities] for code, region in regions.items()}
+    problem = miscohorted(cohorts.cohorts, companies)
+    if problem is not None:
+        raise RuleFileWrong(f"{COHORTS_FILE}: {problem}")
     rules: dict[Slice, Rule] = {}
+    following: set[Slice] = set()
     source: dict[str, str] = {}
     ownership: dict[str, Ownerships] = {}
     known = [entity.name for entity in ENTITIES]
     for file, text in files.items():
-        if file in (REGIONS_FILE, CALENDAR_FILE, GUARDS_FILE):
+        if file in (REGIONS_FILE, CALENDAR_FILE, GUARDS_FILE, COHORTS_FILE):
             continue
         parsed = _parsed(_RuleFile, file, text)
         if parsed.entity not in known:
@@ -189,21 +204,26 @@ def read(files: Mapping[str, str]) -> Ruleset:
         if wrong is not None:
             raise RuleFileWrong(f"{file}: {wrong}")
         ownership[parsed.entity] = Ownerships(entity=parsed.entity, fields=parsed.ownership)
-        rules.update(_settled(file, parsed, regions))
+        settled, unnamed = _settled(file, parsed, _places(parsed.entity, regions, cohorts))
+        rules.update(settled)
+        following.update(unnamed)
     for entity in known:
         if entity not in source:
             raise RuleFileWrong(f"{entity}.toml: is missing: no rule says where {entity} is")
     calendar = _parsed(Calendar, CALENDAR_FILE, files[CALENDAR_FILE]) if CALENDAR_FILE in files else Calendar()
-    problem = misplaced(calendar.freezes, regions, known)
+    places = [*regions, *(one.place for one in cohorts.cohorts)]
+    problem = misplaced(calendar.freezes, places, known)
     if problem is not None:
         raise RuleFileWrong(f"{CALENDAR_FILE}: {problem}")
     guards = _parsed(Guards, GUARDS_FILE, files[GUARDS_FILE]) if GUARDS_FILE in files else Guards()
-    problem = misguarded(guards.guards, regions, known)
+    problem = misguarded(guards.guards, places, known)
     if problem is not None:
         raise RuleFileWrong(f"{GUARDS_FILE}: {problem}")
     return Ruleset(
         regions=regions,
-        rules={(e, r): rules[e, r] for e in known for r in regions},
+        rules={(e, place): rules[e, place] for e in known for place in _places(e, regions, cohorts)},
+        cohorts=cohorts,
+        following=frozenset(following),
         calendar=calendar,
         guards=guards,
         ownership=ownership,
@@ -227,8 +247,8 @@ def difference(current: Mapping[Slice, Rule], desired: Mapping[Slice, Rule]) -> 
 
 def export(rules: Iterable[Rule], ownership: Mapping[str, Ownerships] | None = None) -> dict[str, str]:
     """The rules as files that ``load`` reads back to the same rules; what most regions share
-    stands under ``"*"``. Regions are not exported: their file is not changed by a running program. Neither is
-    ``ownership``, which is written back as it was read."""
+    stands under ``"*"``, and a cohort that has the rule of its region has no row. Regions and cohorts are not exported:
+    their files are not changed by a running program. Neither is ``ownership``, which is written back as it was read."""
     by_entity: dict[str, list[Rule]] = {}
     for rule in rules:
         by_entity.setdefault(rule.entity, []).append(rule)
@@ -249,12 +269,16 @@ def _exported_ownership(owners: Ownerships | None) -> str:
 
 
 def _exported(entity: str, rules: list[Rule]) -> str:
-    values = Counter(_values(rule) for rule in rules)
-    (common, count), *_ = values.most_common(1)
+    values = {rule.region: _values(rule) for rule in rules}
+    counted = Counter(held for place, held in values.items() if cohort_of(place) is None)
+    (common, count), *_ = counted.most_common(1)
     rows: list[tuple[str, Rule]] = []
     if count > 1:
         rows.append((EVERYWHERE, next(rule for rule in rules if _values(rule) == common)))
-    rows += [(rule.region, rule) for rule in rules if count == 1 or _values(rule) != common]
+    for rule in rules:
+        of_region = values.get(plain(rule.region)) if cohort_of(rule.region) else common if count > 1 else None
+        if _values(rule) != of_region:
+            rows.append((rule.region, rule))
     text = f"# Where {entity} is on its way, as the running program has it.\n\nentity = {_toml(entity)}\n"
     for region, rule in rows:
         text += (
@@ -307,11 +331,17 @@ def _regions(parsed: _RegionsFile) -> dict[str, Region]:
     return found
 
 
-def _settled(file: str, parsed: _RuleFile, regions: Mapping[str, Region]) -> dict[Slice, Rule]:
+def _places(entity: str, regions: Iterable[str], cohorts: Cohorts) -> list[str]:
+    """Where the entity has slices: each region with its cohorts behind it."""
+    return [place for region in regions for place in (region, *cohorts.places(entity, region))]
+
+
+def _settled(file: str, parsed: _RuleFile, places: list[str]) -> tuple[dict[Slice, Rule], list[Slice]]:
+    """The rule of each slice, and the slices that no rule names although they are cohorts'."""
     rows: dict[str, _Row] = {}
     for i, row in enumerate(parsed.rules):
-        if row.region != EVERYWHERE and row.region not in regions:
-            known = ", ".join(regions)
+        if row.region != EVERYWHERE and row.region not in places:
+            known = ", ".join(places)
             raise RuleFileWrong(f'{file}: rules[{i}].region: {row.region!r} is none of {known}, nor "*"')
         if row.region in rows:
             raise RuleFileWrong(
@@ -319,16 +349,18 @@ def _settled(file: str, parsed: _RuleFile, regions: Mapping[str, Region]) -> dic
             )
         rows[row.region] = row
     settled: dict[Slice, Rule] = {}
-    for region in regions:
-        chosen = rows.get(region) or rows.get(EVERYWHERE)
+    for place in places:
+        chosen = rows.get(place) or rows.get(plain(place)) or rows.get(EVERYWHERE)
         if chosen is None:
-            raise RuleFileWrong(f'{file}: no rule for {parsed.entity} in {region}; add one, or one for "*"')
-        settled[parsed.entity, region] = Rule(
+            raise RuleFileWrong(f'{file}: no rule for {parsed.entity} in {place}; add one, or one for "*"')
+        settled[parsed.entity, place] = Rule(
             entity=parsed.entity,
-            region=region,
+            region=place,
             stage=chosen.stage,
             compare_sample=chosen.compare_sample,
             storable=chosen.storable,
             note=chosen.note,
         )
-    return settled
+    return settled, [
+        (parsed.entity, place) for place in places if cohort_of(place) is not None and place not in rows
+    ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.routing.cohort import plain
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage, System
 
@@ -140,17 +141,19 @@ def judge(current: Stage, wanted: Stage, facts: Mapping[str, int | None]) -> tup
 
 def violations(stages: Mapping[tuple[str, str], Stage]) -> tuple[Violation, ...]:
     """Each place where an entity is led by the cloud while something that it refers to is led by legacy.
-    ``stages`` is keyed by (entity, region); a slice that is absent is not judged."""
+    ``stages`` is keyed by (entity, region); a slice that is absent is not judged. What a cohort has no slice of is led
+    as its region's is."""
     found: list[Violation] = []
     for (entity, region), stage in stages.items():
         for needed in DEPENDS_ON[entity]:
-            other = stages.get((needed, region))
+            where = region if (needed, region) in stages else plain(region)
+            other = stages.get((needed, where))
             # Ahead is later on the way; an authority behind is the ordinary case of a migration under way.
             if other is None or not moves_authority(other, stage) or stage.position < other.position:
                 continue
             message = (
-                f"{entity} in {region} would be {stage} while {needed}, which it refers to, is {other}: "
-                f"move {needed} to live first"
+                f"{entity} in {region} would be {stage} while {needed}, which it refers to, is {other}"
+                f"{'' if where == region else f' in {where}'}: move {needed} to live first"
             )
             found.append(Violation(entity=entity, depends_on=needed, region=region, message=message))
     return tuple(found)
@@ -173,12 +176,13 @@ def left_behind(
     current = stages[entity, region]
     gone = {PLANS[current].authority, PLANS[current].mirror} - {PLANS[wanted].authority, PLANS[wanted].mirror, None}
     found: list[str] = []
-    for name, needs in DEPENDS_ON.items():
-        other = stages.get((name, region))
-        if other is None or entity not in needs:
+    for (name, place), other in stages.items():
+        # What a cohort has no slice of is that of its region.
+        where = place if (entity, place) in stages else plain(place)
+        if where != region or entity not in DEPENDS_ON[name]:
             continue
         found.extend(
-            f"{name} in {region} is {other} and still writes to {system}, which would get no new {entity} any more: "
+            f"{name} in {place} is {other} and still writes to {system}, which would get no new {entity} any more: "
             f"move {name} out of {system} first"
             for system in System
             if system in {PLANS[other].authority, PLANS[other].mirror} & gone

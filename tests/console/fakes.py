@@ -159,6 +159,9 @@ class FakeSlices:
     async def all(self) -> tuple[Slice, ...]:
         return tuple(self.known.values())
 
+    def places(self, entity: str | None = None) -> tuple[str, ...]:
+        return tuple(sorted({region for name, region in self.known if entity in (None, name)}))
+
     async def history(
         self, entity: str, region: str, *, after: int | None = None, limit: int = 50
     ) -> tuple[SliceChange, ...]:

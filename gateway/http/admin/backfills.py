@@ -61,7 +61,7 @@ class Backfills:
         caller = exchange.caller
         found = await self._backfiller.list(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             state=query.choice(asked, "state", STATES),
             after=self._listing.after(asked),
             limit=limit + 1,

@@ -51,7 +51,7 @@ class Cases:
             owner=asked.get("owner"),
             kind=query.choice(asked, "kind", [kind.value for kind in Kind]),
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             regions=caller.regions,
             entities=caller.entities,
         )

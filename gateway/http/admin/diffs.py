@@ -44,7 +44,7 @@ class Diffs:
         limit = query.limit(asked)
         found = await self._diffs.page(
             entity=entity,
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             regions=exchange.caller.regions,
             verdict=verdict,
             field=query.token(asked, "field"),
@@ -71,7 +71,7 @@ class Diffs:
         asked = exchange.query(("entity", "region", "since"))
         found = await self._diffs.summary(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             regions=exchange.caller.regions,
             since=_micros(query.moment(asked, "since")),
         )

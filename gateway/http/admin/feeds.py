@@ -71,7 +71,7 @@ class Feeds:
         found = await self._follower.list(
             system=query.choice(asked, "system", tuple(System)),
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             regions=caller.regions,
             entities=caller.entities,
         )

@@ -14,7 +14,7 @@ def check_slice(exchange: Exchange, slices: SlicesPort, entity: str, region: str
         message = f"is one of {', '.join(BY_NAME)}"
         error = FieldError(pointer="/entity", code="unknown", message=message)
         raise Malformed(f"/entity {message}", errors=[error])
-    if region not in slices.regions():
+    if region not in slices.places(entity):
         message = "is no region that a rule knows"
         error = FieldError(pointer="/region", code="unknown_region", message=message)
         raise UnknownRegion(f"{region!r} {message}", errors=[error])

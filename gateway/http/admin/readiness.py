@@ -61,7 +61,7 @@ class Readiness:
         media = _media(exchange)
         found = await self._readiness.all(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             regions=exchange.caller.regions,
             entities=exchange.caller.entities,
         )

@@ -242,7 +242,7 @@ class Replays:
                 error = FieldError(pointer=f"/{name}", code="unknown", message=message)
                 raise Malformed(f"/{name} {message}", errors=[error])
         if wish.region is not None:
-            if wish.region not in self._slices.regions():
+            if wish.region not in self._slices.places():
                 message = "is no region that a rule knows"
                 error = FieldError(pointer="/region", code="unknown_region", message=message)
                 raise UnknownRegion(f"{wish.region!r} {message}", errors=[error])

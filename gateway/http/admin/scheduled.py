@@ -34,7 +34,7 @@ class ScheduledChanges:
         limit = query.limit(asked)
         found = await self._schedule.page(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             state=query.choice(asked, "state", tuple(ScheduleState)),
             regions=exchange.caller.regions,
             entities=exchange.caller.entities,

@@ -159,7 +159,7 @@ class Switches:
         limit = query.limit(asked)
         found = await self._switches.page(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             state=query.choice(asked, "state", tuple(SwitchState)),
             regions=exchange.caller.regions,
             entities=exchange.caller.entities,

@@ -116,7 +116,7 @@ class Waivers:
         limit = query.limit(asked)
         found = await self._waivers.page(
             entity=query.choice(asked, "entity", BY_NAME),
-            region=query.region(asked, self._slices.regions()),
+            region=query.region(asked, self._slices.places()),
             state=query.choice(asked, "state", STATES),
             regions=exchange.caller.regions,
             entities=exchange.caller.entities,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
@@ -93,6 +94,24 @@ def test_a_key_of_one_region_sees_that_region(client: Client, sign_in: SignIn) -
     assert "8 slices" in text
     assert client.get("/console/slices/invoice/EMEA").status_code == 404
     assert client.get("/console/slices/invoice/UK").status_code == 200
+
+
+def test_a_cohort_stands_beside_its_region(
+    client: Client, sign_in: SignIn, gateway: FakeGateway
+) -> None:
+    """A cohort is a column of its own, in which a slice that it does not narrow is said to be as its region's is. Who
+    may see the region sees it, and nobody else."""
+    for region in ("UK", "EMEA"):
+        one = gateway.slices.known["project", region]
+        gateway.slices.known["project", f"{region}.wave1"] = msgspec.structs.replace(one, region=f"{region}.wave1")
+        gateway.slices.changes["project", f"{region}.wave1"] = []
+    sign_in(UK_ONLY)
+    text = client.get("/console").text
+    assert 'id="slice-project-UK.wave1"' in text
+    assert "EMEA.wave1" not in text
+    assert text.count("as in UK") == len(ENTITIES) - 1
+    assert client.get("/console/slices/project/UK.wave1").status_code == 200
+    assert client.get("/console/slices/project/EMEA.wave1").status_code == 404
 
 
 @pytest.mark.parametrize("stage", list(Stage))

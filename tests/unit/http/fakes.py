@@ -188,6 +188,12 @@ class FakeSlices:
     def regions(self) -> tuple[str, ...]:
         return REGIONS
 
+    def places(self, entity: str | None = None) -> tuple[str, ...]:
+        return REGIONS
+
+    def within(self, entity: str, region: str) -> tuple[str, ...]:
+        return (region,)
+
     def age_s(self) -> float:
         return self.age
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
@@ -210,3 +211,97 @@ def test_export_reads_back() -> None:
     assert set(texts) == {f"{entity.name}.toml" for entity in ENTITIES}
     assert read({"regions.toml": REGIONS, **texts}).rules == rules
     assert '"*"' in texts["customer.toml"]
+
+
+COHORTS = """
+[[cohorts]]
+name = "wave1"
+region = "UK"
+root = "project"
+numbers = ["P-1"]
+percent = 20
+[[cohorts]]
+name = "two"
+region = "NO"
+root = "customer"
+legal_entities = ["NO01"]
+"""
+
+
+def test_cohorts_have_slices_of_what_hangs_on_their_root() -> None:
+    """A cohort narrows its region for its root and what follows it. Without a rule of its own it has its region's, and
+    that is known; a rule that names it beats that."""
+    wave = 'region = "UK.wave1"\nstage = "shadow"'
+    uk = 'region = "UK"\nstage = "dual_write"'
+    ruleset = read(rule_files(cohorts=COHORTS, project=_rules("project", EVERYWHERE, uk, wave)))
+    assert {entity for entity, place in ruleset.rules if place == "UK.wave1"} == {
+        *("project", "time_entry", "expense", "invoice", "payment")
+    }
+    assert {entity for entity, place in ruleset.rules if place == "NO.two"} == {
+        *("customer", "contract", "project", "time_entry", "expense", "invoice", "payment")
+    }
+    assert ruleset.rule("project", "UK.wave1").stage is Stage.SHADOW
+    assert ruleset.rule("project", "UK").stage is Stage.DUAL_WRITE
+    assert ruleset.rule("time_entry", "UK.wave1").stage is Stage.LEGACY_ONLY
+    assert ("project", "UK.wave1") not in ruleset.following
+    assert ("time_entry", "UK.wave1") in ruleset.following
+    assert ruleset.region("UK.wave1").code == "UK"
+
+
+def test_cohorts_go_round() -> None:
+    """Rules of cohorts that are exported are read back to the same rules, and say nothing that their region says."""
+    wave = 'region = "UK.wave1"\nstage = "shadow"\nnote = "the first"'
+    same = 'region = "NO.two"\nstage = "legacy_only"'
+    files = rule_files(cohorts=COHORTS, project=_rules("project", EVERYWHERE, wave, same))
+    ruleset = read(files)
+    written = export(ruleset.rules.values())
+    again = read({**{name: files[name] for name in ("regions.toml", "cohorts.toml")}, **written})
+    assert again.rules == ruleset.rules
+    assert '"UK.wave1"' in written["project.toml"]
+    assert '"NO.two"' not in written["project.toml"]
+    assert difference(ruleset.rules, again.rules) == ()
+
+
+@pytest.mark.parametrize(
+    ("cohorts", "said"),
+    [
+        (COHORTS.replace('"UK"', '"XX"'), "cohorts[0].region: 'XX' is none of UK, NO"),
+        (COHORTS.replace("NO01", "UK01"), "cohorts[1].legal_entities: UK01 is none of NO01, NO02"),
+        (COHORTS.replace('"wave1"', '"Wave.1"'), "cohorts[0].name"),
+        (COHORTS + COHORTS, "cohorts[2].name: 'wave1' is in UK.wave1 already"),
+        (
+            COHORTS + '[[cohorts]]\nname = "w2"\nregion = "UK"\nroot = "project"\nnumbers = ["P-1"]\n',
+            "cohorts[2].numbers: 'P-1' is in UK.wave1 already",
+        ),
+        (
+            COHORTS + '[[cohorts]]\nname = "w2"\nregion = "UK"\nroot = "project"\npercent = 81\n',
+            "cohorts[2].percent: the cohorts of projects in UK take 101 percent",
+        ),
+        (COHORTS.replace('"project"', '"resource"'), "cohorts[0].root"),
+    ],
+)
+def test_wrong_cohorts_stop_the_start(cohorts: str, said: str) -> None:
+    """A cohort that nobody can be in, or that two would have, is named with its place."""
+    with pytest.raises(RuleFileWrong) as wrong:
+        read(rule_files(cohorts=cohorts))
+    assert f"cohorts.toml: {said}" in str(wrong.value) or said in str(wrong.value)
+
+
+def test_a_rule_for_a_cohort_that_has_no_such_slice() -> None:
+    """Nobody routes the resources of a cohort of projects: they stay with their region."""
+    wave = 'region = "UK.wave1"\nstage = "shadow"'
+    with pytest.raises(RuleFileWrong, match=r"resource.toml: rules\[1\].region: 'UK.wave1' is none of UK, NO, nor"):
+        read(rule_files(cohorts=COHORTS, resource=_rules("resource", EVERYWHERE, wave)))
+
+
+def test_windows_and_guards_of_a_region_are_about_its_cohorts() -> None:
+    """A region's freeze holds for its cohorts, which keep its books; and so does its guard. One may also be of a cohort
+    alone."""
+    calendar = '[[freezes]]\nname = "close"\nregions = ["UK"]\nlast_days_of_month = 3\n'
+    guards = '[[guards]]\nname = "g"\nregions = ["UK.wave1"]\ngates = ["lag"]\n'
+    ruleset = read(rule_files(cohorts=COHORTS, calendar=calendar, guards=guards))
+    day = date(2026, 11, 30)
+    assert ruleset.calendar.frozen("project", "UK.wave1", day) is not None
+    assert ruleset.calendar.frozen("project", "NO.two", day) is None
+    assert ruleset.guards.of("project", "UK.wave1") is not None
+    assert ruleset.guards.of("project", "UK") is None

@@ -170,3 +170,22 @@ def test_a_move_that_leaves_a_system_is_fenced() -> None:
     """A system is put second or let go of behind a fence, and only there."""
     for current, wanted in TRANSITIONS:
         assert (leaves(current, wanted) is not None) == is_fenced(current, wanted), (current, wanted)
+
+
+def test_a_cohort_depends_on_its_own_slices_and_else_on_its_region_s() -> None:
+    """What a cohort has a slice of has to be led as it is there; of anything else, as its region is."""
+    stages = {
+        ("customer", "UK"): Stage.LEGACY_ONLY,
+        ("project", "UK"): Stage.LEGACY_ONLY,
+        ("project", "UK.wave1"): Stage.SHADOW,
+        ("time_entry", "UK.wave1"): Stage.SHADOW,
+    }
+    found = new_violations(stages, "project", "UK.wave1", Stage.LIVE)
+    assert [(v.depends_on, v.region) for v in found] == [("customer", "UK.wave1")]
+    assert "customer, which it refers to, is legacy_only in UK: move customer to live first" in found[0].message
+    ready = {**stages, ("customer", "UK"): Stage.LIVE, ("project", "UK.wave1"): Stage.LIVE}
+    assert new_violations(ready, "time_entry", "UK.wave1", Stage.LIVE) == ()
+    assert [v.region for v in new_violations(ready, "customer", "UK", Stage.SHADOW)] == ["UK.wave1"]
+    behind = {**ready, ("project", "UK.wave1"): Stage.SHADOW, ("project", "UK"): Stage.LIVE}
+    found = new_violations(behind, "time_entry", "UK.wave1", Stage.LIVE)
+    assert [(v.depends_on, v.region) for v in found] == [("project", "UK.wave1")]
