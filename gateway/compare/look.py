@@ -43,12 +43,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What a look saw. ``wobbled``: the authority answered two ways within it. ``shown``: the last write of ours that
-    each system has shown, by its marker."""
+    each system has shown, by its marker. ``documents``: what each system holds; none of one that holds none."""
 
     diffs: Diffs
     sight: Sight
     wobbled: bool = False
     shown: Mapping[str, str | None] = {}
+    documents: Mapping[str, Document] = {}
 
 
 class Eye:
@@ -100,6 +101,11 @@ class Eye:
             sight=self._sight(entity, authority, other, control, candidate, diffs),
             wobbled=wobbled,
             shown={authority: control_shows, other: candidate_shows},
+            documents={
+                system: side
+                for system, side in ((authority, control), (other, candidate))
+                if not isinstance(side, Refusal)
+            },
         )
 
     def documents(
