@@ -54,6 +54,7 @@ from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
 from gateway.readiness import Guarding, Readiness
 from gateway.reconcile.opening import open_reconciler
+from gateway.repair.opening import open_repairer
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
@@ -200,6 +201,11 @@ class Gateway:
             ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
             busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
         )  # fmt: skip
+        self.repairer = open_repairer(
+            database=database, adapters=adapters, settings=settings, records=self.records, sides=self.sides,
+            pressure=self.pressure, ids=self.ids, log=self.log, key=self.secret, lease_s=max(lease_s.values()),
+            busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
+        )  # fmt: skip
         self.follower = open_follower(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
             ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
@@ -251,8 +257,8 @@ class Gateway:
         )  # fmt: skip
         self.upkeep = Upkeep(
             database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
-            backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, backfiller=self.backfiller,
-            guarding=self.guarding, follower=self.follower, systems=adapters,
+            backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, repairer=self.repairer,
+            backfiller=self.backfiller, guarding=self.guarding, follower=self.follower, systems=adapters,
             resolved_diffs_days=settings.resolved_diffs_days,
         )  # fmt: skip
 

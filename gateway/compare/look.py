@@ -108,6 +108,15 @@ class Eye:
             },
         )
 
+    async def alone(self, entity: Entity, system: str, record_id: str, *, held: Held) -> Document | None:
+        """The record as one system holds it; None: it does not. Raises NoAnswer, also where it is refused."""
+        found, _ = await self._read(system, entity, record_id, held)
+        if not isinstance(found, Refusal):
+            return found
+        if found.missing:
+            return None
+        raise NoAnswer(found.shown)
+
     def documents(
         self,
         entity: Entity,
