@@ -24,6 +24,8 @@ def settled(one: store.Standing) -> tuple[Outcome, str | None] | None:
         return Outcome.FAILED, "its delivery is kept no longer"
     if one.comparing:
         return None
+    if one.overtaken:
+        return Outcome.REPAIRED, "a newer write of the record came after it, and is compared by itself"
     # Of a record with very many changes not all are kept, so anything that parts still counts.
     whole = one.item.action is Action.CREATE or len(one.item.changes) >= KEPT
     written = {head(change.field) for change in one.item.changes}

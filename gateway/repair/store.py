@@ -60,12 +60,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a record that was written stands: its deliveries' states in their order, whether it is to be compared yet,
-    and the places at which its sides part still, by the comparisons of it."""
+    and the places at which its sides part still, by comparisons since. ``overtaken``: a newer write of it is to be
+    compared, and that answers for both."""
 
     item: Item
     states: tuple[str, ...]
     message: str | None
     comparing: bool
+    overtaken: bool
     parts: tuple[str, ...]
 
 
@@ -256,33 +258,36 @@ def standing(connection: Connection, repair: Repair, *, limit: int) -> tuple[lis
     rows = {
         row.id: row
         for row in connection.execute(
-            select(delivery.c.id, delivery.c.state, delivery.c.message, delivery.c.operation_id).where(
-                among(delivery.c.id, made)
-            )
+            select(
+                delivery.c.id, delivery.c.state, delivery.c.message, delivery.c.operation_id, delivery.c.updated_at
+            ).where(among(delivery.c.id, made))
         )
     }
     owners = {row.operation_id for row in rows.values()}
     waiting = {
-        row.record_id
+        row.record_id: row.operation_id in owners
         for row in connection.execute(
             select(compare_job.c.record_id, compare_job.c.operation_id).where(among(compare_job.c.record_id, ids))
         )
-        if row.operation_id in owners
     }
+    since = {one.record_id: max((rows[each].updated_at for each in one.deliveries if each in rows), default=0)
+             for one in found}  # fmt: skip
     parting: dict[str, list[str]] = {}
     for row in connection.execute(
-        select(diff.c.record_id, diff.c.differences).where(
+        select(diff.c.record_id, diff.c.differences, diff.c.last_at).where(
             among(diff.c.record_id, ids), diff.c.resolved_at.is_(None), diff.c.verdict == "mismatch"
         )
     ):
-        open_ = [one.path for one in _samples(row.differences) if one.explained is None]
-        parting.setdefault(row.record_id, []).extend(open_)
+        if row.last_at >= since[row.record_id]:
+            open_ = [one.path for one in _samples(row.differences) if one.explained is None]
+            parting.setdefault(row.record_id, []).extend(open_)
     return [
         Standing(
             item=one,
             states=tuple(rows[each].state for each in one.deliveries if each in rows),
             message=next((rows[each].message for each in one.deliveries if each in rows and rows[each].message), None),
-            comparing=one.record_id in waiting,
+            comparing=waiting.get(one.record_id, False),
+            overtaken=not waiting.get(one.record_id, True),
             parts=tuple(parting.get(one.record_id, ())),
         )
         for one in found
