@@ -13,7 +13,7 @@ from gateway.ports.switching import (
     SwitchesPort,
     SwitchoverPort,
 )
-from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, ReplaysPort
+from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, RepairerPort, ReplaysPort
 
 __all__ = [
     "BackfillerPort",
@@ -24,6 +24,7 @@ __all__ = [
     "JourneyPort",
     "ReadinessPort",
     "ReconcilerPort",
+    "RepairerPort",
     "ReplaysPort",
     "SchedulePort",
     "SlicesPort",
