@@ -41,6 +41,7 @@ from tests.console.fake_schedule import FakeGuards, FakeSchedule
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 from tests.unit.http.fake_follower import FakeFollower, feed
+from tests.unit.http.fake_repairer import FakeRepairer
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
 REGIONS = ("AMER", "APAC", "EMEA", "UK")
@@ -697,6 +698,7 @@ class FakeGateway:
         self.schedule = FakeSchedule()
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
+        self.repairer = FakeRepairer()
         self.backfiller = FakeBackfills()
         self.follower = FakeFollower()
         self.follower.feeds = [
@@ -725,6 +727,7 @@ class FakeGateway:
             flow=FakeFlow(),
             replays=FakeReplays(),
             reconciler=self.reconciler,
+            repairer=self.repairer,
             backfiller=self.backfiller,
             follower=self.follower,
             health=lambda: {"legacy": "up", "cloud": "down"},

@@ -101,7 +101,7 @@ async def test_only_the_fields_that_were_approved_are_written(world: World) -> N
     held = (await adapter.fetch(ENTITY, await native(world, one["id"]))).fields
     assert (held["name"], held["website"]) == (one["name"], "https://wrong.example")
     assert (await adapter.fetch(ENTITY, await native(world, two["id"]))).fields["name"] == "Wrong too"
-    narrowed = await planned(world, run, chosen=Chosen(classes=tuple()))
+    narrowed = await planned(world, run, chosen=Chosen())
     assert set(await actions(world, narrowed)) == {one["id"], two["id"]}
 
 
