@@ -85,10 +85,12 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A record as a system has shown it, in canonical wire form, references as canonical ids (or as
-    ``difference.unresolved``). ``marker``: the last write of ours that this state carries, where the product says."""
+    ``difference.unresolved``). ``marker``: the last write of ours that this state carries, where the product says, and
+    ``version`` what it calls this state for a conditional write."""
 
     document: Document
     marker: str | None = None
+    version: str | None = None
 
 
 class Sides(Protocol):

@@ -21,7 +21,7 @@ from gateway.canonical import BY_NAME, Entity
 from gateway.compare.differ import diff
 from gateway.compare.difference import WHOLE_RECORD, DifferenceClass, Diffs, Document
 from gateway.compare.look import Eye, NeitherHasIt, NoAnswer
-from gateway.compare.observation import Held
+from gateway.compare.observation import Held, Reading
 from gateway.compare.verdict import may_be_late
 from gateway.compare.waiver import Waiver, waived
 from gateway.compare.waivers import in_force
@@ -45,7 +45,8 @@ NOT_CHOSEN = "how it parts now is not among what was chosen"
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """One record as it was seen. ``image``: what it is, where something is to be written or decided; ``seq``: the last
-    write of its stream then; ``found``: what it is linked to; ``gone``: its link that leads nowhere any more."""
+    write of its stream then; ``found``: what it is linked to; ``gone``: its link that leads nowhere any more;
+    ``shown``: its link, with the version that the target has shown."""
 
     record_id: str
     decision: Decision
@@ -53,6 +54,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     found: Found | None = None
     gone: Link | None = None
+    shown: Link | None = None
 
 
 class _Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,11 +188,13 @@ class RepairLooks:
             unshown = await self._sides.unshown(view.id, seen.shown)
             if may_be_late(unshown, self._confirm, now=known.now) is not None:
                 return self._is(view, decided(Action.NOTHING, "a system may not show our last write yet"), calls=calls)
-            return self._is(view, *await self._parts(repair, view, entity, diffs, seen.documents), calls=calls)
+            decision, image = await self._parts(repair, view, entity, diffs, seen.readings)
+            shown = msgspec.structs.replace(there, native_version=seen.readings[repair.target].version)
+            return self._is(view, decision, image, calls=calls, shown=shown)
         if whole.kind is DifferenceClass.EXTRA:
             return self._is(view, planning.only_there(repair.target, there.native_id), calls=calls)
         if whole.kind is DifferenceClass.MISSING:
-            return _Pair(lacking=seen.documents[repair.source], gone=there, calls=calls)
+            return _Pair(lacking=seen.readings[repair.source].document, gone=there, calls=calls)
         why = f"{repair.source} says: {whole.control}; {repair.target} says: {whole.candidate}"
         return self._is(view, decided(Action.BLOCKED, why), calls=calls)
 
@@ -208,8 +212,17 @@ class RepairLooks:
         return self._is(view, decided(Action.NOTHING, GONE_BOTH))
 
     @staticmethod
-    def _is(view: RecordView, decision: Decision, image: Document | None = None, *, calls: int = 0) -> _Pair:
-        looked = Looked(record_id=view.id, decision=decision, image=image or view.image or {}, seq=view.seq)
+    def _is(
+        view: RecordView,
+        decision: Decision,
+        image: Document | None = None,
+        *,
+        calls: int = 0,
+        shown: Link | None = None,
+    ) -> _Pair:
+        looked = Looked(
+            record_id=view.id, decision=decision, image=image or view.image or {}, seq=view.seq, shown=shown
+        )
         return _Pair(looked=looked, calls=calls)
 
     async def _parts(
@@ -218,11 +231,11 @@ class RepairLooks:
         view: RecordView,
         entity: Entity,
         diffs: Diffs,
-        documents: Mapping[str, Document],
+        readings: Mapping[str, Reading],
     ) -> tuple[Decision, Document]:
         """Both hold it: which fields the target is to get."""
         source, target = self._adapters[repair.source], self._adapters[repair.target]
-        control, candidate = documents[repair.source], documents[repair.target]
+        control, candidate = readings[repair.source].document, readings[repair.target].document
         image = overlay(
             entity,
             view.image,

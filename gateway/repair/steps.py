@@ -55,7 +55,9 @@ class Steps:
         told: Callable[[], None],
     ) -> None:
         self._database = database
-        self._writing = Writing(adapters=adapters, ids=ids, settle_s=settle_s, pace=self._pace)
+        self._writing = Writing(
+            adapters=adapters, ids=ids, settle_s=settle_s, spare_edits=records.spare_edits, pace=self._pace
+        )
         self._records = records
         self._looks = looks
         self._bounds = bounds

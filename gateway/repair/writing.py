@@ -43,7 +43,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writing:
-    """``pace`` says in how many microseconds so many calls may be made for a repair."""
+    """``spare_edits``: the change feed is on. ``pace`` says in how many microseconds so many calls may be made for a
+    repair."""
 
     def __init__(
         self,
@@ -51,8 +52,10 @@ class Writing:
         adapters: Mapping[str, Adapter],
         ids: Ids,
         settle_s: float,
+        spare_edits: bool,
         pace: Callable[[Repair, int], int],
     ) -> None:
+        self._spare_edits = spare_edits
         self._adapters = adapters
         self._ids = ids
         self._settle_s = settle_s
@@ -118,6 +121,11 @@ class Writing:
             fates[lost.record_id] = (Outcome.PERSON, why)
             one = looked[lost.record_id]
             wanted[lost.record_id] = Bringing(record_id=lost.record_id, image=dict(one.image), due_at=now, unclear=why)
+        if not self._spare_edits:
+            # What was looked at is what is written over, at the first try: another state there is refused as stale. The
+            # change feed keeps these versions itself, and tells edits by them.
+            shown = [shown for one in wanted if (shown := looked[one].shown) is not None]
+            link(connection, shown, at=now, known=held)
         linked = tuple(one for one in fits if fates[one.record_id][0] is Outcome.LINKED)
         behalf = Behalf(
             id=repair.id, entity=repair.entity, region=repair.region, stage=repair.stage, epoch=repair.epoch,

@@ -75,14 +75,20 @@ async def planned(world: World, run: Run, *, dry_run: bool = True, chosen: Chose
 async def reaches(world: World, repair: Repair, *states: State, by_hand: bool = False) -> Repair:
     """The repair once it is in one of these states."""
 
+    last = repair
+
     async def there() -> Repair | None:
+        nonlocal last
         if by_hand:
             await world.gateway.repairer.run_once(only=repair.id)
-        now = await world.gateway.repairer.get(repair.id)
+        last = now = await world.gateway.repairer.get(repair.id)
         assert now.state in states or now.state not in ENDED, (now.state, now.note)
         return now if now.state in states else None
 
-    return await world.until(there, f"{repair.id} is {states}", 60.0)
+    try:
+        return await world.until(there, f"{repair.id} is {states}", 90.0)
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {last}") from late
 
 
 async def approved(world: World, repair: Repair) -> Repair:

@@ -104,4 +104,4 @@ def test_only_those_who_may(client: Client) -> None:
     assert client.get(at, headers=READER).status_code == 403
     assert CALLERS["invoices"].entities == frozenset({"invoice"})
     assert client.get("/admin/v1/repairs/rpr_1").status_code == 404
-    assert client.post("/admin/v1/reconciliations/rcn_x/repairs", json={"dry_run": True}).status_code == 404
+    assert client.post("/admin/v1/reconciliations/nothing/repairs", json={"dry_run": True}).status_code == 404
