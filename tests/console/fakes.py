@@ -31,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
+from gateway.repair.run import State as RepairState
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from gateway.routing.transition import gates, judge
@@ -41,7 +42,7 @@ from tests.console.fake_schedule import FakeGuards, FakeSchedule
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 from tests.unit.http.fake_follower import FakeFollower, feed
-from tests.unit.http.fake_repairer import FakeRepairer
+from tests.unit.http.fake_repairer import AT, FakeRepairer, repair
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
 REGIONS = ("AMER", "APAC", "EMEA", "UK")
@@ -699,6 +700,10 @@ class FakeGateway:
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
         self.repairer = FakeRepairer()
+        for number, state in ((0x901, "planned"), (0x902, "requested")):
+            asked = {"requested_by": "Grace", "requested_at": AT, "expires_at": AT}
+            one = repair(number, reconciliation="rcn_2", state=RepairState(state), **asked)
+            self.repairer.repairs[one.id] = one
         self.backfiller = FakeBackfills()
         self.follower = FakeFollower()
         self.follower.feeds = [
