@@ -57,6 +57,7 @@ from gateway.ledger.slices import Slices
 from gateway.proof import Proofs
 from gateway.readiness import Guarding, Readiness
 from gateway.reconcile.opening import open_reconciler
+from gateway.repair.opening import open_repairer
 from gateway.routing.ruleset import Ruleset
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, rule_folder
@@ -185,22 +186,27 @@ class Gateway:
             settle_s=settings.settle_s,
             recheck_s=settings.recheck_s,
             confirm_s=settings.confirm_s,
-            busy=lambda: self.admission.callers > BUSY_CALLERS or not self.pressure.well,
+            busy=lambda: self._busy() or not self.pressure.well,
         )
         self.reconciler = open_reconciler(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, ruleset=self.ruleset,
             sides=self.sides, slices=self.slices, pressure=self.pressure, ids=self.ids, log=self.log, key=self.secret,
-            lease_s=max(lease_s.values()), busy=lambda: self.admission.callers > BUSY_CALLERS,
+            lease_s=max(lease_s.values()), busy=self._busy,
         )  # fmt: skip
         self.backfiller = open_backfiller(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
             ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
-            busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
+            busy=self._busy, told=self._work_left,
+        )  # fmt: skip
+        self.repairer = open_repairer(
+            database=database, adapters=adapters, settings=settings, records=self.records, sides=self.sides,
+            pressure=self.pressure, ids=self.ids, log=self.log, key=self.secret, lease_s=max(lease_s.values()),
+            busy=self._busy, told=self._work_left,
         )  # fmt: skip
         self.follower = open_follower(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, records=self.records,
             ruleset=self.ruleset, slices=self.slices, ids=self.ids, log=self.log, lease_s=max(lease_s.values()),
-            busy=lambda: self.admission.callers > BUSY_CALLERS, told=self._work_left,
+            busy=self._busy, told=self._work_left,
         )  # fmt: skip
         self.hints = Hints(
             database=database, adapters=adapters, secrets=secrets_from(settings.systems), on=settings.change_feed,
@@ -211,21 +217,14 @@ class Gateway:
             comparer=self.comparer, clock=self.clock, ids=self.ids,
         )  # fmt: skip
         first_entity = {code: region.default_legal_entity for code, region in self.ruleset.regions.items()}
-        self.executor = Executor(
-            database=database,
-            intake=Intake(
-                database=database, lease_s=lease_s, default_legal_entity=first_entity, cohorts=self.ruleset.cohorts
-            ),
-            deliverer=self.deliverer,
-            waiting=waiting,
-            records=self.records,
-            reads=self.reads,
-            slices=self.slices,
-            admission=self.admission,
-            ruleset=self.ruleset,
-            clock=self.clock,
-            ids=self.ids,
+        intake = Intake(
+            database=database, lease_s=lease_s, default_legal_entity=first_entity, cohorts=self.ruleset.cohorts
         )
+        self.executor = Executor(
+            database=database, intake=intake, deliverer=self.deliverer, waiting=waiting, records=self.records,
+            reads=self.reads, slices=self.slices, admission=self.admission, ruleset=self.ruleset, clock=self.clock,
+            ids=self.ids,
+        )  # fmt: skip
         self.operations = Operations(database=database, pressure=self.pressure)
         self.journey = Journey(database=database)
         self.backlog = Backlog(database=database)
@@ -256,8 +255,8 @@ class Gateway:
         )  # fmt: skip
         self.upkeep = Upkeep(
             database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
-            backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, backfiller=self.backfiller,
-            guarding=self.guarding, follower=self.follower, systems=adapters,
+            backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, repairer=self.repairer,
+            backfiller=self.backfiller, guarding=self.guarding, follower=self.follower, systems=adapters,
             resolved_diffs_days=settings.resolved_diffs_days,
         )  # fmt: skip
 
@@ -352,6 +351,7 @@ class Gateway:
             deliveries=self.deliveries,
             replays=self.replays,
             reconciler=self.reconciler,
+            repairer=self.repairer,
             backfiller=self.backfiller,
             follower=self.follower,
             hints=self.hints,
@@ -384,6 +384,7 @@ class Gateway:
                     flow=self.flow,
                     replays=self.replays,
                     reconciler=self.reconciler,
+                    repairer=self.repairer,
                     backfiller=self.backfiller,
                     follower=self.follower,
                     health=lambda: dict(self.pressure.health),
@@ -395,6 +396,9 @@ class Gateway:
                 docs_router(),
             ],
         )
+
+    def _busy(self) -> bool:
+        return self.admission.callers > BUSY_CALLERS
 
     def _work_left(self) -> None:
         self.deliverer.work_left.set()

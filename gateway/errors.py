@@ -151,6 +151,14 @@ class BackfillStale(GatewayError):
     """The backfill is in no state in which that can be done to it."""
 
 
+class RepairRunning(GatewayError):
+    """A repair of this slice is asked for, or under way, already."""
+
+
+class RepairStale(GatewayError):
+    """The repair is in no state in which that can be done to it."""
+
+
 class CannotReplay(GatewayError):
     """The delivery does not wait for a person, so there is nothing to send again."""
 

@@ -21,6 +21,7 @@ SWITCH = "swi_"
 RECONCILIATION = "rcn_"
 BACKFILL = "bfl_"
 SCHEDULED = "sch_"
+REPAIR = "rpr_"
 
 
 def first_of(prefix: str, at: int) -> str:

@@ -92,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     breaker_pause_s: Seconds = 30.0  #: nothing is sent to a system that fails calls and answers its health probe
     compare_concurrency: Positive = 16  #: comparisons that one process runs at once
     compare_queue: Positive = 2_000  #: reads waiting to be compared in one process; beyond it they are shed, counted
-    resolved_diffs_days: Positive = 30  #: days that details of ended differences, reconciliations and backfills stay
+    resolved_diffs_days: Positive = 30  #: days that details of differences, reconciliations, backfills and repairs stay
     settle_s: Seconds = 2.0  #: how long a record must be quiet before its two sides are compared
     recheck_s: Seconds = 3.0  #: after this time a difference is looked at once more: gone means late, not wrong
     confirm_s: Seconds = 300.0  #: a system that does not show our last write may be late for so long; then it is wrong

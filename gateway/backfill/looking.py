@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Protocol
 
 import msgspec
 
 from adapters.contract import Adapter, Found
-from gateway.backfill.run import Run, places
+from gateway.backfill.run import places
 from gateway.canonical import BY_NAME
 from gateway.database import Database
 from gateway.dispatch.command import Document
@@ -39,6 +40,19 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     blocked: str | None = None
 
 
+class Way(Protocol):
+    """From where to where the records of an entity are brought."""
+
+    @property
+    def entity(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
+
 class Looks:
     """Looks made of a target, no more at once than a backfill may have there."""
 
@@ -55,8 +69,11 @@ class Looks:
         self._records = records
         self._bounds = bounds
 
-    async def look(self, run: Run, documents: Mapping[str, Document]) -> tuple[list[Seen], int]:
-        """What the target shows of each record, and how many calls that took."""
+    async def look(
+        self, run: Way, documents: Mapping[str, Document], *, gone: Collection[str] = ()
+    ) -> tuple[list[Seen], int]:
+        """What the target shows of each record, and how many calls that took. ``gone``: records whose link there leads
+        nowhere any more."""
         source, target, entity = self._adapters[run.source], self._adapters[run.target], BY_NAME[run.entity]
         views = await self._records.views(documents)
         room = asyncio.Semaphore(places(self._bounds[run.target].concurrency))
@@ -79,7 +96,7 @@ class Looks:
                 marks=marks_of(target, entity, image, natives),
             )
             for record_id, image in images.items()
-            if run.target not in views[record_id].links
+            if run.target not in views[record_id].links or record_id in gone
         ]
         looked = await matches_of_all(target, entity.name, wanted, room)
         matched = await free(self._records, run.target, entity, looked.matches)
@@ -92,7 +109,7 @@ class Looks:
         seen: list[Seen] = []
         for record_id, image in images.items():
             view = views[record_id]
-            if run.target in view.links:
+            if run.target in view.links and record_id not in gone:
                 seen.append(Seen(record_id=record_id, image=image, present=True, seq=view.seq))
                 continue
             found, whole = matched[record_id]
@@ -129,7 +146,7 @@ class Looks:
         return seen, calls + looked.calls
 
     async def _referred(
-        self, run: Run, documents: Mapping[str, Document], room: asyncio.Semaphore
+        self, run: Way, documents: Mapping[str, Document], room: asyncio.Semaphore
     ) -> tuple[Mapping[str, str], frozenset[str], int]:
         """Of the records that these refer to: the target's ids of those that it holds, and those that it neither holds
         nor has on their way. And the calls that it took to know."""

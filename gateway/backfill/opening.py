@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from adapters.contract import Adapter
 from adapters.profile import load
@@ -17,6 +17,18 @@ from gateway.ledger.slices import Slices
 from gateway.routing.ruleset import Ruleset
 from gateway.settings import Settings
 from gateway.telemetry import Log
+
+
+def bounds_of(settings: Settings, systems: Iterable[str]) -> dict[str, Bound]:
+    """What each of these systems bears, as its profile and the settings say."""
+    bounds: dict[str, Bound] = {}
+    for name in systems:
+        limits = load(settings.systems[name].profile).limits
+        bounds[name] = Bound(
+            requests_per_second=limits.requests_per_second,
+            concurrency=settings.systems[name].concurrency or limits.concurrency,
+        )
+    return bounds
 
 
 def open_backfiller(
@@ -35,13 +47,6 @@ def open_backfiller(
     told: Callable[[], None],
 ) -> Backfiller:
     """``lease_s`` is how long a run waits for a worker that was killed."""
-    bounds: dict[str, Bound] = {}
-    for name in adapters:
-        limits = load(settings.systems[name].profile).limits
-        bounds[name] = Bound(
-            requests_per_second=limits.requests_per_second,
-            concurrency=settings.systems[name].concurrency or limits.concurrency,
-        )
     steps = Steps(
         database=database,
         adapters=adapters,
@@ -49,7 +54,7 @@ def open_backfiller(
         records=records,
         ruleset=ruleset,
         ids=ids,
-        bounds=bounds,
+        bounds=bounds_of(settings, adapters),
         settle_s=settings.settle_s,
         told=told,
     )

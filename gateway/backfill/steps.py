@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from adapters.contract import Adapter, Capability, Page, Query
 from adapters.door import Urgency, urgent
 from gateway.backfill import store
-from gateway.backfill.bringing import Bringing, bring
+from gateway.backfill.bringing import Behalf, Bringing, bring
 from gateway.backfill.looking import Bound, Looks, Seen
 from gateway.backfill.run import Outcome, Run, rate
 from gateway.backfill.store import Work
@@ -258,7 +258,11 @@ class Steps:
                 Bringing(record_id=lost.record_id, image=images[lost.record_id], due_at=now, unclear=why)
             )
         linked.extend(one for one in fits if outcomes[one.record_id][0] is Outcome.LINKED)
-        made = bring(connection, run, work.epoch, wanted, records=rows, ids=self._ids, at=now)
+        behalf = Behalf(
+            id=run.id, entity=run.entity, region=run.region, stage=run.stage, epoch=work.epoch, source=run.source,
+            target=run.target, event="backfilled",
+        )  # fmt: skip
+        made = bring(connection, behalf, wanted, records=rows, ids=self._ids, at=now).deliveries
         journal.insert_rows(
             connection,
             backfill_item,
@@ -267,7 +271,7 @@ class Steps:
                     "run_id": run.id,
                     "record_id": record_id,
                     "outcome": outcome.value,
-                    "delivery_id": made.get(record_id),
+                    "delivery_id": next(iter(made.get(record_id, ())), None),
                     "why": why,
                 }
                 for record_id, (outcome, why) in outcomes.items()

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     OWNERSHIP_CONFLICT = "ownership_conflict"
     EDIT_LOOP = "edit_loop"
     EDIT_REFUSED = "edit_refused"
+    REPAIR_BY_PERSON = "repair_by_person"
 
 
 class Resolution(StrEnum):
@@ -134,6 +135,10 @@ KINDS: Mapping[Kind, KindRow] = {
          (_R.DISMISS,),
          "An edit made in the other system was to be carried over, and the authority refused it: the two differ.",
          "Correct the record in one of the systems, by its own rules; that is carried over; then close the case."),
+        (Kind.REPAIR_BY_PERSON,         "Repair by hand",           _S.HIGH,   _FINANCE,     24,
+         (_R.DISMISS,),
+         "A repair was approved for this record, and it is one that the gateway never repairs by itself.",
+         "Correct it by the rules of the system that is wrong, by a posting or by hand, then close the case."),
     )
 }
 

@@ -89,6 +89,17 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "cancel": ("gateway.cli.backfill:cancel", "End one early."),
         },
     ),
+    "repair": (
+        "A mirror repaired from a reconciliation's differences, asked for by one person and approved by another.",
+        {
+            "plan": ("gateway.cli.repair:plan", "A dry run: what would be written where."),
+            "request": ("gateway.cli.repair:request", "Ask for what a dry run has planned."),
+            "approve": ("gateway.cli.repair:approve", "Approve what somebody else has asked for, and see it through."),
+            "status": ("gateway.cli.repair:status", "One repair, or those from a reconciliation."),
+            "records": ("gateway.cli.repair:records", "What is planned for each record, and what became of it."),
+            "cancel": ("gateway.cli.repair:cancel", "End one early."),
+        },
+    ),
     "adapters": (
         "The products that can stand on either side.",
         {

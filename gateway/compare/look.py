@@ -43,12 +43,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What a look saw. ``wobbled``: the authority answered two ways within it. ``shown``: the last write of ours that
-    each system has shown, by its marker."""
+    each system has shown, by its marker. ``readings``: what each system holds; none of one that holds none."""
 
     diffs: Diffs
     sight: Sight
     wobbled: bool = False
     shown: Mapping[str, str | None] = {}
+    readings: Mapping[str, Reading] = {}
 
 
 class Eye:
@@ -73,7 +74,7 @@ class Eye:
     ) -> tuple[Diffs, Sight | None]:
         """Compares an answer of the authority with what the other side holds now. The sight is there if they
         part."""
-        candidate, _ = await self._read(other, entity, record_id, held)
+        candidate = _document(await self._read(other, entity, record_id, held))
         diffs = self._parted(entity, authority, other, document, candidate)
         if not diffs.open:
             return diffs, None
@@ -84,12 +85,13 @@ class Eye:
     ) -> Seen:
         """Reads authority and other side, and the authority once more where they part: a value that the
         authority itself has shown in one of two answers is noise, another is not, however noisy its field."""
-        control, control_shows = await self._read(authority, entity, record_id, held.get(authority))
-        candidate, candidate_shows = await self._read(other, entity, record_id, held.get(other))
+        left = await self._read(authority, entity, record_id, held.get(authority))
+        right = await self._read(other, entity, record_id, held.get(other))
+        control, candidate = _document(left), _document(right)
         diffs = self._parted(entity, authority, other, control, candidate)
         wobbled = False
         if diffs.open:
-            second, _ = await self._read(authority, entity, record_id, held.get(authority))
+            second = _document(await self._read(authority, entity, record_id, held.get(authority)))
             wobbled = self._settled(entity, authority, other, control) != self._settled(
                 entity, authority, other, second
             )
@@ -99,8 +101,22 @@ class Eye:
             diffs=diffs,
             sight=self._sight(entity, authority, other, control, candidate, diffs),
             wobbled=wobbled,
-            shown={authority: control_shows, other: candidate_shows},
+            shown={authority: _marker(left), other: _marker(right)},
+            readings={
+                system: reading
+                for system, reading in ((authority, left), (other, right))
+                if isinstance(reading, Reading)
+            },
         )
+
+    async def alone(self, entity: Entity, system: str, record_id: str, *, held: Held) -> Document | None:
+        """The record as one system holds it; None: it does not. Raises NoAnswer, also where it is refused."""
+        found = await self._read(system, entity, record_id, held)
+        if isinstance(found, Reading):
+            return found.document
+        if found.missing:
+            return None
+        raise NoAnswer(found.shown)
 
     def documents(
         self,
@@ -139,20 +155,18 @@ class Eye:
 
     async def _read(
         self, system: str, entity: Entity, record_id: str, held: Held | None
-    ) -> tuple[Document | Refusal, str | None]:
-        """What the system answers, and the marker that it shows."""
+    ) -> Reading | Refusal:
+        """What the system answers."""
         try:
-            reading: Reading = await self._sides.read(system, entity.name, record_id, held=held)
+            return await self._sides.read(system, entity.name, record_id, held=held)
         except NotFound as missing:
-            return Refusal(missing=True, code=missing.code), None
+            return Refusal(missing=True, code=missing.code)
         except Unavailable as silent:
             raise NoAnswer(type(silent).__name__) from silent
         except Rejected as refused:
-            return Refusal(missing=False, code=refused.code), None
+            return Refusal(missing=False, code=refused.code)
         except AdapterError as unclear:
             raise NoAnswer(type(unclear).__name__) from unclear
-        else:
-            return reading.document, reading.marker
 
     def _parted(
         self,
@@ -193,6 +207,14 @@ class Eye:
                 own_numbers |= frozenset() if facts is None else facts.assigned
             known = self._scope[entity.name, authority, other] = not_mapped, own_numbers
         return known
+
+
+def _document(side: Reading | Refusal) -> Document | Refusal:
+    return side.document if isinstance(side, Reading) else side
+
+
+def _marker(side: Reading | Refusal) -> str | None:
+    return side.marker if isinstance(side, Reading) else None
 
 
 def _one_refused(control: Document | Refusal, candidate: Document | Refusal) -> Diffs:

@@ -85,10 +85,12 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A record as a system has shown it, in canonical wire form, references as canonical ids (or as
-    ``difference.unresolved``). ``marker``: the last write of ours that this state carries, where the product says."""
+    ``difference.unresolved``). ``marker``: the last write of ours that this state carries, where the product says, and
+    ``version`` what it calls this state for a conditional write."""
 
     document: Document
     marker: str | None = None
+    version: str | None = None
 
 
 class Sides(Protocol):
@@ -142,17 +144,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def money(self) -> dict[str, Decimal]:
-        """Money at stake by currency: of each field the sum, of these the largest, because a line, a net
-        total and a total show the same cent three times."""
-        by_field: dict[tuple[str, str], Decimal] = {}
-        for sample in self.samples:
-            if sample.stake is not None and sample.explained is None:
-                key = sample.stake.currency, sample.field
-                by_field[key] = EXACT.add(by_field.get(key, Decimal(0)), sample.stake.amount)
-        largest: dict[str, Decimal] = {}
-        for (currency, _), amount in by_field.items():
-            largest[currency] = max(largest.get(currency, Decimal(0)), amount)
-        return largest
+        return at_stake(self.samples)
+
+
+def at_stake(found: Sequence[Sample]) -> dict[str, Decimal]:
+    """Money at stake by currency: of each field the sum, of these the largest, because a line, a net total and a
+    total show the same cent three times."""
+    by_field: dict[tuple[str, str], Decimal] = {}
+    for one in found:
+        if one.stake is not None and one.explained is None:
+            key = one.stake.currency, one.field
+            by_field[key] = EXACT.add(by_field.get(key, Decimal(0)), one.stake.amount)
+    largest: dict[str, Decimal] = {}
+    for (currency, _), amount in by_field.items():
+        largest[currency] = max(largest.get(currency, Decimal(0)), amount)
+    return largest
 
 
 def sample(found: Difference, key: bytes) -> Sample:

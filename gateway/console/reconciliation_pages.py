@@ -29,16 +29,19 @@ from gateway.console.reconciliation_view import (
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.errors import CannotCancel, FieldError, GatewayError, Invalid, ReconciliationRunning
-from gateway.ports import ReconcilerPort, SlicesPort
+from gateway.ports import ReconcilerPort, RepairerPort, SlicesPort
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.measures import shown
 from gateway.reconcile.run import STATES, Run
 from gateway.reconcile.sheet import COLUMNS, rows
+from gateway.repair import Repair
 from gateway.routing.plan import PLANS
 
 PAGE = 50
 #: Records that a CSV asks for at once.
 PIECE = 200
+#: Repairs that a reconciliation's page shows.
+REPAIRS = 10
 BRIDGE_COLUMNS = ("measure", "currency", "authority", "mirror", *(term.value for term in Term), "residual")
 
 
@@ -57,6 +60,7 @@ class ReconciliationPages:
         guard: Guard,
         respond: Respond,
         reconciler: ReconcilerPort,
+        repairer: RepairerPort,
         slices: SlicesPort,
         clock: Clock,
         entities: Sequence[str],
@@ -64,6 +68,7 @@ class ReconciliationPages:
         self._guard = guard
         self._respond = respond
         self._reconciler = reconciler
+        self._repairer = repairer
         self._slices = slices
         self._clock = clock
         self._entities = tuple(entities)
@@ -199,12 +204,17 @@ class ReconciliationPages:
     async def _run(self, request: AnyRequest, person: Person, run_id: str, template: str) -> Response[str]:
         run = await self._get(person, run_id)
         report = run.report
+        repairs: Sequence[Repair] = ()
+        if report is not None and report.terms.get(Term.UNEXPLAINED):
+            caller = person.caller
+            repairs = await self._repairer.list(run_id, limit=REPAIRS, regions=caller.regions, entities=caller.entities)
         return self._respond.page(
             request,
             person,
             template,
             run=run,
             report=report,
+            repairs=repairs,
             phases=PHASES,
             terms=TERMS,
             bridge=[] if report is None else bridge_rows(run, report),
@@ -247,6 +257,8 @@ class ReconciliationPages:
             figure=figure,
             link=records_link,
             side_by_side=side_by_side,
+            may_change=person.may_change,
+            csrf=person.csrf,
         )
 
     async def _lines(

@@ -32,6 +32,8 @@ REMEDIES: Mapping[type[GatewayError], tuple[int, str]] = {
     errors.RuleVersionMoved:   (409, "Below is the slice as it is now. What you typed is kept."),
     errors.DecisionStale:      (409, "Below is the case as it is now. What you typed is kept."),
     errors.SecondPersonNeeded: (403, "Ask somebody else who may approve to look at it."),
+    errors.RepairStale:        (409, "Below is how it stands now. Plan it anew where it has ended."),
+    errors.RepairRunning:      (409, "See that one through, or cancel it first."),
     errors.BackfillStale:      (409, "Below is how it stands now. What you typed is kept."),
     errors.EvidenceChanged:    (409, "Below is the evidence as it is now. Look at it again, then decide."),
     errors.SwitchOver:         (409, "Below is how it stands now."),

@@ -19,6 +19,7 @@ from gateway.console.ports import BacklogPort, FlowPort
 from gateway.console.readiness_pages import ReadinessPages
 from gateway.console.reconciliation_pages import ReconciliationPages
 from gateway.console.record_pages import RecordPages
+from gateway.console.repair_pages import RepairPages
 from gateway.console.respond import Respond
 from gateway.console.routing_pages import RoutingPages
 from gateway.console.rules_pages import RulesPages
@@ -37,6 +38,7 @@ from gateway.ports import (
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,
+    RepairerPort,
     ReplaysPort,
     SchedulePort,
     SimulationPort,
@@ -66,6 +68,7 @@ def console_router(
     flow: FlowPort,
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
+    repairer: RepairerPort,
     backfiller: BackfillerPort,
     follower: FeedsPort,
     health: Callable[[], Mapping[str, str]],
@@ -146,10 +149,12 @@ def console_router(
             guard=guard,
             respond=respond,
             reconciler=reconciler,
+            repairer=repairer,
             slices=slices,
             clock=clock,
             entities=entities,
         ),
+        RepairPages(guard=guard, respond=respond, repairer=repairer, clock=clock),
         BackfillPages(
             guard=guard,
             respond=respond,

@@ -86,6 +86,21 @@ def link(
     return collisions
 
 
+def unlink(connection: Connection, links: Iterable[Link]) -> int:
+    """Takes back links whose native records are no more; one that was renewed meanwhile stays. How many went."""
+    gone = 0
+    for one in links:
+        found = connection.execute(
+            crosswalk.delete().where(
+                crosswalk.c.record_id == one.record_id,
+                crosswalk.c.system == one.system,
+                crosswalk.c.native_id == one.native_id,
+            )
+        )
+        gone += found.rowcount
+    return gone
+
+
 def _names_the_same(before: Link | None, after: Link) -> bool:
     return before is not None and before.native_id == after.native_id
 

@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.ledger import decisions, floors, gates, journal
 from gateway.ledger.journal import Delivery
 from gateway.ledger.states import DeliveryState
-from gateway.ledger.tables import attempt, delivery, lane, operation, record
+from gateway.ledger.tables import REPAIR, attempt, delivery, lane, operation, record
 from gateway.ledger.target import NOT_REACHED
 
 #: Entities whose mirrors take only the newest state (master data).
@@ -61,6 +61,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: float = inf
     storable: bool
     trace: dict[str, str]
+    #: of a record that the system holds it gets what the write names, and nothing else
+    named_only: bool = False
     #: set when the change no longer fits what the record has become; nothing is sent
     refusal: GatewayError | None = None
 
@@ -190,6 +192,7 @@ class Claims:
                     ends_at=began + self._lease_s[head.system],
                     storable=True,
                     trace=msgspec.json.decode(op.trace),
+                    named_only=op.origin == REPAIR,
                     refusal=refusal,
                 )
             )

@@ -90,9 +90,12 @@ class Preparation:
                 native_id, native_version = found.native_id, found.native_version
         image = claim.image
         await self._must_be_unedited(adapter, claim)
-        if native_id is not None and (claim.role == "authority" or entity.lane_mode == "strict"):
+        if native_id is not None and (
+            claim.role == "authority" or entity.lane_mode == "strict" or claim.named_only
+        ):
             # Only what the write changed: somebody in the ERP may have edited another field meanwhile. A mirror
             # of master data takes the whole state instead, because writes before this one may have been overtaken.
+            # A repair was approved for the fields that it names.
             if claim.kind == "update":
                 image = {name: image.get(name) for name in claim.change}
             elif claim.kind == "transition":

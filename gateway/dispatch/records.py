@@ -100,6 +100,12 @@ class Records:
         while len(self._canonical) > KNOWN_LINKS:
             self._canonical.popitem(last=False)
 
+    def forget(self, links: Iterable[Link]) -> None:
+        """These were taken back. Another process may know them until it next reads the record."""
+        for one in links:
+            self._native.pop((one.record_id, one.system), None)
+            self._canonical.pop((one.system, one.entity, one.native_id), None)
+
     async def native_ids(self, system: str, record_ids: Iterable[str]) -> dict[str, str]:
         """Native ids by record id, for those that the system is known to hold."""
         found: dict[str, str] = {}

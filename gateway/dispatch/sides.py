@@ -109,7 +109,7 @@ class ErpSides:
                 held = await self._where(adapter, entity, record_id)
             found = await adapter.fetch(entity, held.native_id)
             document = await self._adoption.document(adapter, entity, found, region=held.region)
-            return Reading(document=document, marker=found.marker)
+            return Reading(document=document, marker=found.marker, version=found.native_version)
 
     def expect(self, system: str, entity: str, fields: Document) -> Document:
         """How fields would read after a round trip through the system: its declared losses applied."""

@@ -27,6 +27,7 @@ from gateway.http.admin.guards import Guards
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
+from gateway.http.admin.repairs import Repairs
 from gateway.http.admin.replays import Replays
 from gateway.http.admin.rules import Rules
 from gateway.http.admin.scheduled import ScheduledChanges
@@ -60,6 +61,7 @@ from gateway.ports import (
     JourneyPort,
     ReadinessPort,
     ReconcilerPort,
+    RepairerPort,
     ReplaysPort,
     SchedulePort,
     SimulationPort,
@@ -107,6 +109,7 @@ def build(
     deliveries: DeliveriesPort,
     replays: ReplaysPort,
     reconciler: ReconcilerPort,
+    repairer: RepairerPort,
     backfiller: BackfillerPort,
     follower: FeedsPort,
     hints: HintsPort,
@@ -150,6 +153,7 @@ def build(
     sent = Deliveries(deliveries=deliveries, cursors=cursors, systems=systems)
     again = Replays(replays=replays, slices=slices, cursors=cursors, systems=systems)
     reconciled = Reconciliations(reconciler=reconciler, slices=slices, cursors=cursors)
+    repaired = Repairs(repairer=repairer, cursors=cursors)
     filled = Backfills(backfiller=backfiller, slices=slices, cursors=cursors)
     feeds = Feeds(follower=follower, slices=slices)
     records = Records(journey)
@@ -176,6 +180,7 @@ def build(
             *sent.routes(),
             *again.routes(places),
             *reconciled.routes(places),
+            *repaired.routes(),
             *filled.routes(places),
             *feeds.routes(places),
             *Hooks(hints).routes(),

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 
+from litestar.datastructures.headers import Accept
 from litestar.types import HTTPScope, Receive
 
 from gateway.access import Caller
-from gateway.errors import FieldError, Forbidden, Malformed, MediaTypeUnsupported, RecordNotFound
+from gateway.errors import (
+    FieldError,
+    Forbidden,
+    Malformed,
+    MediaTypeUnsupported,
+    NotAcceptable,
+    RecordNotFound,
+)
 from gateway.http import bodies, headers, query
 
 JSON = ("application/json",)
@@ -54,6 +62,15 @@ class Exchange:
         if key not in self.headers:
             return None
         return ", ".join(value.decode("latin-1") for sent, value in self.scope["headers"] if sent == key)
+
+    def accepts(self, offered: Sequence[str]) -> str:
+        """Which of these kinds of media the caller would rather have; the first where it does not say. Raises
+        NotAcceptable."""
+        accept = self.listed("accept")
+        best = Accept(accept).best_match(list(offered)) if accept else offered[0]
+        if best is None:
+            raise NotAcceptable(f"this is given as {', '.join(offered)}")
+        return best
 
     def query(self, known: Collection[str] = ()) -> dict[str, str]:
         """The query parameters. Raises Malformed for one that is not among ``known``."""

@@ -25,7 +25,7 @@ _SCOPE_WORDS = {
     "read": "read records and operations",
     "write": "create, change and move records",
     "admin:read": "see rules, diffs, deliveries, cases, journeys and the audit",
-    "admin:write": "change rules, replay deliveries, reconcile, backfill and decide cases",
+    "admin:write": "change rules, replay deliveries, reconcile, repair, backfill and decide cases",
     "admin:approve": "approve what another person has asked for",
 }
 
@@ -37,6 +37,7 @@ _TAGS = {
     "switches": "Moves of authority, requested, approved and followed.",
     "waivers": "Differences that are accepted for a time.",
     "reconciliations": "Whole sets of the two systems held against each other.",
+    "repairs": "Differences of a reconciliation written over in the mirror, once another person has approved.",
     "backfills": "What one system of a slice holds brought into the other.",
     "feeds": "Edits made in the systems themselves, and how far they are carried over.",
     "webhooks": "Systems say that something has changed in them; a signature stands for the key.",

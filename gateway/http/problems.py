@@ -60,6 +60,8 @@ PROBLEMS: Mapping[type[GatewayError], Row] = {
         (errors.ReconciliationRunning, "reconciliation-running", 409),
         (errors.BackfillRunning,       "backfill-running",       409),
         (errors.BackfillStale,         "backfill-stale",         409),
+        (errors.RepairRunning,         "repair-running",         409),
+        (errors.RepairStale,           "repair-stale",           409),
         (errors.DecisionStale,         "decision-stale",         409),
         (errors.Collision,             "collision",              409),
         (errors.EvidenceChanged,       "evidence-changed",       409),

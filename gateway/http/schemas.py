@@ -24,6 +24,14 @@ from gateway.http.admin.reconciliation_wire import (
     ReconciliationWish,
     TermRecordTold,
 )
+from gateway.http.admin.repair_wire import (
+    RepairApproval,
+    RepairEnding,
+    RepairRecord,
+    RepairRequest,
+    RepairTold,
+    RepairWish,
+)
 from gateway.http.admin.replays import ReplayForecast, ReplayTold, ReplayWish
 from gateway.http.admin.rules import Draft, RuleChange
 from gateway.http.admin.scheduled_wire import Cancellation, PlanApproval, ScheduledTold
@@ -176,6 +184,7 @@ def components(places: tuple[str, ...]) -> Json:
         *(ReplayWish, ReplayForecast, ReplayTold),
         *(WaiverWish, WaiverTold),
         *(ReconciliationWish, ReconciliationLine, ReconciliationTold, TermRecordTold),
+        *(RepairWish, RepairRequest, RepairApproval, RepairEnding, RepairTold, RepairRecord),
         *(BackfillWish, BackfillActing, BackfillTold, BackfilledRecord),
         *(FeedTold, WebhookTaken),
         *(SwitchWish, SwitchTold, Approval, Abortion),
@@ -208,10 +217,12 @@ def components(places: tuple[str, ...]) -> Json:
                 wish[name] = {"description": described, "type": "string", "enum": list(known)}
     for name in ("expires_at", "created_at"):
         found["WaiverTold"]["properties"][name] = _MOMENT
-    for named in ("ReconciliationLine", "ReconciliationTold", "BackfillTold"):
+    for named in ("ReconciliationLine", "ReconciliationTold", "BackfillTold", "RepairTold"):
         properties = found[named]["properties"]
         properties.update(created_at=_MOMENT, updated_at=_MOMENT)
         properties["ended_at"] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for name in ("requested_at", "expires_at", "approved_at"):
+        found["RepairTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     for name in ("requested_at", "expires_at"):
         found["SwitchTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "fenced_at", "drain_until", "ended_at"):

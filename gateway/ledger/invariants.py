@@ -253,7 +253,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         name="crosswalk",
         law="A link is between one record of ours and one of a system, of the same kind, and what is applied is"
-        " linked.",
+        " linked, but for what a repair is to make anew.",
         query="""
             SELECT x.record_id FROM (
                 SELECT record_id FROM $records UNION
@@ -268,7 +268,9 @@ INVARIANTS: tuple[Invariant, ...] = (
             UNION
             SELECT d.record_id FROM $deliveries t JOIN delivery d ON d.id = t.delivery_id
             LEFT JOIN crosswalk x ON x.record_id = d.record_id AND x.system = d.system
-            WHERE d.state || '' = 'applied' AND x.record_id IS NULL""",
+            WHERE d.state || '' = 'applied' AND x.record_id IS NULL AND NOT EXISTS (
+                SELECT 1 FROM delivery n JOIN operation o ON o.id = n.operation_id
+                WHERE n.record_id = d.record_id AND n.system = d.system AND n.seq > d.seq AND o.origin = 'repair')""",
     ),
     Invariant(
         name="one_effect",

@@ -78,6 +78,9 @@ natural_key = Table(
     Index(None, "record_id"),
 )
 
+#: The origin of what a repair writes into a mirror: just the fields that were approved.
+REPAIR = "repair"
+
 operation = Table(
     "operation",
     metadata,
@@ -98,7 +101,7 @@ operation = Table(
     Column("marker", String(40), nullable=False),
     Column("client", String(200), nullable=False),
     Column("trace", Json, nullable=False),
-    Column("origin", String(40)),  # NULL: a caller; foreign_change: an edit made in a system itself
+    Column("origin", String(40)),  # NULL: a caller; foreign_change: an edit made in a system itself; or REPAIR
     Column("waited_until", Instant, nullable=False),  # until then its caller waits, and a twin is told so
     Column("version", Integer),  # the record's version that it made
     Column("problem", Json),  # why it was refused

@@ -14,7 +14,7 @@ from gateway.ports.switching import (
     SwitchesPort,
     SwitchoverPort,
 )
-from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, ReplaysPort
+from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, RepairerPort, ReplaysPort
 
 __all__ = [
     "BackfillerPort",
@@ -25,6 +25,7 @@ __all__ = [
     "JourneyPort",
     "ReadinessPort",
     "ReconcilerPort",
+    "RepairerPort",
     "ReplaysPort",
     "SchedulePort",
     "SimulationPort",

@@ -15,6 +15,9 @@ from gateway.change_feed import Feed
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
+from gateway.repair.run import Action, Chosen, Repair
+from gateway.repair.run import Item as RepairItem
+from gateway.repair.run import Outcome as RepairOutcome
 
 
 class CasesPort(Protocol):
@@ -145,6 +148,83 @@ class BackfillerPort(Protocol):
         regions: frozenset[str] | None = None,
         entities: frozenset[str] | None = None,
     ) -> Sequence[Item]: ...
+
+
+class RepairerPort(Protocol):
+    """Repairs from reconciliations. One outside ``regions`` and ``entities`` is not there."""
+
+    async def plan(
+        self,
+        reconciliation: str,
+        *,
+        dry_run: bool,
+        actor: str,
+        reason: str | None = None,
+        chosen: Chosen | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Repair: ...
+
+    async def request(
+        self,
+        repair_id: str,
+        *,
+        plan_hash: str,
+        actor: str,
+        reason: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Repair: ...
+
+    async def approve(
+        self,
+        repair_id: str,
+        *,
+        plan_hash: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Repair: ...
+
+    async def cancel(
+        self,
+        repair_id: str,
+        *,
+        actor: str,
+        reason: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Repair: ...
+
+    async def get(
+        self,
+        repair_id: str,
+        *,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Repair: ...
+
+    async def list(
+        self,
+        reconciliation: str,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[Repair]: ...
+
+    async def records(
+        self,
+        repair_id: str,
+        *,
+        action: Action | None = None,
+        outcome: RepairOutcome | None = None,
+        after: str = "",
+        limit: int = 50,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Sequence[RepairItem]: ...
 
 
 class FeedsPort(Protocol):

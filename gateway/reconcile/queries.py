@@ -88,6 +88,11 @@ def running(connection: Connection, entity: str, region: str) -> str | None:
     ).scalar_one_or_none()
 
 
+def epoch_of(connection: Connection, run_id: str) -> int:
+    """The authority period that a run is of."""
+    return connection.execute(select(reconcile_run.c.epoch).where(reconcile_run.c.id == run_id)).scalar_one()
+
+
 def last_done(connection: Connection, entity: str, region: str, *, epoch: int) -> Run | None:
     """The last run of a slice that was seen through in this authority period: of another one it would say nothing."""
     runs = reconcile_run.c

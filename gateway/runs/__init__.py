@@ -1,4 +1,4 @@
-"""Long work that is kept as a row and done in steps: reconciliations and backfills.
+"""Long work that is kept as a row and done in steps: reconciliations, repairs and backfills.
 
 Words. A *run* is one piece of long work. A *lease* is for how long it is one worker's. A *token* rises with each claim.
 

@@ -23,7 +23,7 @@ from gateway.compare.tolerance import EXACT
 from gateway.compare.verdict import Verdict
 from gateway.compare.waivers import in_force
 from gateway.database import among
-from gateway.errors import EvidenceChanged, FieldError
+from gateway.errors import EvidenceChanged, FieldError, SecondPersonNeeded
 from gateway.ledger.slices import Slice
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery
@@ -44,6 +44,14 @@ def agreed(field: str, told: str, there: str, what: str) -> None:
             f"{field} {message}",
             **{field: there},
             errors=[FieldError(pointer=f"/{field}", code="other", message=message)],
+        )
+
+
+def another_person(actor: str, requested_by: str | None, what: str) -> None:
+    """Raises SecondPersonNeeded for whoever has asked for ``what`` and would approve it."""
+    if actor == requested_by:
+        raise SecondPersonNeeded(
+            f"{actor} has asked for this {what}; another person has to approve it", requested_by=actor
         )
 
 

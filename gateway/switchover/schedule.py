@@ -24,7 +24,6 @@ from gateway.errors import (
     NotFoundHere,
     RuleRefused,
     ScheduleOver,
-    SecondPersonNeeded,
     UnknownRegion,
 )
 from gateway.ids import SCHEDULED, Ids
@@ -33,7 +32,7 @@ from gateway.routing import transition
 from gateway.routing.calendar import Calendar
 from gateway.routing.stage import Stage
 from gateway.switchover import scheduled
-from gateway.switchover.evidence import agreed, digest
+from gateway.switchover.evidence import agreed, another_person, digest
 from gateway.switchover.fence import expect
 from gateway.switchover.scheduled import Scheduled, audit
 from gateway.switchover.states import ScheduleEvent, ScheduleState
@@ -158,10 +157,7 @@ class Schedule:
             there = _held(connection, id_)
             if there.state is ScheduleState.SCHEDULED and there.approved_by == actor:
                 return there
-            if there.requested_by == actor:
-                raise SecondPersonNeeded(
-                    f"{actor} has asked for this change; another person has to approve it", requested_by=actor
-                )
+            another_person(actor, there.requested_by, "change")
             now = self._database.now(connection)
             if there.state is not ScheduleState.REQUESTED or now >= there.effective_at:
                 raise ScheduleOver(f"it is {there.state.value}; ask for it again", state=there.state.value)

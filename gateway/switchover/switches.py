@@ -20,7 +20,6 @@ from gateway.errors import (
     Invalid,
     NotFoundHere,
     RuleRefused,
-    SecondPersonNeeded,
     SwitchOver,
     UnknownRegion,
 )
@@ -33,7 +32,7 @@ from gateway.switchover import store
 from gateway.switchover.emergency import KIND as EMERGENCY
 from gateway.switchover.emergency import Emergency, counted
 from gateway.switchover.emergency import seen as seen_of
-from gateway.switchover.evidence import agreed, changed, digest, evidence
+from gateway.switchover.evidence import agreed, another_person, changed, digest, evidence
 from gateway.switchover.fence import expect
 from gateway.switchover.gates import Gates
 from gateway.switchover.moves import Moves
@@ -119,10 +118,8 @@ class Switches:
         asked = await self.one(id_, regions=regions, entities=entities)
         if asked.state in UNDER_WAY and asked.approved_by == actor:
             return asked
-        if asked.state is SwitchState.REQUESTED and asked.requested_by == actor:
-            raise SecondPersonNeeded(
-                f"{actor} has asked for this switch; another person has to approve it", requested_by=actor
-            )
+        if asked.state is SwitchState.REQUESTED:
+            another_person(actor, asked.requested_by, "switch")
         found = await self._weigh(
             await self._slice(asked.key), asked.to_stage, override=True, emergency=asked.kind == EMERGENCY
         )

@@ -3,7 +3,7 @@
 Any number of processes may run it: on PostgreSQL each passes by the rows that another one has in hand. What is kept,
 and for how long, is said where it is stored: idempotency keys and ids of webhooks for seven days; resolved
 differences, edits made in a system itself, reconciliations that a newer one has overtaken, and what an ended backfill
-did to each record, as long as the settings say.
+or repair did to each record, as long as the settings say.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gateway.compare import retention
 from gateway.database import Database
 from gateway.dispatch import idempotency
 from gateway.reconcile import retention as reconciled
+from gateway.repair import retention as repaired
 from gateway.telemetry import Metrics
 
 EVERY_S = 60.0
@@ -35,7 +36,7 @@ _Purge = Callable[[Connection, int, int], int]
 
 class Housekeeping:
     """``resolved_diffs_days``: how long a difference is kept after it was resolved, and a reconciliation, or the
-    records of a backfill, after it ended."""
+    records of a backfill or a repair, after it ended."""
 
     def __init__(self, *, database: Database, metrics: Metrics, resolved_diffs_days: int) -> None:
         self._database = database
@@ -47,6 +48,7 @@ class Housekeeping:
             "backfill_item": lambda conn, now, limit: backfilled.purge(conn, before=now - kept, limit=limit),
             "feed_edit": lambda conn, now, limit: edited.purge(conn, before=now - kept, limit=limit),
             "feed_hint": lambda conn, now, limit: edited.purge_hints(conn, before=now - HEARD, limit=limit),
+            "repair_item": lambda conn, now, limit: repaired.purge(conn, before=now - kept, limit=limit),
             "reconcile_run": lambda conn, now, limit: reconciled.purge(conn, before=now - kept, limit=limit),
         }
 

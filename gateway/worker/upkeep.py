@@ -1,6 +1,6 @@
 """The loops by which the program looks after itself: figures in every process; in those that work, also the laws of
-the journal, the records of waivers that begin or end, reconciliations, the guards of slices, and the deletion of what
-is over."""
+the journal, the records of waivers that begin or end, reconciliations and repairs, the guards of slices, and the
+deletion of what is over."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN
 from gateway.readiness import Guarding
 from gateway.reconcile import Reconciler
+from gateway.repair import Repairer
 from gateway.telemetry import Log, Metrics
 from gateway.worker import housekeeping, invariants
 from gateway.worker.deliver import watch
@@ -33,6 +34,8 @@ WAIVERS_S = 1.0
 RECONCILIATIONS_S = 0.25
 #: How soon a backfill that is under way is taken up again.
 BACKFILLS_S = 0.1
+#: How soon a repair that is under way is taken up again.
+REPAIRS_S = 0.1
 #: How soon a window of a guard that has ended is looked at.
 GUARDS_S = 5.0
 #: How soon a change feed that has just found something is taken up again.
@@ -53,6 +56,7 @@ class Upkeep:
         backlog: Backlog,
         waivers: Waivers,
         reconciler: Reconciler,
+        repairer: Repairer,
         backfiller: Backfiller,
         guarding: Guarding,
         follower: Follower,
@@ -67,6 +71,7 @@ class Upkeep:
         self._backlog = backlog
         self._waivers = waivers
         self._reconciler = reconciler
+        self._repairer = repairer
         self._backfiller = backfiller
         self._guarding = guarding
         self._follower = follower
@@ -87,6 +92,7 @@ class Upkeep:
                 (self._waivers.run_once, "waivers", WAIVERS_S, None),
                 (self._reconciler.run_once, "reconciliations", RECONCILIATIONS_S, IDLE_S),
                 (self._backfiller.run_once, "backfills", BACKFILLS_S, IDLE_S),
+                (self._repairer.run_once, "repairs", REPAIRS_S, IDLE_S),
                 (self._guarding.run_once, "guards", GUARDS_S, None),
                 (self._follower.run_once, "change feeds", FEEDS_S, IDLE_S),
                 (self.invariants.run_once, "invariants", invariants.EVERY_S, None),

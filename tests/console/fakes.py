@@ -31,6 +31,7 @@ from gateway.errors import (
 )
 from gateway.ledger.slices import Slice, SliceChange
 from gateway.proof import Notice
+from gateway.repair.run import State as RepairState
 from gateway.routing.calendar import Calendar, Freeze
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage, System
@@ -43,6 +44,7 @@ from tests.console.fake_schedule import FakeGuards, FakeSchedule
 from tests.console.fake_switches import FakeSwitches
 from tests.console.fake_waivers import FakeWaivers
 from tests.unit.http.fake_follower import FakeFollower, feed
+from tests.unit.http.fake_repairer import AT, FakeRepairer, repair
 
 ENTITIES = ("customer", "project", "resource", "contract", "time_entry", "expense", "invoice", "payment")
 REGIONS = ("AMER", "APAC", "EMEA", "UK")
@@ -758,6 +760,11 @@ class FakeGateway:
         self.schedule = FakeSchedule()
         self.readiness = FakeReadiness()
         self.reconciler = FakeReconciler()
+        self.repairer = FakeRepairer()
+        for number, state in ((0x901, "planned"), (0x902, "requested")):
+            asked = {"requested_by": "Grace", "requested_at": AT, "expires_at": AT}
+            one = repair(number, reconciliation="rcn_2", state=RepairState(state), **asked)
+            self.repairer.repairs[one.id] = one
         self.backfiller = FakeBackfills()
         self.follower = FakeFollower()
         self.follower.feeds = [
@@ -788,6 +795,7 @@ class FakeGateway:
             flow=FakeFlow(),
             replays=FakeReplays(),
             reconciler=self.reconciler,
+            repairer=self.repairer,
             backfiller=self.backfiller,
             follower=self.follower,
             health=lambda: {"legacy": "up", "cloud": "down"},

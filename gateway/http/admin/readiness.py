@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from litestar.datastructures.headers import Accept
 from msgspec import Meta
 
 from gateway import errors
 from gateway.canonical import BY_NAME
-from gateway.errors import NotAcceptable
 from gateway.http import bodies, parameters, query
 from gateway.http.exchange import Exchange
 from gateway.http.reply import Reply, ok
@@ -58,7 +56,7 @@ class Readiness:
 
     async def all(self, exchange: Exchange) -> Reply:
         asked = exchange.query(("entity", "region"))
-        media = _media(exchange)
+        media = exchange.accepts(MEDIA)
         found = await self._readiness.all(
             entity=query.choice(asked, "entity", BY_NAME),
             region=query.region(asked, self._slices.places()),
@@ -70,7 +68,7 @@ class Readiness:
 
     async def one(self, exchange: Exchange) -> Reply:
         exchange.query()
-        media = _media(exchange)
+        media = exchange.accepts(MEDIA)
         caller = exchange.caller
         found = await self._readiness.one(
             exchange.path["entity"], exchange.path["region"], regions=caller.regions, entities=caller.entities
@@ -162,15 +160,6 @@ class Readiness:
 
 def _gives(schema: Schema, description: str) -> tuple[Gives, ...]:
     return (Gives(status=200, description=description, schema=schema, also=tuple(_MADE)),)
-
-
-def _media(exchange: Exchange) -> str:
-    """What the caller would rather have. Raises NotAcceptable."""
-    accept = exchange.listed("accept")
-    best = Accept(accept).best_match(list(MEDIA)) if accept else JSON
-    if best is None:
-        raise NotAcceptable(f"this is given as {', '.join(MEDIA)}")
-    return best
 
 
 def _reply(media: str, told: Any, reports: Sequence[Report]) -> Reply:

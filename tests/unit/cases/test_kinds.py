@@ -36,7 +36,8 @@ def test_every_kind_and_every_resolution_has_a_row() -> None:
 def test_a_delivery_that_waits_can_be_decided(kind: Kind, role: str) -> None:
     """Whatever a parked delivery is a case of, somebody can do something about it, and it cannot be dismissed."""
     mirrors_only = kind in (Kind.PARKED_DELIVERY, Kind.REFERENCE_MISSING, Kind.AMBIGUOUS_MATCH)
-    by_hand = (Kind.REFUSED_AFTER_ACCEPTANCE, Kind.GUARD, Kind.EDIT_REFUSED, *EDITS, *ABOUT_PLANS)
+    alone = (Kind.REFUSED_AFTER_ACCEPTANCE, Kind.GUARD, Kind.EDIT_REFUSED, Kind.REPAIR_BY_PERSON)
+    by_hand = (*alone, *EDITS, *ABOUT_PLANS)
     if kind in by_hand or (mirrors_only and role == "authority"):
         pytest.skip("no delivery waits in this kind of case")
     found = offered(kind, role=role, delivery_state="parked")

@@ -39,6 +39,7 @@ from tests.unit.http.fake_follower import FakeFollower, FakeHints
 from tests.unit.http.fake_guards import FakeGuards
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
+from tests.unit.http.fake_repairer import FakeRepairer
 from tests.unit.http.fake_schedule import FakeSchedule
 from tests.unit.http.fake_switches import FakeSimulation, FakeSwitches
 from tests.unit.http.fake_waivers import FakeWaivers
@@ -363,6 +364,7 @@ class World:
         self.readiness = FakeReadiness()
         self.simulation = FakeSimulation()
         self.reconciler = FakeReconciler()
+        self.repairer = FakeRepairer()
         self.backfiller = FakeBackfiller()
         self.follower = FakeFollower()
         self.hints = FakeHints()
@@ -397,6 +399,7 @@ class World:
             deliveries=self.admin,
             replays=self.replays,
             reconciler=self.reconciler,
+            repairer=self.repairer,
             backfiller=self.backfiller,
             follower=self.follower,
             hints=self.hints,

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "expand_0011_feed_asked"
-down_revision = "expand_0008_sources"
+down_revision = "expand_0009_repair"
 branch_labels = None
 depends_on = None
 
