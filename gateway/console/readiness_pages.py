@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from gateway.clock import Clock
 from gateway.console.download import attached
-from gateway.console.guard import AnyRequest, Guard
+from gateway.console.guard import AnyRequest, Guard, Person
+from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
 from gateway.console.view import HEADERS
-from gateway.ports import GuardsPort, ReadinessPort
+from gateway.errors import GatewayError
+from gateway.ports import GuardsPort, ReadinessPort, SlicesPort
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.trend import Day
+from gateway.routing.stage import Stage
+from gateway.routing.transition import is_fenced, moves_authority
 
 #: Of the chart, in its own units.
 WIDTH, HEIGHT, GAP = 720, 120, 2
@@ -41,6 +48,7 @@ class ReadinessPages:
         respond: Respond,
         readiness: ReadinessPort,
         guards: GuardsPort,
+        slices: SlicesPort,
         clock: Clock,
         entities: Sequence[str],
     ) -> None:
@@ -48,6 +56,7 @@ class ReadinessPages:
         self._respond = respond
         self._readiness = readiness
         self._guards = guards
+        self._slices = slices
         self._clock = clock
         self._entities = tuple(entities)
 
@@ -104,33 +113,67 @@ class ReadinessPages:
 
         @get("/readiness/{entity:str}/{region:str}", include_in_schema=False)
         async def one(request: AnyRequest, entity: FromPath[str], region: FromPath[str]) -> Response[str]:
-            person = await self._guard.enter(request)
-            caller = person.caller
-            found = await self._readiness.one(
-                entity, region, regions=caller.regions, entities=caller.entities
-            )
-            days = await self._readiness.trend(entity, region)
-            watched = await self._guards.standing(regions=caller.regions, entities=caller.entities)
-            return self._respond.page(
-                request,
-                person,
-                "readiness_slice.html",
-                r=found,
-                watch=next((one for one in watched if (one.entity, one.region) == (entity, region)), None),
-                rows=BY_STAGE,
-                days=[day for day in reversed(days) if day.compares],
-                bars=bars(days),
-                width=WIDTH,
-                height=HEIGHT,
-                may_change=person.may_change,
-            )
+            return await self._one(request, await self._guard.enter(request), entity, region)
 
-        return [page, table, workbook, printed, one]
+        @post("/readiness/{entity:str}/{region:str}/sign", include_in_schema=False, status_code=200)
+        async def sign(request: AnyRequest, entity: FromPath[str], region: FromPath[str]) -> Response[Any]:
+            person, form = await self._guard.approved(request)
+            caller = person.caller
+            try:
+                await self._readiness.sign(
+                    entity,
+                    region,
+                    evidence_hash=form.get("evidence_hash", ""),
+                    actor=caller.name,
+                    regions=caller.regions,
+                    entities=caller.entities,
+                )
+            except GatewayError as refused:
+                return await self._one(request, person, entity, region, refused)
+            return Redirect(f"/console/readiness/{entity}/{quote(region)}#sign-head", status_code=303)
+
+        return [page, table, workbook, printed, one, sign]
+
+    async def _one(
+        self, request: AnyRequest, person: Person, entity: str, region: str, refused: GatewayError | None = None
+    ) -> Response[str]:
+        caller = person.caller
+        found = await self._readiness.one(entity, region, regions=caller.regions, entities=caller.entities)
+        days = await self._readiness.trend(entity, region)
+        watched = await self._guards.standing(regions=caller.regions, entities=caller.entities)
+        last = await self._slices.history(entity, region, limit=1)
+        said = None if refused is None else told(refused)
+        return self._respond.page(
+            request,
+            person,
+            "readiness_slice.html",
+            status=200 if said is None else said.status,
+            r=found,
+            watch=next((one for one in watched if (one.entity, one.region) == (entity, region)), None),
+            rows=BY_STAGE,
+            days=[day for day in reversed(days) if day.compares],
+            bars=bars(days),
+            width=WIDTH,
+            height=HEIGHT,
+            fenced=found.next is not None and is_fenced(found.stage, found.next),
+            back=before(found.stage),
+            moved_by=last[0].actor if last else None,
+            refused=said,
+            may_change=person.may_change,
+            may_approve=person.may_approve,
+            csrf=person.csrf,
+        )
 
     async def _all(self, regions: frozenset[str] | None, entities: frozenset[str] | None) -> Sequence[Report]:
         order = {name: place for place, name in enumerate(self._entities)}
         found = await self._readiness.all(regions=regions, entities=entities)
         return sorted(found, key=lambda one: (order.get(one.entity, len(order)), one.region))
+
+
+def before(stage: Stage) -> Stage | None:
+    """The stage that gives the authority back; None: the one before this one has the same."""
+    found = next((one for one in Stage if one.position == stage.position - 1), None)
+    return found if found is not None and moves_authority(stage, found) else None
 
 
 def bars(days: Sequence[Day]) -> list[Bar]:
