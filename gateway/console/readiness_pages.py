@@ -12,9 +12,11 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.console.download import attached
 from gateway.console.guard import AnyRequest, Guard, Person
+from gateway.console.narrowing import Narrowing
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
 from gateway.console.stages import BY_STAGE
@@ -38,6 +40,18 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     agreed: float
     parted: float
     day: Day
+
+
+class Filter(Narrowing, frozen=True, kw_only=True, omit_defaults=True):
+    PATH = "/console/readiness"
+
+    entity: str = ""
+    region: str = ""
+    verdict: str = ""
+
+    def of(self, found: Sequence[Report]) -> Sequence[Report]:
+        """Those with this verdict."""
+        return [one for one in found if self.verdict in ("", one.verdict.value)]
 
 
 class ReadinessPages:
@@ -64,21 +78,26 @@ class ReadinessPages:
         @get("/readiness", include_in_schema=False)
         async def page(request: AnyRequest) -> Response[str]:
             person = await self._guard.enter(request)
-            found = await self._all(person.caller.regions, person.caller.entities)
+            caller, narrowed = person.caller, _filter(request)
+            slices = [one for one in await self._slices.all() if caller.sees(one.entity, one.region)]
+            present = {one.entity for one in slices}
+            judged = await self._all(caller, narrowed)
             return self._respond.page(
                 request,
                 person,
                 "readiness.html",
-                found=found,
-                counts={one: sum(1 for report in found if report.verdict is one) for one in Outcome},
+                f=narrowed,
+                found=narrowed.of(judged),
+                counts={one: sum(1 for report in judged if report.verdict is one) for one in Outcome},
+                entities=[entity for entity in self._entities if entity in present],
+                regions=sorted({one.region for one in slices}),
                 rows=BY_STAGE,
                 at=self._clock.now(),
             )
 
         @get("/readiness.csv", include_in_schema=False)
         async def table(request: AnyRequest) -> Response[str]:
-            person = await self._guard.enter(request)
-            found = await self._all(person.caller.regions, person.caller.entities)
+            found = await self._shown(request)
             return Response(
                 sheet.table(found),
                 media_type="text/csv",
@@ -87,8 +106,7 @@ class ReadinessPages:
 
         @get("/readiness.xlsx", include_in_schema=False)
         async def workbook(request: AnyRequest) -> Response[bytes]:
-            person = await self._guard.enter(request)
-            found = await self._all(person.caller.regions, person.caller.entities)
+            found = await self._shown(request)
             return Response(
                 sheet.workbook(found),
                 media_type=sheet.XLSX,
@@ -97,14 +115,7 @@ class ReadinessPages:
 
         @get("/readiness.pdf", include_in_schema=False)
         async def printed(request: AnyRequest) -> Response[bytes]:
-            person = await self._guard.enter(request)
-            query = request.query_params
-            found = await self._readiness.all(
-                entity=query.get("entity"),
-                region=query.get("region"),
-                regions=person.caller.regions,
-                entities=person.caller.entities,
-            )
+            found = await self._shown(request)
             return Response(
                 sheet.printed(found),
                 media_type="application/pdf",
@@ -164,10 +175,29 @@ class ReadinessPages:
             csrf=person.csrf,
         )
 
-    async def _all(self, regions: frozenset[str] | None, entities: frozenset[str] | None) -> Sequence[Report]:
+    async def _shown(self, request: AnyRequest) -> Sequence[Report]:
+        """The reports that the page of this address has."""
+        person = await self._guard.enter(request)
+        narrowed = _filter(request)
+        return narrowed.of(await self._all(person.caller, narrowed))
+
+    async def _all(self, caller: Caller, narrowed: Filter) -> Sequence[Report]:
+        """The reports of the slices, whatever their verdict."""
         order = {name: place for place, name in enumerate(self._entities)}
-        found = await self._readiness.all(regions=regions, entities=entities)
+        found = await self._readiness.all(
+            entity=narrowed.entity or None,
+            region=narrowed.region or None,
+            regions=caller.regions,
+            entities=caller.entities,
+        )
         return sorted(found, key=lambda one: (order.get(one.entity, len(order)), one.region))
+
+
+def _filter(request: AnyRequest) -> Filter:
+    given = Filter.given(request.query_params)
+    if given.get("verdict") not in set(Outcome):
+        given.pop("verdict", None)
+    return Filter(**given)
 
 
 def before(stage: Stage) -> Stage | None:

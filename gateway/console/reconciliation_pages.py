@@ -220,6 +220,8 @@ class ReconciliationPages:
             request,
             person,
             template,
+            # What there is to be had of it has changed with its state: the whole page is shown anew.
+            headers={"HX-Refresh": "true"} if request.query_params.get("was", run.state) != run.state else {},
             run=run,
             report=report,
             phases=PHASES,

@@ -23,7 +23,7 @@ def test_from_the_list_to_what_blocks(page: Page, enter: Enter) -> None:
     expect(heads).to_have_text(["Customer in AMER", "Customer in UK", "Project in UK"])
     page.get_by_role("link", name="Project in UK").click()
     gates = page.get_by_role("region", name="Gates", exact=True).first
-    expect(gates).to_contain_text("12,040 of 100 over 7 days")
+    expect(gates).to_contain_text("12,040, needs 100 in 7 days")
     expect(gates).to_contain_text("<i>1080.00</i> GBP")
     expect(page.get_by_role("row").filter(has_text="SEK")).to_contain_text("never compared")
     page.get_by_role("link", name="Ask for a switch").click()
@@ -49,7 +49,7 @@ def test_the_way_back_stands_on_the_page(page: Page, enter: Enter) -> None:
     enter(page)
     page.goto("/console/readiness/customer/AMER")
     back = page.get_by_role("region", name="The way back")
-    expect(back).to_contain_text("it can go back now")
+    expect(back).to_contain_text("It can go back now")
     expect(back).to_contain_text("writes not yet there")
 
 
@@ -125,6 +125,25 @@ def test_the_next_move_is_one_click_away(page: Page, enter: Enter, gateway: Fake
     page.goto("/console/readiness/customer/AMER")
     page.get_by_role("link", name="Ask for the way back to shadow").click()
     expect(page.get_by_role("radio", name="Customer in AMER live → shadow back moves")).to_be_checked()
+
+
+def test_the_list_is_narrowed(page: Page, enter: Enter) -> None:
+    """By entity, region and verdict, in the address; the files hold what the page shows."""
+    enter(page, "/console/readiness")
+    page.get_by_label("Region").select_option("UK")
+    page.wait_for_url("**/console/readiness?region=UK")
+    expect(page.get_by_role("rowheader")).to_have_text(["Customer in UK", "Project in UK"])
+    page.get_by_label("Verdict").select_option("fail")
+    page.wait_for_url("**/console/readiness?region=UK&verdict=fail")
+    expect(page.get_by_role("rowheader")).to_have_text(["Project in UK"])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    rows = csv.DictReader(download.value.path().read_text("utf-8").splitlines())
+    assert {(row["entity"], row["region"]) for row in rows} == {("project", "UK")}
+    page.get_by_label("Verdict").select_option("pass")
+    expect(page.locator(".empty")).to_contain_text("No slice fits")
+    page.get_by_role("link", name="Clear", exact=True).click()
+    expect(page.get_by_role("rowheader")).to_have_count(3)
 
 
 def test_the_guard_of_a_slice(page: Page, enter: Enter) -> None:

@@ -43,6 +43,8 @@ def test_a_slice_is_reconciled_and_followed_to_its_end(
     gateway.reconciler.runs[0] = finished(4, region="EMEA")
     expect(page.locator("#run-state")).to_contain_text("fail")
     expect(page.get_by_role("table").first).to_contain_text("9,999,999,999.99 EUR")
+    expect(page.get_by_role("link", name="CSV")).to_be_visible()
+    expect(page.locator("#live")).to_have_count(0)
 
 
 def test_every_term_leads_to_its_records(page: Page, enter: Enter) -> None:
