@@ -15,6 +15,8 @@ from tests.journeys.migration import REGION, STEP_S, until
 
 #: What is of one record or run in an address or a state: two pages that differ in nothing else are of one kind.
 _OWN = (re.compile(r"/[a-z]{2,4}_[0-9a-f-]{36}"), re.compile(r"/[a-z_]+/[A-Z]{2,}(?=/|$)"))
+#: A page of the real program, with both ERPs and live traffic on the same machine, may be late.
+expect.set_options(timeout=STEP_S * 1000)
 SERIOUS = ("moderate", "serious", "critical")
 THEMES = ("light", "dark")
 #: Of a browser whose page has moved on by itself while somebody looked at it.

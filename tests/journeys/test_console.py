@@ -20,7 +20,7 @@ from tests.journeys.program import Program
 from tests.journeys.upstream import Upstream
 from tests.systems.sandbox import Sandbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(1200)]
 
 #: Gates that only time and traffic can open.
 EVIDENCE = {
