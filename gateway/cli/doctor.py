@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -24,6 +25,7 @@ from gateway.database import Database
 from gateway.database.migrate import at_head
 from gateway.errors import GatewayError, Malformed, RuleFileWrong, SettingWrong, StoreUnavailable
 from gateway.ledger import invariants
+from gateway.reconcile.sources import Away, Failed, open_sources
 from gateway.routing.ruleset import load as load_rules
 from gateway.settings import Settings, SystemSettings, load, rule_folder
 
@@ -48,7 +50,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def doctor(*, orphans: str | None = None, since: str | None = None, json: Json = False) -> int:
-    """Check settings, database, journal, systems and rules, with a remedy for each. It changes nothing.
+    """Check settings, database, journal, systems, sources and rules, with a remedy for each. It changes nothing.
 
     Exit code 0: all pass. 2: a setting or rule file is wrong. 1: something is not ready. 3: something does not answer.
 
@@ -97,6 +99,8 @@ async def examine() -> list[Check]:
         found.append(await _redis(settings.redis))
     for name, system in settings.systems.items():
         found.extend(await _system(name, system))
+    for name in settings.sources:
+        found.extend(await _source(settings, name))
     return found
 
 
@@ -229,6 +233,31 @@ async def _system(name: str, system: SystemSettings) -> list[Check]:
             found.append(_silent(label, name, system, health.detail))
     finally:
         await adapter.close()
+    return found
+
+
+async def _source(settings: Settings, name: str) -> list[Check]:
+    """Whether a source can be read, entity by entity; none of its records is."""
+    label = f"source {name}"
+    declared = settings.sources[name]
+    try:
+        source = open_sources(msgspec.structs.replace(settings, sources={name: declared}))[name]
+    except SettingWrong as wrong:
+        return [_fail(label, codes.told(wrong), f"correct [sources.{name}]", codes.WRONG)]
+    found: list[Check] = []
+    shown = declared.address.split("@")[-1]
+    for entity in source.declared.entities:
+        held = f"{label} {entity}"
+        try:
+            await _patiently(partial(source.look, entity))
+        except Failed as wrong:
+            remedy = f"bring what is to be read into agreement with its map, {declared.map}"
+            found.append(_fail(held, f"{shown}: {wrong}", remedy, codes.DIFFER))
+        except (Away, TimeoutError) as silent:
+            remedy = f"start it, or correct [sources.{name}] address"
+            found.append(_fail(held, f"{shown}: {str(silent) or 'no answer'}", remedy, codes.UNSURE))
+        else:
+            found.append(_pass(held, f"{shown} can be read for {source.system}"))
     return found
 
 

@@ -15,6 +15,8 @@ from gateway.compare import SliceSummary, Verdict
 #: Beyond this many characters a text is not marked character by character; the whole of it counts as
 #: differing.
 LONGEST_MARKED = 600
+#: Texts that share less of their letters than this are shown as two texts.
+ALIKE = 0.4
 #: What a personal value is stored as.
 MASK = "hmac:"
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -82,6 +84,9 @@ def side_by_side(authority: Any, other: Any) -> tuple[Shown, Shown]:
     if max(len(left), len(right)) > LONGEST_MARKED:
         return _whole(authority, differs=True), _whole(other, differs=True)
     matcher = SequenceMatcher(None, left, right, autojunk=False)
+    if matcher.ratio() < ALIKE:
+        # Two words that only share some letters: single letters between marks would say nothing.
+        return _whole(authority, differs=True), _whole(other, differs=True)
     lefts: list[Segment] = []
     rights: list[Segment] = []
     for tag, i, j, k, m in matcher.get_opcodes():

@@ -34,8 +34,10 @@ from gateway.reconcile.bridge import Term
 from gateway.reconcile.measures import shown
 from gateway.reconcile.run import STATES, Run
 from gateway.reconcile.sheet import COLUMNS, rows
+from gateway.reconcile.sources import Declared
 from gateway.repair import Repair
 from gateway.routing.plan import PLANS
+from gateway.routing.stage import System
 
 PAGE = 50
 #: Records that a CSV asks for at once.
@@ -82,7 +84,7 @@ class ReconciliationPages:
         async def start(request: AnyRequest) -> Response[Any]:
             person, form = await self._guard.submitted(request)
             try:
-                run = await self._begin(person, form.get("slice", ""), form.get("reason", "").strip())
+                run = await self._begin(person, form)
             except ReconciliationRunning as under_way:
                 # What was asked for is being done already: that is where the person wants to be.
                 return Redirect(
@@ -181,6 +183,7 @@ class ReconciliationPages:
             unexplained=Term.UNEXPLAINED,
             states=STATES,
             paired=[(f"{one.entity}/{one.region}", one.entity, one.region) for one in paired],
+            sources=self._sources(),
             entities=[entity for entity in self._entities if entity in present],
             regions=sorted({one.region for one in slices}),
             refused=said,
@@ -189,13 +192,27 @@ class ReconciliationPages:
             csrf=person.csrf,
         )
 
-    async def _begin(self, person: Person, slice_: str, reason: str) -> Run:
-        entity, _, region = slice_.partition("/")
+    def _sources(self) -> dict[str, list[Declared]]:
+        """The sources of each system that has any."""
+        found: dict[str, list[Declared]] = {system.value: [] for system in System}
+        for one in self._reconciler.declared():
+            if one.system in found:
+                found[one.system].append(one)
+        return {system: sources for system, sources in found.items() if sources}
+
+    async def _begin(self, person: Person, form: dict[str, str]) -> Run:
+        entity, _, region = form.get("slice", "").partition("/")
         known = {(one.entity, one.region) for one in await self._slices.all()}
         if (entity, region) not in known or not person.caller.sees(entity, region):
             message = "pick the slice that is to be reconciled"
             raise Invalid(message, errors=[FieldError(pointer="/slice", code="unknown", message=message)])
-        return await self._reconciler.start(entity, region, actor=person.caller.name, reason=reason or None)
+        return await self._reconciler.start(
+            entity,
+            region,
+            actor=person.caller.name,
+            reason=form.get("reason", "").strip() or None,
+            sources=[name for system in System if (name := form.get(f"source_{system.value}"))],
+        )
 
     async def _get(self, person: Person, run_id: str) -> Run:
         caller = person.caller
@@ -212,6 +229,8 @@ class ReconciliationPages:
             request,
             person,
             template,
+            # What there is to be had of it has changed with its state: the whole page is shown anew.
+            headers={"HX-Refresh": "true"} if request.query_params.get("was", run.state) != run.state else {},
             run=run,
             report=report,
             repairs=repairs,

@@ -122,7 +122,13 @@ def console_router(
         ),
         ScheduledPages(guard=guard, respond=respond, schedule=schedule),
         ReadinessPages(
-            guard=guard, respond=respond, readiness=readiness, guards=guards, clock=clock, entities=entities
+            guard=guard,
+            respond=respond,
+            readiness=readiness,
+            guards=guards,
+            slices=slices,
+            clock=clock,
+            entities=entities,
         ),
         CasePages(
             guard=guard,

@@ -32,6 +32,7 @@ from gateway.errors import (
 )
 from gateway.ledger.slices import Slice
 from gateway.ports import DiffsPort, SlicesPort, SwitchoverPort
+from gateway.routing.ruleset import MOST_SAMPLE
 from gateway.routing.stage import Stage
 
 #: Seconds for which the figures of the matrix are good enough for the next poll.
@@ -48,6 +49,7 @@ class Typed(msgspec.Struct, frozen=True, kw_only=True):
     override: bool = False
     override_reason: str = ""
     expected_version: str = ""
+    compare_sample: str = ""
 
 
 class RoutingPages:
@@ -111,11 +113,12 @@ class RoutingPages:
             override=form.get("override") == "yes",
             override_reason=form.get("override_reason", ""),
             expected_version=form.get("expected_version", ""),
+            compare_sample=form.get("compare_sample", "").strip(),
         )
         if not person.caller.sees(entity, region):
             raise NotFoundHere(f"no slice {entity} in {region}")
         try:
-            stage, reason, expected = _read(typed)
+            stage, reason, expected, sample = _read(typed)
             await self._switchover.set_stage(
                 entity,
                 region,
@@ -124,6 +127,7 @@ class RoutingPages:
                 expected_version=expected,
                 actor=person.caller.name,
                 override=typed.override,
+                compare_sample=sample,
             )
         except UnknownRegion:
             raise
@@ -161,7 +165,9 @@ class RoutingPages:
             "typed": typed,
             "typed_leap": any(choice.leap and choice.row.stage == typed.stage for choice in offered),
             "refused": None if refused is None else _told(refused, cell, typed),
-            "offer_override": typed.override or isinstance(refused, RuleRefused),
+            "most_sample": MOST_SAMPLE,
+            "needs_another": _needs_another(refused),
+            "offer_override": (typed.override or isinstance(refused, RuleRefused)) and not _needs_another(refused),
             "done": done or request.query_params.get("done") == "1",
             "may_change": person.may_change,
             "csrf": person.csrf,
@@ -199,8 +205,14 @@ def _by_script(request: AnyRequest) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
-def _read(typed: Typed) -> tuple[Stage, str, int]:
-    """The stage, the reason as it is recorded, and the version. Raises Invalid for what was left out."""
+def _needs_another(refused: GatewayError | None) -> bool:
+    """Whether the move was refused because nobody makes it alone: that no override helps against."""
+    return isinstance(refused, RuleRefused) and any(error.code == "approval" for error in refused.errors)
+
+
+def _read(typed: Typed) -> tuple[Stage, str, int, int | None]:
+    """The stage, the reason as it is recorded, the version, and of how many reads one is compared; None: as it is.
+    Raises Invalid for what was left out."""
     wrong: list[FieldError] = []
     if typed.stage not in list(Stage):
         wrong.append(FieldError(pointer="/stage", code="stage", message="pick the stage to move to"))
@@ -220,13 +232,22 @@ def _read(typed: Typed) -> tuple[Stage, str, int]:
         )
     if not typed.expected_version.isdecimal():
         wrong.append(FieldError(pointer="/expected_version", code="version", message="load the panel again"))
+    if not _is_sample(typed.compare_sample):
+        message = f"one read in 1 to {MOST_SAMPLE:,} is compared; 0: none"
+        wrong.append(FieldError(pointer="/compare_sample", code="compare_sample", message=message))
     if wrong:
         raise Invalid("something is missing", errors=wrong)
     return (
         Stage(typed.stage),
         f"{reason} (override: {why})" if typed.override else reason,
         int(typed.expected_version),
+        int(typed.compare_sample) if typed.compare_sample else None,
     )
+
+
+def _is_sample(text: str) -> bool:
+    """Whether this is left as it is, or a number that a rule can have."""
+    return not text or (text.isdecimal() and int(text) <= MOST_SAMPLE)
 
 
 def _told(refused: GatewayError, cell: Cell, typed: Typed) -> Told:

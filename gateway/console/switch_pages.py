@@ -118,8 +118,8 @@ class SwitchPages:
         async def ask(request: AnyRequest) -> Response[str]:
             person = await self._guard.enter(request)
             query = request.query_params
-            slice_ = f"{query.get('entity', '')}/{query.get('region', '')}/"
-            return await self._form(request, person, Typed(move=slice_))
+            move = "/".join(query.get(name, "") for name in ("entity", "region", "stage"))
+            return await self._form(request, person, Typed(move=move))
 
         @post("/switches/new", include_in_schema=False, status_code=200)
         async def submit(request: AnyRequest) -> Response[Any]:

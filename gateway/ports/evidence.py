@@ -10,6 +10,7 @@ from gateway.compare.waiver import Standing, Wish
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.run import Run as Reconciliation
 from gateway.reconcile.run import TermRecord
+from gateway.reconcile.sources import Declared
 
 
 class DiffsPort(Protocol):
@@ -71,6 +72,10 @@ class WaiversPort(Protocol):
 
 class ReconcilerPort(Protocol):
     """Reconciliations of whole sets. One outside ``regions`` and ``entities`` is not there."""
+
+    def declared(self) -> Sequence[Declared]:
+        """The sources of the settings, which ``start`` takes by name."""
+        ...
 
     async def start(
         self,

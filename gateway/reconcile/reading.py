@@ -25,7 +25,7 @@ from gateway.ledger.tables import record
 from gateway.reconcile.eyes import Eyes, system_of
 from gateway.reconcile.measures import placed
 from gateway.reconcile.run import SourceUse
-from gateway.reconcile.sources import Piece, Source, Unreadable
+from gateway.reconcile.sources import Declared, Piece, Source, Unreadable
 from gateway.reconcile.store import Row, Work
 from gateway.reconcile.tally import SIDES, Side
 from gateway.routing.ruleset import Ruleset
@@ -105,6 +105,10 @@ class Reader:
                 message, errors=[FieldError(pointer=f"/sources/{place}", code="source", message=message)]
             )
         return uses
+
+    def declared(self) -> tuple[Declared, ...]:
+        """The sources that there are, by name."""
+        return tuple(one.declared for _, one in sorted(self._sources.items()))
 
     def has(self, entity: str, names: Sequence[str]) -> bool:
         """Whether all of these sources have records of the entity, as far as there are such sources."""

@@ -23,7 +23,7 @@ from gateway.reconcile.bridge import Term
 from gateway.reconcile.queries import Scope
 from gateway.reconcile.reading import Reader
 from gateway.reconcile.run import Phase, Run, SourceUse, TermRecord
-from gateway.reconcile.sources import Away, Failed
+from gateway.reconcile.sources import Away, Declared, Failed
 from gateway.reconcile.steps import Steps, Unbalanced
 from gateway.reconcile.store import Work
 from gateway.reconcile.tables import reconcile_run
@@ -206,6 +206,10 @@ class Reconciler:
             )
 
         return await self._database.read(unit)
+
+    def declared(self) -> tuple[Declared, ...]:
+        """The sources that a run may name, by name."""
+        return self._reader.declared()
 
     def has(self, entity: str, sources: Sequence[str]) -> bool:
         """Whether all of these sources have records of an entity. A name that there is not is left to ``start``."""

@@ -16,7 +16,7 @@ from gateway.audit import record as audited
 from gateway.backfill.looking import Bound
 from gateway.backfill.run import rate
 from gateway.backfill.steps import CALLS_A_DELIVERY, CHUNK, MOST_MOVING, WAIT_S
-from gateway.backfill.store import position
+from gateway.backfill.store import low_mark
 from gateway.crash import crash_point
 from gateway.crosswalk.store import Link
 from gateway.database import Database
@@ -55,6 +55,7 @@ class Steps:
         told: Callable[[], None],
     ) -> None:
         self._database = database
+        self._adapters = adapters
         self._writing = Writing(
             adapters=adapters, ids=ids, settle_s=settle_s, spare_edits=records.spare_edits, pace=self._pace
         )
@@ -182,7 +183,11 @@ class Steps:
         if await self._database.read(lambda conn: store.moving(conn, repair.id)) > MOST_MOVING:
             note = f"waits until {repair.target} has taken what it was sent"
             return await self._kept(work, WAIT_S, note=note)
-        mark = await self._database.read(position)
+        # Both are read: what came to pass within the longer of their lags may not show yet.
+        lag = max(self._adapters[one].facts(repair.entity).lag_s for one in (repair.source, repair.target))
+        mark = await self._database.read(
+            lambda conn: low_mark(conn, before=self._database.now(conn) - int(lag * MICROS))
+        )
         items = await self._database.read(
             lambda conn: store.items(conn, repair.id, after=work.after, outcome=Outcome.PLANNED, limit=CHUNK)
         )

@@ -40,6 +40,8 @@ GUARDS_FILE = "guards.toml"
 COHORTS_FILE = "cohorts.toml"
 
 Slice = tuple[str, str]  # (entity, region or cohort of one)
+#: Of so many reads one is compared at the least.
+MOST_SAMPLE = 1_000_000
 _S = TypeVar("_S", bound=Struct)
 
 
@@ -151,7 +153,7 @@ class _RegionsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class _Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     region: str
     stage: Stage
-    compare_sample: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    compare_sample: Annotated[int, Meta(ge=1, le=MOST_SAMPLE)] = 1
     storable: bool = True
     note: str = ""
 

@@ -32,6 +32,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: What the policy of a page forbids is written on the browser's console, whatever else the browser makes of it.
+TELL_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy: ${event.effectiveDirective} forbids ${event.blockedURI} at ${event.sourceFile}`);
+});
+"""
 #: A loaded machine takes its time; a state is waited for, never slept for.
 expect.set_options(timeout=20_000)
 
@@ -100,6 +106,7 @@ class Watch:
         self.levels = {"error", "warning"}
 
     def on(self, page: Page) -> None:
+        page.add_init_script(TELL_VIOLATIONS)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         page.on("request", self._asked)

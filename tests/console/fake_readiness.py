@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.errors import NotFoundHere
+import msgspec
+
+from gateway.errors import EvidenceChanged, NotFoundHere
 from gateway.readiness import Gate, Outcome, Report
 from gateway.readiness.measured import Variant
 from gateway.readiness.report import WayBack
+from gateway.readiness.signing import Signature
 from gateway.readiness.trend import Day
 from gateway.routing.stage import Stage
 
@@ -82,8 +85,20 @@ class FakeReadiness:
             raise NotFoundHere(f"there is no slice {entity} in {region}")
         return found[0]
 
-    async def sign(self, entity: str, region: str, **signing: Any) -> Report:
-        return await self.one(entity, region)
+    async def sign(
+        self, entity: str, region: str, *, evidence_hash: str, actor: str, **scope: Any
+    ) -> Report:
+        """Holds the law of the real one that a person can run into: the hash is that of the evidence as it is now."""
+        there = await self.one(entity, region)
+        if evidence_hash != there.evidence_hash:
+            raise EvidenceChanged("the evidence of this report is another by now")
+        signature = Signature(signed_by=actor, signed_at="2026-11-23T09:31:00.000000Z")
+        return self.put(there, signatures=(signature,))
+
+    def put(self, there: Report, **changes: Any) -> Report:
+        after = msgspec.structs.replace(there, **changes)
+        self.reports[self.reports.index(there)] = after
+        return after
 
     async def trend(self, entity: str, region: str) -> Sequence[Day]:
         return [

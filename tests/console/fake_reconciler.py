@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from gateway.compare import DifferenceClass, Sample
-from gateway.errors import CannotCancel, NotFoundHere, ReconciliationRunning
+from gateway.errors import CannotCancel, FieldError, Invalid, NotFoundHere, ReconciliationRunning
 from gateway.reconcile import Run, Term, TermRecord
 from gateway.reconcile.matching import Amount
-from gateway.reconcile.run import Phase
+from gateway.reconcile.run import Phase, SourceUse
+from gateway.reconcile.sources import Declared
 from tests.unit.http.fake_reconciler import finished, reconciliation
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -57,7 +58,12 @@ def _records() -> list[TermRecord]:
 
 
 class FakeReconciler:
-    """What is begun stays under way until it is cancelled."""
+    """What is begun stays under way until it is cancelled. The legacy ERP can be read from an export."""
+
+    sources = (
+        Declared(name="nightly", system="legacy", entities=("invoice", "payment", "time_entry")),
+        Declared(name=HOSTILE, system="legacy", entities=("expense",)),
+    )
 
     def __init__(self) -> None:
         where: dict[str, Any] = {"region": "EMEA", "actor": "Ada Migration"}
@@ -82,9 +88,17 @@ class FakeReconciler:
         for run in self.runs:
             if run.state == "running" and (run.entity, run.region) == (entity, region):
                 raise ReconciliationRunning(reconciliation=run.id)
-        made = reconciliation(len(self.runs) + 1, entity=entity, region=region, actor=actor, reason=reason)
+        if sources and entity not in next(one.entities for one in self.sources if one.name == sources[0]):
+            message = f"{sources[0]} has no {entity}: its map would have to say where they lie"
+            raise Invalid(message, errors=[FieldError(pointer="/sources/0", code="source", message=message)])
+        uses = {"authority": SourceUse(name=sources[0])} if sources else {}
+        where = {"entity": entity, "region": region, "actor": actor, "reason": reason, "sources": uses}
+        made = reconciliation(len(self.runs) + 1, **where)
         self.runs.insert(0, made)
         return made
+
+    def declared(self) -> tuple[Declared, ...]:
+        return self.sources
 
     async def list(self, *, state: str | None, **asked: Any) -> list[Run]:
         return [run for run in self.runs if state in (None, run.state)]

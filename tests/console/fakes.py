@@ -181,6 +181,7 @@ class FakeSwitchover:
         self.open_deliveries = {("time_entry", "EMEA"): 7}
         self.calls: list[dict[str, Any]] = []
         self.notices: tuple[Notice, ...] = ()
+        self.two_person = False
 
     async def mapping(self, entity: str, current: Stage, wanted: Stage) -> tuple[Notice, ...] | None:
         return self.notices if "mapping" in gates(current, wanted) else None
@@ -195,8 +196,14 @@ class FakeSwitchover:
         expected_version: int,
         actor: str,
         override: bool = False,
+        compare_sample: int | None = None,
     ) -> Slice:
         self.calls.append({"stage": stage, "reason": reason, "actor": actor, "override": override})
+        if self.two_person and is_fenced(self._slices.known[entity, region].stage, stage):
+            message = "a move that is fenced needs a second person: request a switch, and have it approved"
+            raise RuleRefused(
+                message, errors=[FieldError(pointer="/stage", code="approval", message=message)]
+            )
         before = self._slices.known[entity, region]
         if before.version != expected_version:
             raise RuleVersionMoved(f"version {expected_version} was changed to {before.version}")
@@ -211,7 +218,12 @@ class FakeSwitchover:
             errors = [FieldError(pointer="/stage", code=one.gate, message=one.message) for one in failed]
             raise RuleRefused(f"{entity} in {region} cannot go to {stage}", errors=errors)
         after = msgspec.structs.replace(
-            before, stage=stage, authority=PLANS[stage].authority, version=before.version + 1, draining=False
+            before,
+            stage=stage,
+            authority=PLANS[stage].authority,
+            version=before.version + 1,
+            draining=False,
+            compare_sample=before.compare_sample if compare_sample is None else compare_sample,
         )
         self._slices.known[entity, region] = after
         self._slices.changes[entity, region].insert(

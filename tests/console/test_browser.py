@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -76,6 +77,47 @@ def test_a_refusal_stands_in_the_panel_and_can_be_overridden(
     page.get_by_role("button", name="Change the stage").click()
     expect(page.locator(f"{PANEL} .box-good")).to_contain_text("is now at live")
     assert gateway.switchover.calls[-1]["override"] is True
+
+
+def test_what_nobody_does_alone_leads_to_a_switch(
+    page: Page, enter: Enter, gateway: FakeGateway, watch: Watch
+) -> None:
+    """Where a move of authority needs two persons the panel says so, offers no override, which would not help, and
+    leads to where it is asked for, with the move picked."""
+    watch.provoked.add(422)
+    gateway.switchover.two_person = True
+    enter(page)
+    open_panel(page, "project", "APAC")
+    page.get_by_role("radio", name="live forward").check()
+    page.get_by_label("Reason").fill("A week without a mismatch")
+    page.get_by_role("button", name="Change the stage").click()
+    expect(page.locator("#refusal")).to_contain_text("needs a second person")
+    expect(page.get_by_label("Override what stands against it")).to_have_count(0)
+    page.locator("#refusal").get_by_role("link", name="Ask for a switch").click()
+    page.wait_for_url("**/console/switches/new?entity=project&region=APAC&stage=live")
+    expect(page.get_by_role("radio", name="Project in APAC")).to_be_checked()
+
+
+def test_how_many_reads_are_compared_is_changed_with_the_stage(
+    page: Page, enter: Enter, gateway: FakeGateway, watch: Watch
+) -> None:
+    """The number stands in the form as it is; one that no rule can have is refused, and stays as typed."""
+    watch.provoked.add(422)
+    slices = gateway.slices.known
+    slices["expense", "AMER"] = msgspec.structs.replace(slices["expense", "AMER"], compare_sample=10)
+    enter(page)
+    open_panel(page, "expense", "AMER")
+    page.get_by_role("radio", name="shadow forward").check()
+    page.get_by_label("Reason").fill("Every read is to be compared")
+    sample = page.get_by_label("Compare one read in")
+    expect(sample).to_have_value("10")
+    sample.evaluate("box => { box.type = 'text'; box.value = '-1'; }")
+    page.get_by_role("button", name="Change the stage").click()
+    expect(page.locator("#refusal")).to_contain_text("one read in 1 to 1,000,000 is compared")
+    page.get_by_label("Compare one read in").fill("1")
+    page.get_by_role("button", name="Change the stage").click()
+    expect(page.locator(f"{PANEL} .box-good")).to_contain_text("is now at shadow")
+    assert slices["expense", "AMER"].compare_sample == 1
 
 
 def test_a_lost_answer_loses_nothing_that_was_typed(

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.console.fakes import UK_ONLY
+from gateway.routing.stage import Stage
+from tests.console.conftest import Watch
+from tests.console.fakes import LOOK_ONLY, UK_ONLY, FakeGateway
 
 Enter = Callable[..., None]
 
@@ -21,7 +23,7 @@ def test_from_the_list_to_what_blocks(page: Page, enter: Enter) -> None:
     expect(heads).to_have_text(["Customer in AMER", "Customer in UK", "Project in UK"])
     page.get_by_role("link", name="Project in UK").click()
     gates = page.get_by_role("region", name="Gates", exact=True).first
-    expect(gates).to_contain_text("12,040 of 100 over 7 days")
+    expect(gates).to_contain_text("12,040, needs 100 in 7 days")
     expect(gates).to_contain_text("<i>1080.00</i> GBP")
     expect(page.get_by_role("row").filter(has_text="SEK")).to_contain_text("never compared")
     page.get_by_role("link", name="Ask for a switch").click()
@@ -47,7 +49,7 @@ def test_the_way_back_stands_on_the_page(page: Page, enter: Enter) -> None:
     enter(page)
     page.goto("/console/readiness/customer/AMER")
     back = page.get_by_role("region", name="The way back")
-    expect(back).to_contain_text("it can go back now")
+    expect(back).to_contain_text("It can go back now")
     expect(back).to_contain_text("writes not yet there")
 
 
@@ -65,6 +67,83 @@ def test_the_same_on_paper(page: Page, enter: Enter) -> None:
     book = page.request.get("/console/readiness.xlsx")
     assert book.body().startswith(b"PK")
     assert ".xlsx" in book.headers["content-disposition"]
+
+
+def test_a_report_is_signed(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """Whoever has not moved the slice signs the hash that stands beside the button, once; who has signed stands on the
+    page and in the list."""
+    enter(page, key=UK_ONLY)
+    page.goto("/console/readiness/project/UK")
+    signing = page.get_by_role("region", name="Signatures")
+    expect(signing).to_contain_text("Nobody answers for this evidence yet")
+    expect(signing.locator(".hash")).to_have_text("b" * 64)
+    signing.get_by_role("button", name="Sign this evidence").click()
+    page.wait_for_url("**/console/readiness/project/UK#sign-head")
+    expect(signing).to_contain_text("signed by UK desk, 2026-11-23 09:31:00")
+    expect(signing.get_by_role("button")).to_have_count(0)
+    (there,) = [one for one in gateway.readiness.reports if (one.entity, one.region) == ("project", "UK")]
+    assert [one.signed_by for one in there.signatures] == ["UK desk"]
+    page.goto("/console/readiness")
+    expect(page.get_by_role("row").filter(has_text="Project in UK")).to_contain_text("UK desk")
+
+
+def test_evidence_that_has_moved_is_not_signed(
+    page: Page, enter: Enter, gateway: FakeGateway, watch: Watch
+) -> None:
+    """What the person looked at is what is signed: when it has changed since nothing is, and the page shows it anew."""
+    watch.provoked.add(409)
+    enter(page, key=UK_ONLY)
+    page.goto("/console/readiness/project/UK")
+    (there,) = [one for one in gateway.readiness.reports if (one.entity, one.region) == ("project", "UK")]
+    gateway.readiness.put(there, evidence_hash="c" * 64)
+    page.get_by_role("button", name="Sign this evidence").click()
+    expect(page.locator("#refusal")).to_contain_text("Look at it again, then decide")
+    signing = page.get_by_role("region", name="Signatures")
+    expect(signing.locator(".hash")).to_have_text("c" * 64)
+    expect(signing).to_contain_text("Nobody answers for this evidence yet")
+
+
+def test_who_may_not_sign_finds_no_button(page: Page, enter: Enter) -> None:
+    """Neither the one who has brought the slice where it is, nor a key that may not approve; each is told why."""
+    for key, words in (({}, "You have brought this slice where it is"), ({"key": LOOK_ONLY}, "admin:approve")):
+        page.context.clear_cookies()
+        enter(page, address="/console/readiness/project/UK", **key)
+        signing = page.get_by_role("region", name="Signatures")
+        expect(signing).to_contain_text(words)
+        expect(signing.get_by_role("button")).to_have_count(0)
+
+
+def test_the_next_move_is_one_click_away(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """A slice before a move that needs no switch leads to its panel, and one that has gone live to the way back, with
+    that move picked."""
+    (there,) = [one for one in gateway.readiness.reports if (one.entity, one.region) == ("customer", "UK")]
+    gateway.readiness.put(there, stage=Stage.DUAL_WRITE, next=Stage.SHADOW)
+    enter(page)
+    page.goto("/console/readiness/customer/UK")
+    page.get_by_role("link", name="Change the stage").click()
+    page.wait_for_url("**/console/slices/customer/UK")
+    page.goto("/console/readiness/customer/AMER")
+    page.get_by_role("link", name="Ask for the way back to shadow").click()
+    expect(page.get_by_role("radio", name="Customer in AMER live → shadow back moves")).to_be_checked()
+
+
+def test_the_list_is_narrowed(page: Page, enter: Enter) -> None:
+    """By entity, region and verdict, in the address; the files hold what the page shows."""
+    enter(page, "/console/readiness")
+    page.get_by_label("Region").select_option("UK")
+    page.wait_for_url("**/console/readiness?region=UK")
+    expect(page.get_by_role("rowheader")).to_have_text(["Customer in UK", "Project in UK"])
+    page.get_by_label("Verdict").select_option("fail")
+    page.wait_for_url("**/console/readiness?region=UK&verdict=fail")
+    expect(page.get_by_role("rowheader")).to_have_text(["Project in UK"])
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    rows = csv.DictReader(download.value.path().read_text("utf-8").splitlines())
+    assert {(row["entity"], row["region"]) for row in rows} == {("project", "UK")}
+    page.get_by_label("Verdict").select_option("pass")
+    expect(page.locator(".empty")).to_contain_text("No slice fits")
+    page.get_by_role("link", name="Clear", exact=True).click()
+    expect(page.get_by_role("rowheader")).to_have_count(3)
 
 
 def test_the_guard_of_a_slice(page: Page, enter: Enter) -> None:

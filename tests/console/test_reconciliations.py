@@ -43,6 +43,8 @@ def test_a_slice_is_reconciled_and_followed_to_its_end(
     gateway.reconciler.runs[0] = finished(4, region="EMEA")
     expect(page.locator("#run-state")).to_contain_text("fail")
     expect(page.get_by_role("table").first).to_contain_text("9,999,999,999.99 EUR")
+    expect(page.get_by_role("link", name="CSV")).to_be_visible()
+    expect(page.locator("#live")).to_have_count(0)
 
 
 def test_every_term_leads_to_its_records(page: Page, enter: Enter) -> None:
@@ -95,6 +97,36 @@ def test_one_that_runs_is_cancelled(page: Page, enter: Enter, gateway: FakeGatew
         "cancelled",
         "Ada Migration",
     )
+
+
+def test_a_side_is_read_from_a_source(page: Page, enter: Enter, gateway: FakeGateway, watch: Watch) -> None:
+    """The sources of the settings are offered by system, with what each has; one that has no such records is refused
+    and stays picked; a system without a source is not asked about."""
+    watch.provoked.add(422)
+    enter(page, LIST)
+    expect(page.get_by_label("Read cloud from")).to_have_count(0)
+    source = page.get_by_label("Read legacy from")
+    expect(source.locator("option")).to_have_text(
+        ["its adapter", "nightly: invoice, payment, time entry", f"{HOSTILE}: expense"]
+    )
+    page.get_by_label("Slice", exact=True).select_option("project/EMEA")
+    source.select_option("nightly")
+    page.get_by_role("button", name="Reconcile").click()
+    expect(page.locator("#refusal")).to_contain_text("nightly has no project")
+    expect(source).to_have_value("nightly")
+    page.get_by_label("Slice", exact=True).select_option("invoice/EMEA")
+    page.get_by_role("button", name="Reconcile").click()
+    page.wait_for_url(f"**{LIST}/rcn_4")
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("nightly")
+    assert gateway.reconciler.runs[0].sources == {"authority": SourceUse(name="nightly")}
+
+
+def test_without_sources_nobody_is_asked(page: Page, enter: Enter, gateway: FakeGateway) -> None:
+    """Where the settings declare none, both sides are read through their adapters, and that is no question."""
+    gateway.reconciler.sources = ()
+    enter(page, LIST)
+    expect(page.get_by_role("button", name="Reconcile")).to_be_visible()
+    expect(page.get_by_label("from")).to_have_count(0)
 
 
 def test_a_second_one_over_the_same_slice_leads_to_the_first(

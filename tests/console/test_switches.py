@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from gateway.switchover.states import SwitchState
 from tests.console.conftest import Watch
@@ -55,6 +55,26 @@ def test_approved_with_its_evidence(page: Page, enter: Enter, gateway: FakeGatew
     )
     expect(page.locator("#run-state")).to_have_text("committed")
     expect(page.get_by_role("button", name="Abort the switch")).to_have_count(0)
+
+
+def test_a_page_that_is_being_left_does_not_bring_back(
+    page: Page, enter: Enter, gateway: FakeGateway
+) -> None:
+    """A page loads itself anew when the state of its run changes, but not under somebody who has just clicked on a
+    link, however late the page behind it is: they come to where they wanted to go."""
+    enter(page)
+    page.goto("/console/switches/swi_01930004")
+    held: list[Route] = []
+    page.route("**/console/readiness", lambda route: held.append(route))
+    page.get_by_role("link", name="Readiness", exact=True).first.click(no_wait_after=True)
+    there = gateway.switches.kept["swi_01930004"]
+    gateway.switches.put(there, state=SwitchState.COMMITTED, ended_at=there.requested_at)
+    for _ in ("it would load itself anew", "it has not"):
+        with page.expect_response(lambda answer: answer.headers.get("hx-refresh") == "true"):
+            pass
+    held[0].continue_()
+    page.wait_for_url("**/console/readiness")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Readiness")
 
 
 def test_evidence_that_has_moved(page: Page, enter: Enter, watch: Watch, gateway: FakeGateway) -> None:

@@ -17,10 +17,41 @@ from tests.integration.ledger import history
 from tests.journeys.program import Done, Program
 
 REGION = "UK"
+#: People work for projects of every region.
+ELSEWHERE = ("DACH", "US", "APAC")
+#: Records of each entity that the callers make before the mirror begins: they are nowhere but in the legacy ERP.
+BEFORE = 3
 #: Deadline of one step of a migration; a few seconds on a quiet machine.
 STEP_S = 90.0
 LOOK_S = 0.2
 T = TypeVar("T")
+
+
+def keys_of(program: Program) -> dict[str, str]:
+    """The key of the callers, and those of the two persons by role."""
+    return {
+        name: program.run("keys", "create", name, *scopes, "--json").json["key"]
+        for name, scopes in (
+            ("upstream", ("--scopes", "read,write")),
+            ("operator", ("--role", "operator")),
+            ("approver", ("--role", "approver")),
+        )
+    }
+
+
+def until(
+    what: str,
+    seen: Callable[[], T | None],
+    within_s: float = STEP_S,
+    *,
+    else_: Callable[[], object] = lambda: "",
+) -> T:
+    """What is seen as soon as it is true; ``else_`` is told where it does not come to that."""
+    end = time.monotonic() + within_s
+    while not (found := seen()):
+        assert time.monotonic() < end, f"not within {within_s:g} s: {what} {else_()}"
+        time.sleep(LOOK_S)  # between two looks at the state that is waited for
+    return found
 
 
 class Migration:
@@ -74,21 +105,6 @@ class Migration:
                 return items
             more = {"cursor": page["next_cursor"]}
 
-    def until(
-        self,
-        what: str,
-        seen: Callable[[], T | None],
-        within_s: float = STEP_S,
-        *,
-        else_: Callable[[], object] = lambda: "",
-    ) -> T:
-        """What is seen as soon as it is true; ``else_`` is told where it does not come to that."""
-        until = time.monotonic() + within_s
-        while not (found := seen()):
-            assert time.monotonic() < until, f"not within {within_s:g} s: {what} {else_()}"
-            time.sleep(LOOK_S)  # between two looks at the state that is waited for
-        return found
-
     # --- the rules -----------------------------------------------------------------------------------------------
 
     def rule(self, entity: str, region: str = REGION) -> dict[str, Any]:
@@ -119,7 +135,7 @@ class Migration:
             assert (answer.status_code, codes <= {"crosswalk"}) == (422, True), answer.text
             return None
 
-        made = self.until(f"{entity} to be asked for", asked)
+        made = until(f"{entity} to be asked for", asked)
 
         def approved() -> bool:
             there = self.get(made["href"])
@@ -129,7 +145,7 @@ class Migration:
             assert answer.status_code in (200, 409), answer.text
             return answer.status_code == 200
 
-        self.until(f"{entity} to be approved", approved)
+        until(f"{entity} to be approved", approved)
         return self.ended(made["id"])
 
     def switch_at_terminals(self, entity: str, stage: str, reason: str, *more: str) -> dict[str, Any]:
@@ -145,7 +161,7 @@ class Migration:
             assert done.code == 0 or "what has moved since the request" in done.err, done.err
             return done.code == 0
 
-        self.until(f"{entity} to be approved", approved)
+        until(f"{entity} to be approved", approved)
         return self.ended(made["id"])
 
     def ended(self, switch: str) -> dict[str, Any]:
@@ -155,7 +171,7 @@ class Migration:
             now = self.get(f"/admin/v1/switches/{switch}")
             return now if now["ended_at"] else None
 
-        now = self.until(f"the end of {switch}", seen)
+        now = until(f"the end of {switch}", seen)
         assert now["state"] == "committed", now["problem"]
         assert (now["requested_by"], now["approved_by"]) == ("operator", "approver")
         assert now["evidence_hash"] == sha256_of(now["evidence"])
@@ -177,7 +193,7 @@ class Migration:
             assert now["state"] not in ("failed", "cancelled"), now
             return now if now["state"] == "done" else None
 
-        ended = self.until(f"the end of {run}", done, within_s=2 * STEP_S)
+        ended = until(f"the end of {run}", done, within_s=2 * STEP_S)
         assert ended["complete"], (ended, self.differences(ended["entity"]))
         return ended
 
@@ -195,13 +211,6 @@ class Migration:
         told = self.get(f"/admin/v1/readiness/{entity}/{REGION}")
         return told["verdict"], {gate["name"]: gate for gate in told["gates"] if gate["verdict"] != "pass"}
 
-    def look(self, entity: str) -> None:
-        """Reads every record of the slice, as its users do in the course of a day: each read is compared."""
-        collection = BY_NAME[entity].collection
-        for record in self.every(f"/v1/{collection}", region=REGION):
-            answer = self.call("GET", f"/v1/{collection}/{record['id']}")
-            assert answer.status_code == 200, answer.text
-
     # --- the end -------------------------------------------------------------------------------------------------
 
     def quiet(self) -> None:
@@ -212,7 +221,7 @@ class Migration:
                 self.get("/admin/v1/deliveries", state=state, limit="1")["items"] for state in history.OPEN
             )
 
-        self.until("the end of every delivery", nothing)
+        until("the end of every delivery", nothing)
 
     def lines(self, records: list[str]) -> dict[str, list[history.Line]]:
         """Every delivery of these records, by entity, with what its operation says of itself."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,13 @@ import pytest
 from gateway.canonical import BY_NAME
 from gateway.readiness.gates import LEAST_CALLS
 from gateway.readiness.sheet import XLSX
-from tests.integration.ledger import history
-from tests.journeys.migration import REGION, Migration, sha256_of
+from tests.journeys.aftermath import nothing_lost_or_doubled
+from tests.journeys.migration import BEFORE, ELSEWHERE, REGION, Migration, keys_of, sha256_of, until
 from tests.journeys.program import Program
-from tests.journeys.upstream import NOTED, Upstream
-from tests.systems.sandbox import SYSTEMS, Sandbox
+from tests.journeys.upstream import Upstream
+from tests.systems.sandbox import Sandbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(600)]
-
-#: People work for projects of every region.
-ELSEWHERE = ("DACH", "US", "APAC")
-#: Records of each entity that the callers make before the mirror begins: they are nowhere but in the legacy ERP.
-BEFORE = 3
-
-
-@pytest.fixture
-def firm(tmp_path: Path) -> Iterator[Sandbox]:
-    """Two ERPs that hold the records of a small firm."""
-    run = Sandbox(tmp_path, scale="small")
-    try:
-        yield run
-    finally:
-        run.stop()
-
 
 def test_from_the_legacy_erp_alone_to_the_cloud_alone(tmp_path: Path, firm: Sandbox) -> None:
     """Through command line and API alone, under live traffic: eight mirrors are filled, compared and reconciled; each
@@ -43,14 +26,7 @@ def test_from_the_legacy_erp_alone_to_the_cloud_alone(tmp_path: Path, firm: Sand
     which money parts is forced back and comes forward again; in the end neither ERP has lost or doubled a write by its
     own account, and the report is signed by whoever did not ask for the moves."""
     program = Program(tmp_path, legacy=firm.urls["legacy"], cloud=firm.urls["cloud"], more="two_person = true")
-    keys = {
-        name: program.run("keys", "create", name, *scopes, "--json").json["key"]
-        for name, scopes in (
-            ("upstream", ("--scopes", "read,write")),
-            ("operator", ("--role", "operator")),
-            ("approver", ("--role", "approver")),
-        )
-    }
+    keys = keys_of(program)
     with program.serving() as serving:
         upstream = Upstream(serving.address, keys.pop("upstream"))
         with Migration(program, serving.address, keys) as migration:
@@ -66,14 +42,14 @@ def test_from_the_legacy_erp_alone_to_the_cloud_alone(tmp_path: Path, firm: Sand
                 upstream.stop()
             migration.quiet()
             assert upstream.faults == []
-            _nothing_lost_or_doubled(migration, upstream, firm)
+            nothing_lost_or_doubled(migration, upstream, firm)
             _signed(migration)
 
 
 def _mirrored(migration: Migration, upstream: Upstream) -> None:
     """``dual_write``: both ERPs hold the same, and know which record is which."""
     for entity in BY_NAME:
-        migration.until(f"{entity} in legacy_only", lambda entity=entity: len(upstream.made[entity]) >= BEFORE)
+        until(f"{entity} in legacy_only", lambda entity=entity: len(upstream.made[entity]) >= BEFORE)
     for region in ELSEWHERE:
         migration.stage("resource", "dual_write", "people work across regions", region)
     reason = "the cloud ERP is kept current from here on"
@@ -96,25 +72,25 @@ def _in_shadow(migration: Migration, upstream: Upstream) -> None:
     """``shadow``: every read is compared, until the evidence is enough."""
     for entity in BY_NAME:
         migration.stage(entity, "shadow", "both hold the same; now every read is compared")
-        migration.until(
+        until(
             f"{LEAST_CALLS} calls of each system for {entity}",
             lambda entity=entity: len(upstream.made[entity]) >= LEAST_CALLS,
         )
     for entity in BY_NAME:
-        migration.until(
+        until(
             f"the evidence of {entity}",
-            lambda entity=entity: _evident(migration, entity),
+            lambda entity=entity: _evident(migration, upstream, entity),
             else_=lambda entity=entity: migration.readiness(entity),
         )
     whole = migration.cli("reconcile", "--region", REGION, "--reason", "before the first switch")
     assert whole.code == 0, whole.out
 
 
-def _evident(migration: Migration, entity: str) -> bool:
+def _evident(migration: Migration, upstream: Upstream, entity: str) -> bool:
     """Whether there are comparisons enough; reads what there is to read where not."""
     _, open_ = migration.readiness(entity)
     if "compares" in open_:
-        migration.look(entity)
+        upstream.look(entity, REGION)
     return not open_.keys() & {"compares", "coverage", "next_authority"}
 
 
@@ -126,7 +102,7 @@ def _live(migration: Migration) -> None:
     assert (early.code, "move customer to live first" in early.err) == (1, True)
     reason = "the evidence is complete but for the way back, which the last slice rehearses for all"
     for entity in BY_NAME:
-        migration.until(
+        until(
             f"the evidence of {entity} but for the way back",
             lambda entity=entity: migration.readiness(entity)[1].keys() == {"rollback_rehearsed"},
             else_=lambda entity=entity: (migration.readiness(entity), migration.differences(entity)),
@@ -150,7 +126,7 @@ def _forced_back(migration: Migration, upstream: Upstream, firm: Sandbox) -> Non
         migration.call("GET", path)
         return "money" in migration.readiness("payment")[1]
 
-    migration.until("the amount to part", parted)
+    until("the amount to part", parted)
     verdict = migration.cli("readiness", "--entity", "payment", "--region", REGION)
     assert (verdict.code, verdict.json["verdict"]) == (1, "fail")
     assert verdict.json["items"][0]["way_back"]["verdict"] == "pass"
@@ -165,10 +141,10 @@ def _forced_back(migration: Migration, upstream: Upstream, firm: Sandbox) -> Non
         migration.call("GET", path)
         return "money" not in migration.readiness("payment")[1]
 
-    migration.until("the amount to agree again", agreed)
+    until("the amount to agree again", agreed)
     whole = migration.cli("reconcile", "--region", REGION, "--entity", "payment", "--reason", "after the way back")
     assert whole.code == 0, whole.out
-    migration.until(
+    until(
         "the slice to be ready",
         lambda: migration.readiness("payment")[0] == "pass",
         else_=lambda: migration.readiness("payment"),
@@ -185,26 +161,6 @@ def _let_go(migration: Migration) -> None:
     for entity in reversed(BY_NAME):
         migration.switch(entity, "cloud_only", "nobody reads the legacy ERP any more")
     assert {migration.rule(entity)["stage"] for entity in BY_NAME} == {"cloud_only"}
-
-
-def _nothing_lost_or_doubled(migration: Migration, upstream: Upstream, firm: Sandbox) -> None:
-    """By the effect logs of both ERPs: each delivery that was applied has its effect once and no other has one, in the
-    order of its record; one system led in each epoch of a slice; and each record reads as it was last written."""
-    effects = {
-        system: [one for one in firm.effects(system, limit=1_000_000) if one["action"] != "direct_edit"]
-        for system in SYSTEMS
-    }
-    lines = migration.lines(list(upstream.owned))
-    assert history.faults([line for every in lines.values() for line in every], effects) == []
-    for entity, every in lines.items():
-        assert history.epoch_faults(every, effects) == [], entity
-        assert {line.system for line in every if line.role == "authority"} == set(SYSTEMS), entity
-    known = {line.operation for every in lines.values() for line in every}
-    assert upstream.writes.keys() <= known, "an operation that a caller was told of is in no journey"
-    for record, value in upstream.noted.items():
-        entity = upstream.owned[record]
-        answer = migration.call("GET", f"/v1/{BY_NAME[entity].collection}/{record}")
-        assert (answer.headers["Twinrun-Answered-By"], answer.json()[NOTED[entity][0]]) == ("cloud", value)
 
 
 def _signed(migration: Migration) -> None:

@@ -17,7 +17,7 @@ from gateway.canonical import BY_NAME
 from tests.integration.ledger import world
 
 CALLERS = 3
-#: Between two stories of one caller, in seconds: people and batch jobs are no load test.
+#: People and batch jobs are no load test.
 PAUSE_S = 0.12
 #: A write that is told to come later is sent again within this time.
 PATIENCE_S = 90.0
@@ -35,11 +35,14 @@ NOTED: dict[str, tuple[str, Callable[[int], Any]]] = {
 
 
 class Upstream:
-    """``start`` and ``stop`` its callers; what they were told is in its fields."""
+    """``start`` and ``stop`` its callers; what they were told is in its fields. ``pause_s`` is between two stories of
+    one caller, in seconds."""
 
     def __init__(self, address: str, key: str) -> None:
         self._address = address
         self._headers = {"Authorization": f"Bearer {key}"}
+        self._looking = self._client()
+        self.pause_s = PAUSE_S
         self._numbers = itertools.count(1)
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -67,6 +70,29 @@ class Upstream:
         for thread in self._threads:
             thread.join(PATIENCE_S)
             assert not thread.is_alive(), "a caller still waits for its answer"
+        self._looking.close()
+
+    def look(self, entity: str, region: str) -> None:
+        """Reads every record of a slice, as its users do in the course of a day: each read is compared."""
+        for record in self.every(entity, region):
+            answer = self.read(entity, record["id"])
+            assert answer.status_code == 200, answer.text
+
+    def every(self, entity: str, region: str) -> list[dict[str, Any]]:
+        """All records of a slice, page by page."""
+        items: list[dict[str, Any]] = []
+        more: dict[str, str] = {}
+        while True:
+            query = {"region": region, "limit": "200", **more}
+            page = self._looking.get(f"/v1/{BY_NAME[entity].collection}", params=query).json()
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            more = {"cursor": page["next_cursor"]}
+
+    def read(self, entity: str, record: str) -> httpx.Response:
+        """One record as whoever asks for it now gets it."""
+        return self._looking.get(f"/v1/{BY_NAME[entity].collection}/{record}")
 
     def _client(self) -> httpx.Client:
         return httpx.Client(base_url=self._address, headers=self._headers, timeout=60, trust_env=False)
@@ -75,7 +101,7 @@ class Upstream:
         dice = random.Random(number)
         with self._client() as client:
             for entity in itertools.cycle(BY_NAME):
-                if self._over.wait(PAUSE_S):
+                if self._over.wait(self.pause_s):
                     return
                 try:
                     self._story(client, entity, dice)

@@ -66,6 +66,16 @@ matrix?.addEventListener("htmx:error", (event) => {
 matrix?.addEventListener("htmx:response:error", (event) => {
   if ((event.detail?.ctx?.sourceElement ?? event.target) === matrix) live(false);
 });
+// A page whose state has changed loads itself anew; under somebody who is on their way to another page that would bring
+// them back. Whoever has not gone within this time, in ms, has stayed.
+const GONE = 10_000;
+let left = -GONE;
+addEventListener("beforeunload", () => {
+  left = performance.now();
+});
+matrix?.addEventListener("htmx:before:response", (event) => {
+  if (performance.now() - left < GONE) event.preventDefault();
+});
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) matrix?.dispatchEvent(new CustomEvent("refresh"));
 });

@@ -21,11 +21,10 @@ from gateway.http.reply import Reply, ok
 from gateway.http.route import Body, Gives, Parameter, Route
 from gateway.ledger.slices import Slice
 from gateway.ports import SchedulePort, SimulationPort, SlicesPort, SwitchoverPort
+from gateway.routing.ruleset import MOST_SAMPLE
 from gateway.routing.stage import Stage
 from gateway.switchover.schedule import ScheduleWish
 from gateway.switchover.simulation import DAYS, MOST_DAYS
-
-MOST_SAMPLE = 1_000_000
 
 
 class RuleChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

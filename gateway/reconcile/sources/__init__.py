@@ -19,6 +19,6 @@ makes records of them; ``piece`` has what they hand on.
 """
 
 from gateway.reconcile.sources.piece import Away, Failed, Piece, Unreadable
-from gateway.reconcile.sources.source import Source, open_sources
+from gateway.reconcile.sources.source import Declared, Source, open_sources
 
-__all__ = ["Away", "Failed", "Piece", "Source", "Unreadable", "open_sources"]
+__all__ = ["Away", "Declared", "Failed", "Piece", "Source", "Unreadable", "open_sources"]

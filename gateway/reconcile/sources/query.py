@@ -52,7 +52,8 @@ async def read(
     *,
     timeout_s: float,
 ) -> Rows:
-    """Up to ``limit`` rows behind ``cursor``. ``needed`` are the columns that the map names. Raises Failed and Away."""
+    """Up to ``limit`` rows behind ``cursor``; 0: only whether they can be asked for. ``needed`` are the columns that
+    the map names. Raises Failed and Away."""
     at = None if cursor is None else _at(cursor)
     url = make_url(address)
     try:
@@ -112,7 +113,8 @@ def _asked(connection: Connection, entity: EntityRows, at: At | None, limit: int
     whole = f"FROM (\n{query}\n) AS source WHERE {key}"
     page = f"SELECT * {whole} IS NOT NULL ORDER BY {key} LIMIT {limit}"
     if at is None:
-        keyless = connection.execute(text(f"SELECT count(*) {whole} IS NULL")).scalar_one()
+        # Where no row is asked for nothing is counted either: that takes as long as the whole query.
+        keyless = connection.execute(text(f"SELECT count(*) {whole} IS NULL")).scalar_one() if limit else 0
         found = connection.execute(text(page))
     else:
         keyless = 0
@@ -137,7 +139,7 @@ def _page(
         seen = seen + 1 if key_here == last else 1
         last = key_here
         rows.append(Row(number, native))
-    if len(found) < limit:
+    if not found or len(found) < limit:
         return Rows(rows, bad, None, None)
     kind = type(last).__name__
     if kind not in _KEYS:

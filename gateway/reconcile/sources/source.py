@@ -29,6 +29,14 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _rows_of = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A source as whoever begins a run may name it: whose records it has, and of which entities."""
+
+    name: str
+    system: str
+    entities: tuple[str, ...]
+
+
 class Source:
     """One source; ``name`` is that of the settings. Opens nothing before it is read."""
 
@@ -47,12 +55,22 @@ class Source:
         """Changes whenever its rows may read in another way than before."""
         return hashlib.sha256(_encode([self.name, self.system, self._found])).hexdigest()
 
+    @property
+    def declared(self) -> Declared:
+        """What there is to pick it by."""
+        return Declared(name=self.name, system=self.system, entities=tuple(self._maps))
+
     def holds(self, entity: str) -> bool:
         return entity in self._maps
 
     def mapped(self, entity: str) -> frozenset[str]:
         """The canonical fields that it has, by their first name."""
         return self._maps[entity].mapped
+
+    async def look(self, entity: str) -> None:
+        """Reads no record: only whether what the map names is there, has its columns and can be read. Raises Failed
+        and Away."""
+        await self._rows(entity, None, 0)
 
     async def read(self, entity: str, cursor: str | None, *, companies: Collection[str], limit: int) -> Piece:
         """The records of up to ``limit`` rows behind ``cursor``, without those of other companies than these. Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -102,3 +103,15 @@ async def test_the_database_is_only_read(postgres_journal: str) -> None:
         await read(source(gone, "SELECT 1"), limit=1)
     with pytest.raises(Away, match="its database does not answer"):
         await read(source("postgresql://postgres@127.0.0.1:1/books", "SELECT 1"), limit=1)
+
+
+async def test_a_look_asks_for_no_row(postgres_journal: str) -> None:
+    """Whether a query can be asked is known at once, however long it takes to answer; one that is wrong is refused with
+    the word of the database."""
+    slow = "SELECT n AS \"Id\", n::text AS number, now()::date AS issued, n AS total, '[]' AS lines, pg_sleep(60)"
+    began = time.monotonic()
+    await source(postgres_journal, f"{slow} FROM generate_series(1, 9) AS n").look("invoice")
+    assert time.monotonic() - began < 30
+    for query, said in (("SELECT nothing FROM nowhere", "nowhere"), ("SELECT 1 AS \"Id\"", "number")):
+        with pytest.raises(Failed, match=said):
+            await source(postgres_journal, query).look("invoice")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from gateway.cli import codes, doctor
 from gateway.cli.doctor import Check
-from gateway.settings import Settings, SystemSettings
+from gateway.settings import Settings, SourceSettings, SystemSettings
+from tests.unit.reconcile.sourced import FIELDS, HEADS, written
 
 
 def _check(code: int) -> Check:
@@ -72,3 +74,70 @@ async def test_an_unknown_profile_is_a_wrong_setting() -> None:
     found = await doctor._system("legacy", SystemSettings(profile="nope", base_url="http://127.0.0.1:1"))
     assert [one.code for one in found] == [codes.WRONG]
     assert "sandbox_legacy" in found[0].found
+
+
+def _declared(folder: Path, kind: str, **changes: str) -> Settings:
+    """Settings with one source, whose map lies beside its records."""
+    (folder / "map.toml").write_text(HEADS[kind] + FIELDS)
+    address = f"sqlite:///{folder / 'erp.db'}" if kind == "sql" else str(folder)
+    where = {"system": "legacy", "map": str(folder / "map.toml"), "address": address}
+    return Settings(sources={"nightly": SourceSettings(**{**where, **changes})})
+
+
+async def _looked(settings: Settings) -> tuple[str, str, int]:
+    """Name, finding and code of the one check of the one source."""
+    (check,) = await doctor._source(settings, "nightly")
+    assert (check.code == codes.PASS) is (check.result == "pass") is (check.remedy is None)
+    return check.name, check.found, check.code
+
+
+@pytest.mark.parametrize("kind", ["csv", "json_lines", "sql"])
+async def test_a_source_is_looked_at_by_entity(tmp_path: Path, kind: str) -> None:
+    """One that is there passes, under the name of its entity; while it is not, something is not ready."""
+    settings = _declared(tmp_path, kind)
+    name, found, code = await _looked(settings)
+    assert (name, code) == ("source nightly expense", codes.DIFFER), found
+    written(kind, tmp_path, [("1", {"receipt_ref": "R-1", "legal_entity": "DE01", "billable": True})])
+    assert (await _looked(settings))[2] == codes.PASS
+
+
+async def test_what_is_there_and_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """There is not readable: it says what stands in the way."""
+    (tmp_path / "spesen.csv").mkdir()
+    _, found, code = await _looked(_declared(tmp_path, "csv"))
+    assert (found, code) == (f"{tmp_path}: spesen.csv cannot be read: Is a directory", codes.DIFFER)
+
+
+async def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A file without what its map names is found before a reconciliation is begun, and so is a query."""
+    (tmp_path / "spesen.csv").write_text("SpesenNr,Beleg\n")
+    assert "Buchungskreis" in (await _looked(_declared(tmp_path, "csv")))[1]
+    with sqlite3.connect(tmp_path / "erp.db") as connection:
+        connection.execute("CREATE TABLE spesen (SpesenNr TEXT, Beleg TEXT)")
+    _, found, code = await _looked(_declared(tmp_path, "sql"))
+    assert ("Buchungskreis" in found, code) == (True, codes.DIFFER)
+
+
+async def test_a_database_that_is_silent_may_come_back(tmp_path: Path) -> None:
+    """Nobody knows whether the query is right as long as nothing answers; no password is shown."""
+    address = "postgresql://books:secret@127.0.0.1:1/books"
+    _, found, code = await _looked(_declared(tmp_path, "sql", address=address))
+    assert (code, found.startswith("127.0.0.1:1/books: ")) == (codes.UNSURE, True), found
+    assert "secret" not in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({"system": "ledger"}, "$.sources.nightly.system", id="no such system"),
+        pytest.param({"map": "nowhere.toml"}, "nowhere.toml cannot be read", id="no map"),
+        pytest.param({"address": "postgresql://host/name"}, "a folder", id="a database for files"),
+    ],
+)
+async def test_a_source_that_is_declared_wrongly_is_a_wrong_setting(
+    tmp_path: Path, changes: dict[str, str], said: str
+) -> None:
+    """The key is named; the other sources are looked at all the same."""
+    settings = _declared(tmp_path, "csv", **changes)
+    name, found, code = await _looked(settings)
+    assert (name, said in found, code) == ("source nightly", True, codes.WRONG), found

@@ -28,11 +28,12 @@ def euro(amount: str) -> dict[str, str]:
         ("Sao  Paulo", "Sao Paulo", "Sao[␣] Paulo", "Sao Paulo"),
         ("a b", "a\u00a0b", "a[␣]b", "a[⍽]b"),
         (euro("10.50"), euro("10.51"), "10.5[0] EUR", "10.5[1] EUR"),
-        (True, False, "[tru]e", "[fals]e"),
+        (True, False, "[true]", "[false]"),
+        ("travel", "sundries", "[travel]", "[sundries]"),
         (30, 31, "3[0]", "3[1]"),
         ("res_1", {"unresolved": "4711"}, None, None),
     ],
-    ids=["longer", "blank", "another blank", "money", "boolean", "number", "unresolved"],
+    ids=["longer", "blank", "another blank", "money", "boolean", "other word", "number", "unresolved"],
 )  # fmt: skip
 def test_what_differs_is_marked_to_the_character(
     authority: Any, other: Any, left: str | None, right: str | None

@@ -13,6 +13,7 @@ from gateway.reconcile import BridgeLine, Report, Run, Term, TermRecord, Verdict
 from gateway.reconcile.matching import Amount
 from gateway.reconcile.measures import NotAvailable
 from gateway.reconcile.run import PackLine, Phase
+from gateway.reconcile.sources import Declared
 from gateway.reconcile.tally import Total
 
 AT = 1_767_000_000_000_000
@@ -131,6 +132,10 @@ class FakeReconciler:
         self.asked: list[dict[str, Any]] = []
         self.runs: list[Run] = []
         self.parted: list[TermRecord] = []
+        self.sources: tuple[Declared, ...] = ()
+
+    def declared(self) -> tuple[Declared, ...]:
+        return self.sources
 
     async def start(
         self, entity: str, region: str, *, actor: str, reason: str | None = None, sources: Sequence[str] = ()
