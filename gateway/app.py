@@ -174,20 +174,11 @@ class Gateway:
             adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database
         )
         self.comparer = Comparer(
-            database=database,
-            sides=self.sides,
-            expect=self.sides.expect,
-            facts=self.sides.facts,
-            clock=self.clock,
-            ids=self.ids,
-            key=self.secret,
-            concurrency=settings.compare_concurrency,
-            queue=settings.compare_queue,
-            settle_s=settings.settle_s,
-            recheck_s=settings.recheck_s,
-            confirm_s=settings.confirm_s,
+            database=database, sides=self.sides, expect=self.sides.expect, facts=self.sides.facts, clock=self.clock,
+            ids=self.ids, key=self.secret, concurrency=settings.compare_concurrency, queue=settings.compare_queue,
+            settle_s=settings.settle_s, recheck_s=settings.recheck_s, confirm_s=settings.confirm_s,
             busy=lambda: self._busy() or not self.pressure.well,
-        )
+        )  # fmt: skip
         self.reconciler = open_reconciler(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, ruleset=self.ruleset,
             sides=self.sides, slices=self.slices, pressure=self.pressure, ids=self.ids, log=self.log, key=self.secret,

@@ -66,12 +66,7 @@ class Records:
     where there are slices; what is adopted in a region with cohorts follows the records that it names."""
 
     def __init__(
-        self,
-        *,
-        database: Database,
-        ids: Ids,
-        spare_edits: bool = False,
-        places: Callable[[], Sequence[str]] = tuple,
+        self, *, database: Database, ids: Ids, spare_edits: bool = False, places: Callable[[], Sequence[str]] = tuple
     ) -> None:
         self._database = database
         self._places = places
