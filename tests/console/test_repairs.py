@@ -48,7 +48,7 @@ def test_approved_followed_and_told(page: Page, enter: Enter, gateway: FakeGatew
     )
     gateway.repairer.repairs[asked.id] = asked
     enter(page, f"/console/repairs/{asked.id}")
-    page.get_by_role("button", name="Approve and write 1 records").click()
+    page.get_by_role("button", name="Approve and write 1 record").click()
     expect(page.locator("#run-state")).to_contain_text("running")
     now = gateway.repairer.repairs[asked.id]
     assert now.approved_by == "Ada Migration"

@@ -310,6 +310,10 @@ DAMAGES: dict[str, Damage] = {
 
 #: What looks like damage and is none.
 HARMLESS: dict[str, str] = {
+    "applied, and a repair is to make it anew": (
+        "DELETE FROM crosswalk WHERE record_id = 'cus_2' AND system = 'cloud';"
+        "UPDATE operation SET origin = 'repair' WHERE id = 'op_cus_2_3'"
+    ),
     "unresolved at the authority, with its lane held": (
         "UPDATE delivery SET state = 'parked' WHERE id = 'dlv_inv_1_3_authority';"
         "UPDATE delivery SET state = 'blocked' WHERE id = 'dlv_inv_1_3_mirror';"

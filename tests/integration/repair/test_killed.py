@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from gateway.crash import VARIABLE
+from gateway.reconcile import Term
 from gateway.repair.run import Outcome, State
 from gateway.settings import Settings
 from tests.integration.backfill.test_backfills import lawful
@@ -97,7 +98,7 @@ async def test_killed_twice_in_a_chunk(settings: Settings, erps: Sandbox, tmp_pa
         assert len(new) == RECORDS
         again = await reconciled(world)
         assert again.terms is not None
-        assert again.terms["unexplained"] == 0
+        assert again.terms[Term.UNEXPLAINED] == 0
         await lawful(world)
 
 
