@@ -111,13 +111,9 @@ class Gateway:
         if not await self.database.read(at_head):
             raise SettingWrong("the database has not the tables of this version: run `twinrun db upgrade`")
         self.pressure = Pressure(
-            database=self.database,
-            clock=self.clock,
-            log=self.log,
-            name=self.ids.new("prc_"),
-            breaker_pause_s=settings.breaker_pause_s,
-            callers_queued=settings.callers_queued,
-        )
+            database=self.database, clock=self.clock, log=self.log, name=self.ids.new("prc_"),
+            breaker_pause_s=settings.breaker_pause_s, callers_queued=settings.callers_queued,
+        )  # fmt: skip
         self.adapters = open_systems(settings, self.pressure.door)
         await self.database.transaction(
             lambda conn: slice_store.seed(
@@ -149,16 +145,9 @@ class Gateway:
         )  # fmt: skip
         waiting = self.waiting = Waiting()
         self.deliverer = Deliverer(
-            claims=self.claims,
-            sender=self.sender,
-            outcomes=concluding,
-            waiting=waiting,
-            adapters=adapters,
-            pressure=self.pressure,
-            metrics=self.metrics,
-            log=self.log,
-            mirrors=settings.mirror_concurrency,
-        )
+            claims=self.claims, sender=self.sender, outcomes=concluding, waiting=waiting, adapters=adapters,
+            pressure=self.pressure, metrics=self.metrics, log=self.log, mirrors=settings.mirror_concurrency,
+        )  # fmt: skip
         outcomes.slots = self.deliverer.slots
         self.pressure.work_left = self._work_left
         self.pressure.told = lambda: self.wake.tell(Word.GATES)
