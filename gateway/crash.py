@@ -54,6 +54,7 @@ POINTS: Mapping[str, str] = {
     "CP29": "a scheduled change is taken, and nothing of it is made",
     "CP30": "a scheduled change is written, and its commit has not begun",
     "CP31": "the fence of a move of authority is written, and its commit has not begun",
+    "CP32": "a merge of two records, or the way back from one, is written, and its commit has not begun",
 }
 
 #: The points of a delivery, by its role.

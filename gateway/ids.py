@@ -21,6 +21,7 @@ SWITCH = "swi_"
 RECONCILIATION = "rcn_"
 BACKFILL = "bfl_"
 SCHEDULED = "sch_"
+MERGE = "mrg_"
 
 
 def first_of(prefix: str, at: int) -> str:

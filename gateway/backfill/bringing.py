@@ -8,12 +8,11 @@ the record's stream, so whoever calls holds the record and its lanes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Connection
 
-from gateway.backfill.run import Run
 from gateway.cases import Kind, Opening, open_cases
 from gateway.dispatch.claim import LATEST
 from gateway.dispatch.command import Document
@@ -35,9 +34,27 @@ class Bringing(msgspec.Struct, frozen=True, kw_only=True):
     unclear: str | None = None
 
 
+class Cause(Protocol):
+    """What brings records from one system of a slice into the other: a backfill, or a merge. ``id`` names it in their
+    journeys."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def entity(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def stage(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+
+
 def bring(
     connection: Connection,
-    run: Run,
+    run: Cause,
     epoch: int,
     wanted: Sequence[Bringing],
     *,

@@ -167,9 +167,10 @@ class Preparation:
     async def _match_reference(
         self, adapter: Adapter, entity: str, pointer: str, record_id: str
     ) -> str | None:
-        view = await self._records.one(record_id)
+        view = await self._records.meant(record_id)
         if view is None:
             return None
+        record_id = view.id
         if view.version == 0 and view.open_writes == 0:
             raise ReferenceRefused(pointer, record_id)
         if adapter.name in view.links:

@@ -267,7 +267,8 @@ INVARIANTS: tuple[Invariant, ...] = (
             WHERE o.record_id <> x.record_id
             UNION
             SELECT d.record_id FROM $deliveries t JOIN delivery d ON d.id = t.delivery_id
-            LEFT JOIN crosswalk x ON x.record_id = d.record_id AND x.system = d.system
+            LEFT JOIN record r ON r.id = d.record_id
+            LEFT JOIN crosswalk x ON x.record_id = COALESCE(r.merged_into, d.record_id) AND x.system = d.system
             WHERE d.state || '' = 'applied' AND x.record_id IS NULL""",
     ),
     Invariant(
