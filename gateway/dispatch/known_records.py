@@ -1,8 +1,8 @@
 """What a process keeps in memory of records and their links, and what it forgets when two records are merged.
 
 A link never changes but by a merge or a split. Those are rare, so whoever sees that there was one forgets everything
-that it knew; what was being read meanwhile is not kept. Until a process has seen it, which is within ``merges_seen``
-of the upkeep, a reference to a native record may still be told as the loser, whose address leads to the winner.
+that it knew; what was being read meanwhile is not kept. Until a process has seen it, which is within a second or two,
+a reference to a native record may still be told as the loser, whose address leads to the winner.
 """
 
 from __future__ import annotations

@@ -271,8 +271,10 @@ class Reads:
             return [], None
         for name, value in wanted.items():
             target = next((r.entity for r in entity.references if r.path == name), None)
+            if target is not None:
+                value = await self._meant(value)
             if name not in facts.filters:
-                local[name] = value if target is None else await self._meant(value)
+                local[name] = value
             elif target is None:
                 where[name] = value
             else:

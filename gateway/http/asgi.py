@@ -24,6 +24,7 @@ from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
 from gateway.http.admin.feeds import Feeds
 from gateway.http.admin.guards import Guards
+from gateway.http.admin.merges import Merges
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
@@ -57,6 +58,7 @@ from gateway.ports import (
     FeedsPort,
     GuardsPort,
     JourneyPort,
+    MergingPort,
     ReadinessPort,
     ReconcilerPort,
     ReplaysPort,
@@ -109,6 +111,7 @@ def build(
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
+    merging: MergingPort,
     database: Database,
     database_ready: Callable[[], Awaitable[bool]],
     stopping: Callable[[], bool] = lambda: False,
@@ -149,6 +152,7 @@ def build(
     filled = Backfills(backfiller=backfiller, slices=slices, cursors=cursors)
     feeds = Feeds(follower=follower, slices=slices)
     records = Records(journey)
+    merged = Merges(merging=merging, slices=slices, cursors=cursors)
     audit = Audit(database=database, cursors=cursors)
     health = Health(
         database=database_ready,
@@ -176,6 +180,7 @@ def build(
             *feeds.routes(regions),
             *waiting.routes(regions),
             *records.routes(),
+            *merged.routes(regions),
             *audit.routes(),
             *health.routes(),
         )

@@ -66,11 +66,11 @@ def merge(connection: Connection, one: Merge, pair: Pair, *, by: str, ids: Ids, 
     drop(connection, loser.id)
     words = f"{loser.id} into {winner.id}, asked for by {one.requested_by}, approved by {by}: {one.reason}"
     _events(connection, one, "merged", words, at=at)
-    tells = told is not None and document is not None
-    if tells:
-        assert told is not None and document is not None
+    if told is not None and document is not None:
+        tells = True
         _tell(connection, one, pair, winner.id, document, told, version=version, seq=winner.seq, ids=ids, at=at)
     else:
+        tells = False
         _compare(connection, pair, winner.id, {*winner.links, *links}, seq=winner.seq, at=at)
     crash_point("CP32")
     return Moved(
@@ -104,14 +104,14 @@ def split(connection: Connection, one: Merge, done: Merge, pair: Pair, *, by: st
         natural_keys.reserve(connection, {(pair.entity, winner.legal_entity or "", before): winner.id})
     words = f"{loser.id} from {winner.id}, asked for by {one.requested_by}, approved by {by}: {one.reason}"
     _events(connection, one, "split", words, at=at)
-    own = {**loser.natives(), **moved.links}
-    if moved.told and pair.mirror is not None and loser.image is not None and {pair.mirror, pair.authority} <= own.keys():
+    mirror = pair.mirror if moved.told else None
+    if mirror is not None and loser.image is not None:
         _tell(
-            connection, one, pair, loser.id, loser.image, pair.mirror, version=loser.version, seq=loser.seq,
+            connection, one, pair, loser.id, loser.image, mirror, version=loser.version, seq=loser.seq,
             ids=ids, at=at,
         )  # fmt: skip
     else:
-        _compare(connection, pair, loser.id, set(own), seq=loser.seq, at=at)
+        _compare(connection, pair, loser.id, {*loser.links, *moved.links}, seq=loser.seq, at=at)
     left = {system for system in winner.links if system not in moved.links}
     _compare(connection, pair, winner.id, left, seq=winner.seq, at=at)
     crash_point("CP32")

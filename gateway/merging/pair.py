@@ -131,8 +131,8 @@ def pair_of(connection: Connection, slice_: Slice, loser: str, winner: str) -> P
 
 
 def dependants(connection: Connection, entity: str, record_id: str) -> dict[str, int]:
-    """How many records of each kind refer to this one, as they were confirmed last. It goes through all records of those
-    kinds: for what a person asks, and never under a lock."""
+    """How many records of each kind refer to this one, as they were confirmed last. It goes through all records of
+    those kinds: for what a person asks, and never under a lock."""
     names = sorted(
         one.name for one in ENTITIES if any(reference.entity == entity for reference in one.references)
     )

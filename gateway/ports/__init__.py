@@ -13,7 +13,7 @@ from gateway.ports.switching import (
     SwitchesPort,
     SwitchoverPort,
 )
-from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, ReplaysPort
+from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, MergingPort, ReplaysPort
 
 __all__ = [
     "BackfillerPort",
@@ -22,6 +22,7 @@ __all__ = [
     "FeedsPort",
     "GuardsPort",
     "JourneyPort",
+    "MergingPort",
     "ReadinessPort",
     "ReconcilerPort",
     "ReplaysPort",
