@@ -222,9 +222,9 @@ class Merges:
                 tag="merges",
                 summary="Ask for two records that are one to be merged",
                 description="The answer says what would be changed, with its hash. Nothing is changed before another "
-                "person has approved that hash, within 30 minutes. Then the record of the path is a tombstone: reading it "
-                "leads to the other one with 308, a write to it is 409, lists leave it out, and a reference to it is taken "
-                "for the other one.",
+                "person has approved that hash, within 30 minutes. Then the record of the path is a tombstone: reading "
+                "it leads to the other one with 308, a write to it is 409, lists leave it out, and a reference to it "
+                "is taken for the other one.",
                 scope="admin:write",
                 handle=self.request,
                 parameters=(record_id, *parameters.TRACE),
