@@ -12,7 +12,6 @@ from gateway.backfill.bringing import Bringing, bring
 from gateway.compare.jobs import drop, schedule
 from gateway.compare.observation import CompareJob
 from gateway.compare.store import end
-from gateway.crash import crash_point
 from gateway.crosswalk.merges import Merge, Moved
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import among
@@ -72,7 +71,6 @@ def merge(connection: Connection, one: Merge, pair: Pair, *, by: str, ids: Ids, 
     else:
         tells = False
         _compare(connection, pair, winner.id, {*winner.links, *links}, seq=winner.seq, at=at)
-    crash_point("CP32")
     return Moved(
         links=links,
         number=loser.held,
@@ -114,7 +112,6 @@ def split(connection: Connection, one: Merge, done: Merge, pair: Pair, *, by: st
         _compare(connection, pair, loser.id, {*loser.links, *moved.links}, seq=loser.seq, at=at)
     left = {system for system in winner.links if system not in moved.links}
     _compare(connection, pair, winner.id, left, seq=winner.seq, at=at)
-    crash_point("CP32")
 
 
 def _relink(connection: Connection, before: str, after: str, links: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from gateway.access import within
 from gateway.audit import reason_of
 from gateway.audit import record as audited
+from gateway.crash import crash_point
 from gateway.crosswalk import merges
 from gateway.crosswalk.merges import Merge, MergeKind, MergeState, Problem
 from gateway.database import Database
@@ -147,10 +148,12 @@ class Merging:
                 doing.split(connection, there, done, pair, by=actor, ids=self._ids, at=now)
                 merges.change(connection, done, undone_by=there.id)
             self._audit(connection, there, at=now, actor=actor, act="approve")
-            return merges.change(
+            ended = merges.change(
                 connection, there, state=MergeState.DONE, approved_by=actor, approved_at=now, moved=changes,
                 ended_at=now, ended_by=actor,
             )  # fmt: skip
+            crash_point("CP32")
+            return ended
 
         ended = await self._database.transaction(unit)
         if isinstance(ended, EvidenceChanged):
