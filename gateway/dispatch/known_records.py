@@ -38,7 +38,8 @@ class KnownRecords:
         self.named: OrderedDict[str, Named] = OrderedDict()
         #: native ids that stand for a record beside its own, by (record, system)
         self.retired: Mapping[tuple[str, str], tuple[str, ...]] = {}
-        self._merges: int | None = None
+        #: how many merges and splits there were when all was forgotten last; None: nobody has looked yet
+        self.merges: int | None = None
 
     def keep(self, turn: int, links: Iterable[Link] = (), holders: Mapping[Native, Holder] | None = None) -> None:
         """Keeps what was read in ``turn``; nothing where all was forgotten since."""
@@ -62,12 +63,8 @@ class KnownRecords:
             self.named.update(named)
             self._make_room()
 
-    def moved(self, merges: int) -> bool:
-        """Whether there was a merge or a split since this was last asked; ``merges`` is how many there ever were."""
-        before, self._merges = self._merges, merges
-        return before != merges
-
-    def forget(self, retired: Mapping[tuple[str, str], tuple[str, ...]]) -> None:
+    def forget(self, merges: int, retired: Mapping[tuple[str, str], tuple[str, ...]]) -> None:
+        self.merges = merges
         self.turn += 1
         self.native.clear()
         self.holders.clear()

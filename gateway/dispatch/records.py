@@ -77,15 +77,15 @@ class Records:
     async def look_for_merges(self) -> int:
         """Forgets what was known where records were merged or parted since the last look."""
 
-        def unit(connection: Connection) -> Mapping[tuple[str, str], tuple[str, ...]] | None:
+        def unit(connection: Connection) -> tuple[int, Mapping[tuple[str, str], tuple[str, ...]] | None]:
             # In this order: what is retired is at least as new as the count.
-            moved = self._known.moved(merges.done(connection))
-            return merges.retired(connection) if moved else None
+            done = merges.done(connection)
+            return done, None if done == self._known.merges else merges.retired(connection)
 
-        retired = await self._database.read(unit)
+        done, retired = await self._database.read(unit)
         if retired is None:
             return 0
-        self._known.forget(retired)
+        self._known.forget(done, retired)
         return 1
 
     async def native_ids(self, system: str, record_ids: Iterable[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from gateway.ids import Ids
 from gateway.ledger import journal
 from gateway.ledger.tables import natural_key, record
 from gateway.merging import judging
-from gateway.merging.pair import Pair
+from gateway.merging.pair import Pair, number_of
 from gateway.routing.stage import System
 
 #: What ends the differences of a record that is a tombstone from now on.
@@ -97,7 +97,7 @@ def split(connection: Connection, one: Merge, done: Merge, pair: Pair, *, by: st
     if moved.number is not None:
         _give_back(connection, pair, moved.number)
     natural_keys.release(connection, [winner.id])
-    before = winner.number(pair.entity) if not moved.turned else _number(pair, moved.image)
+    before = number_of(moved.image if moved.turned else winner.image, pair.entity)
     if before is not None:
         natural_keys.reserve(connection, {(pair.entity, winner.legal_entity or "", before): winner.id})
     words = f"{loser.id} from {winner.id}, asked for by {one.requested_by}, approved by {by}: {one.reason}"
@@ -151,10 +151,6 @@ def _put(
             updated_at=at,
         )
     )
-
-
-def _number(pair: Pair, document: Document | None) -> str | None:
-    return msgspec.structs.replace(pair.winner, image=document).number(pair.entity)
 
 
 def _give_back(connection: Connection, pair: Pair, number: str) -> None:

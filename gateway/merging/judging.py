@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from gateway.crosswalk.merges import Merge, MergeKind
 from gateway.errors import FieldError, MergeRefused
 from gateway.ledger.tables import natural_key
-from gateway.merging.pair import Pair, Record
+from gateway.merging.pair import Pair, Record, number_of
 from gateway.switchover.evidence import digest
 
 #: Told to whoever decides, and not signed: it grows with traffic, and no approval would ever hold.
@@ -154,8 +154,12 @@ def against_split(connection: Connection, pair: Pair, done: Merge) -> list[Field
         for system, native in moved.links.items()
     ):
         failures.append(_failure("links", "what it has moved is linked in another way now", "/id"))
-    if moved.number is not None and (taken := _taken(connection, pair, moved.number)) is not None:
-        failures.append(_failure("number", f"the number {moved.number!r} is that of {taken} now", "/id"))
+    before = number_of(moved.image, pair.entity) if moved.turned else None
+    failures += [
+        _failure("number", f"the number {number!r} is that of {taken} now", "/id")
+        for number in (moved.number, before)
+        if number is not None and (taken := _taken(connection, pair, number)) is not None
+    ]
     restored = not moved.turned and pair.mirror in moved.links and pair.authority in loser.links
     if moved.told and not restored:
         message = (

@@ -19,6 +19,13 @@ from gateway.ledger.tables import natural_key, record
 from gateway.routing.plan import PLANS
 
 
+def number_of(document: Document | None, entity: str) -> str | None:
+    """What only one record of a legal entity may have of this document, if it has it."""
+    name = BY_NAME[entity].natural_key
+    value = None if name is None or document is None else document.get(name)
+    return None if value is None else str(value)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One of the two. ``waits``: deliveries that are open; ``cases``: open cases; ``held``: the number that is reserved
     for it, or None."""
@@ -38,9 +45,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tombstones: tuple[str, ...]
 
     def number(self, entity: str) -> str | None:
-        name = BY_NAME[entity].natural_key
-        value = None if name is None or self.image is None else self.image.get(name)
-        return None if value is None else str(value)
+        return number_of(self.image, entity)
 
     def natives(self) -> dict[str, str]:
         return {system: one.native_id for system, one in sorted(self.links.items())}
