@@ -54,6 +54,7 @@ from gateway.ids import Ids, SystemIds
 from gateway.ledger import slices as slice_store
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
+from gateway.merging import Merging
 from gateway.proof import Proofs
 from gateway.readiness import Guarding, Readiness
 from gateway.reconcile.opening import open_reconciler
@@ -111,13 +112,9 @@ class Gateway:
         if not await self.database.read(at_head):
             raise SettingWrong("the database has not the tables of this version: run `twinrun db upgrade`")
         self.pressure = Pressure(
-            database=self.database,
-            clock=self.clock,
-            log=self.log,
-            name=self.ids.new("prc_"),
-            breaker_pause_s=settings.breaker_pause_s,
-            callers_queued=settings.callers_queued,
-        )
+            database=self.database, clock=self.clock, log=self.log, name=self.ids.new("prc_"),
+            breaker_pause_s=settings.breaker_pause_s, callers_queued=settings.callers_queued,
+        )  # fmt: skip
         self.adapters = open_systems(settings, self.pressure.door)
         await self.database.transaction(
             lambda conn: slice_store.seed(
@@ -149,16 +146,9 @@ class Gateway:
         )  # fmt: skip
         waiting = self.waiting = Waiting()
         self.deliverer = Deliverer(
-            claims=self.claims,
-            sender=self.sender,
-            outcomes=concluding,
-            waiting=waiting,
-            adapters=adapters,
-            pressure=self.pressure,
-            metrics=self.metrics,
-            log=self.log,
-            mirrors=settings.mirror_concurrency,
-        )
+            claims=self.claims, sender=self.sender, outcomes=concluding, waiting=waiting, adapters=adapters,
+            pressure=self.pressure, metrics=self.metrics, log=self.log, mirrors=settings.mirror_concurrency,
+        )  # fmt: skip
         outcomes.slots = self.deliverer.slots
         self.pressure.work_left = self._work_left
         self.pressure.told = lambda: self.wake.tell(Word.GATES)
@@ -174,20 +164,11 @@ class Gateway:
             adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database
         )
         self.comparer = Comparer(
-            database=database,
-            sides=self.sides,
-            expect=self.sides.expect,
-            facts=self.sides.facts,
-            clock=self.clock,
-            ids=self.ids,
-            key=self.secret,
-            concurrency=settings.compare_concurrency,
-            queue=settings.compare_queue,
-            settle_s=settings.settle_s,
-            recheck_s=settings.recheck_s,
-            confirm_s=settings.confirm_s,
+            database=database, sides=self.sides, expect=self.sides.expect, facts=self.sides.facts, clock=self.clock,
+            ids=self.ids, key=self.secret, concurrency=settings.compare_concurrency, queue=settings.compare_queue,
+            settle_s=settings.settle_s, recheck_s=settings.recheck_s, confirm_s=settings.confirm_s,
             busy=lambda: self._busy() or not self.pressure.well,
-        )
+        )  # fmt: skip
         self.reconciler = open_reconciler(
             database=database, adapters=adapters, settings=settings, adoption=self.adoption, ruleset=self.ruleset,
             sides=self.sides, slices=self.slices, pressure=self.pressure, ids=self.ids, log=self.log, key=self.secret,
@@ -235,6 +216,8 @@ class Gateway:
         self.flow = Flow(database=database, systems=adapters)
         self.diffs = StoredDiffs(database)
         self.waivers = Waivers(database=database, ids=self.ids)
+        seen = self.records.look_for_merges
+        self.merging = Merging(database=database, ids=self.ids, forget=seen, told=self._work_left)
         edited = Decides(ids=self.ids, settle_us=int(settings.settle_s * 1_000_000))
         self.cases = Cases(
             database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
@@ -256,8 +239,8 @@ class Gateway:
         self.upkeep = Upkeep(
             database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
             backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, repairer=self.repairer,
-            backfiller=self.backfiller, guarding=self.guarding, follower=self.follower, systems=adapters,
-            resolved_diffs_days=settings.resolved_diffs_days,
+            backfiller=self.backfiller, guarding=self.guarding, follower=self.follower, records=self.records,
+            systems=adapters, resolved_diffs_days=settings.resolved_diffs_days,
         )  # fmt: skip
 
     async def start(self, *, worker: bool) -> None:
@@ -358,6 +341,7 @@ class Gateway:
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,
+            merging=self.merging,
             database=self.database,
             database_ready=lambda: self.database.read(at_head),
             stopping=lambda: self.stopping_since is not None,

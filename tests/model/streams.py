@@ -36,10 +36,18 @@ class Streams:
         self.entered: set[int | None] = set()
         #: a person has ended an unresolved write as not applied
         self.refused_by_hand = False
+        #: merges that are done, as somebody was told, and were not taken back: id -> the loser
+        self.merged: dict[str, str] = {}
+        #: records that were, or may be, merged into others
+        self.losers: set[str] = set()
+        #: losers of which nobody knows whether they were parted from their winners again
+        self.unsure: set[str] = set()
         self._heard = 0
         self._versions: dict[str, int] = {}  # record -> the highest version that anybody was told
         self._begun: dict[tuple[int, int], int] = {}  # (request, attempt) -> that version when it was asked
         self._owners: dict[tuple[str, str, str], str] = {}  # key -> the operation that answers for it
+        #: first tries of writes to a tombstone
+        self._at_tombstone: dict[tuple[int, int], int] = {}
         self._taken: dict[
             tuple[int, int], str
         ] = {}  # try -> the operation that its key was another wish's for
@@ -65,6 +73,8 @@ class Streams:
     def _asked(self, one: Said, wish: Wish) -> None:
         at = one.request, one.attempt
         self._begun[at] = self._versions.get(wish.command.record_id or "", 0)
+        if one.attempt == 1 and wish.command.record_id in set(self.merged.values()) - self.unsure:
+            self._at_tombstone[at] = len(self.merged)
         owner = None if wish.key is None else self._owners.get(wish.key)
         if owner is not None:
             self._taken[at] = owner
@@ -79,6 +89,9 @@ class Streams:
                 yield Verdict(law="answers", what=f"a {wish.command.kind} was told {told}", concerns=concerns)
             if not create and one.record != wish.command.record_id:
                 yield Verdict(law="answers", what="the answer is about another record", concerns=concerns)
+            # One whose merge is taken back meanwhile may be written again.
+            if at in self._at_tombstone and wish.command.record_id in set(self.merged.values()) - self.unsure:
+                yield Verdict(law="answers", what="a write to a tombstone was taken", concerns=concerns)
             if_match = wish.command.if_match
             # A repeat is told what the first try was told, whatever has happened since.
             if if_match is not None and one.attempt == 1 and self._begun[at] > if_match:
@@ -143,7 +156,8 @@ class Streams:
         still_open = sum(op.state in OPEN for op in ops)
         # A record that was seen in a system before anybody wrote it here was a version then.
         seen_first = not any(op.kind == "create" for op in asked)
-        if kept.version != len(applied) + seen_first:
+        turns = sum(one.turned and one.winner == record for one in history.joined)
+        if kept.version != len(applied) + seen_first + turns:
             yield Verdict(
                 law="streams",
                 what=f"version {kept.version} after {len(applied)} writes that were applied",
@@ -155,7 +169,14 @@ class Streams:
             )
         expected = self._fold(kept.entity, applied)
         image = kept.image or {}
-        wrong = sorted(name for name, value in expected.items() if image.get(name) != value)
+        if turns:
+            expected = {}  # it has taken over what another record was
+        wrong = sorted(
+            name
+            for name, value in expected.items()
+            if image.get(name) != value
+            and not (name == "customer_id" and history.meant(str(image.get(name))) == history.meant(value))
+        )
         if wrong:
             told = "; ".join(f"{name}: {image.get(name)!r}, not {expected[name]!r}" for name in wrong)
             yield Verdict(law="streams", what=f"it holds {told}", concerns=(record,))
@@ -245,6 +266,7 @@ MAY: Mapping[str, May] = {
     "VersionStale": lambda streams, wish: wish.command.if_match is not None,
     "IllegalTransition": lambda streams, wish: wish.command.kind == "transition",
     "RecordNotFound": _on_a_record,
+    "RecordMerged": lambda streams, wish: wish.command.record_id in streams.losers,
     "Refused": Streams.refusable,
     "ReferenceUnknown": lambda streams, wish: "customer_id" in wish.command.body,
     "DependencyRefused": lambda streams, wish: "customer_id" in wish.command.body,
