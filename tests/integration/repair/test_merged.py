@@ -56,6 +56,21 @@ async def test_a_tombstone_is_left_alone(world: World, desk: Desk) -> None:
     await lawful(world)
 
 
+async def test_a_winner_that_cannot_be_made_anew(world: World, desk: Desk) -> None:
+    """The link of a winner that the mirror has lost is taken back with the write that is to make it anew. While the
+    mirror refuses that one, what was applied of either record before breaks no law of the journal."""
+    loser, winner = await firm(world, 2)
+    await merged(desk, loser["id"], winner["id"])
+    await deleted(world, winner["id"])
+    plan = await planned(world, await reconciled(world))
+    fault = world.sandbox.fault(MIRROR, "error", status=400, on=["writes"], entity=[ENTITY])
+    done = await carried_out(world, plan)
+    assert await outcomes(world, done) == {winner["id"]: Outcome.FAILED}
+    assert await world.gateway.records.native_ids(MIRROR, [loser["id"], winner["id"]]) == {}
+    await lawful(world)
+    world.sandbox.heal(MIRROR, fault)
+
+
 async def test_a_winner_that_is_gone_there_is_made_anew(world: World, desk: Desk) -> None:
     """The mirror has lost the winner and still holds what its tombstone was linked to: the winner is made there anew,
     and both ids mean that one from then on, in a process that knew the old one by heart too."""
