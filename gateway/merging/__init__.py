@@ -8,8 +8,9 @@ two persons' protocol.
 Laws. Both are of one slice: of one region, and of one cohort of it or of none. Neither record has anything open, so no
 delivery ever changes its record. Nothing is written to a system but to a mirror that would otherwise hold what the
 winner is not: it is told the winner, by a delivery such as a backfill makes. Nothing is lost: what a merge has moved is
-kept with it. A split puts that back, as long as nothing was written since that stands against it; what was written
-since with a reference to the loser stays with the winner.
+kept with it. A split puts that back, as long as nothing was written that stands against it: no write of the winner
+since, and nothing told to a mirror by the merge. What was written since with a reference to the loser stays with the
+winner.
 """
 
 from gateway.merging.merging import Merging

@@ -74,7 +74,7 @@ def merge(connection: Connection, one: Merge, pair: Pair, *, by: str, ids: Ids, 
     )
 
 
-def split(connection: Connection, one: Merge, done: Merge, pair: Pair, *, by: str, ids: Ids, at: int) -> None:
+def split(connection: Connection, one: Merge, done: Merge, pair: Pair, *, by: str, at: int) -> None:
     """Puts back what ``done`` has moved."""
     loser, winner, moved = pair.loser, pair.winner, done.moved
     assert moved is not None
@@ -93,14 +93,7 @@ def split(connection: Connection, one: Merge, done: Merge, pair: Pair, *, by: st
         natural_keys.reserve(connection, {(pair.entity, winner.legal_entity or "", before): winner.id})
     words = f"{loser.id} from {winner.id}, asked for by {one.requested_by}, approved by {by}: {one.reason}"
     _events(connection, one, "split", words, at=at)
-    mirror = pair.mirror if moved.told else None
-    if mirror is not None and loser.image is not None:
-        _tell(
-            connection, one, pair, loser.id, loser.image, mirror, version=loser.version, seq=loser.seq,
-            ids=ids, at=at,
-        )  # fmt: skip
-    else:
-        _compare(connection, pair, loser.id, {*loser.links, *moved.links}, seq=loser.seq, at=at)
+    _compare(connection, pair, loser.id, {*loser.links, *moved.links}, seq=loser.seq, at=at)
     left = {system for system in winner.links if system not in moved.links}
     _compare(connection, pair, winner.id, left, seq=winner.seq, at=at)
 

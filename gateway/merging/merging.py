@@ -151,7 +151,7 @@ class Merging:
             if done is None:
                 changes = doing.merge(connection, there, pair, by=actor, ids=self._ids, at=now)
             else:
-                doing.split(connection, there, done, pair, by=actor, ids=self._ids, at=now)
+                doing.split(connection, there, done, pair, by=actor, at=now)
                 merges.change(connection, done, undone_by=there.id)
             self._audit(connection, there, at=now, actor=actor, act="approve")
             ended = merges.change(

@@ -385,17 +385,32 @@ class Ledger(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self._known()) > 1)
     @rule(
-        which=WHICH, other=WHICH, both=st.sampled_from((True, True, True, False)), rounds=st.sampled_from((0, 3)),
-        busy=st.none() | HOW, takes_s=TAKES, referred=st.booleans(),
+        which=WHICH, other=WHICH, both=st.sampled_from((True, True, True, False)), rounds=st.sampled_from((10, 3, 0)),
+        busy=st.none() | HOW, takes_s=TAKES, referred=st.booleans(), late=st.booleans(),
     )  # fmt: skip
     def merge(
-        self, which: int, other: int, both: bool, rounds: int, busy: How | None, takes_s: float, referred: bool
+        self,
+        which: int,
+        other: int,
+        both: bool,
+        rounds: int,
+        busy: How | None,
+        takes_s: float,
+        referred: bool,
+        late: bool,
     ) -> None:
         """Two persons merge two records of one entity. ``rounds``: so many seconds of work go before, so that nothing
         of them is open. ``busy``: a write of the loser is on its way when it begins. ``referred``: a record that
-        refers to the loser is created after it."""
+        refers to the loser is created after it. ``late``: the loser is a customer that was just made, and where its
+        slice had one system only, the other one as well has it, which never had those of before."""
+        plain = How(client="shop", keyed=True, wait_s=2.0, takes_s=1.0, times=1, patience_s=None, meets=None)
+        if late:
+            self.operator.open_mirror("customer")
+            self.world.tick(1.0)
+            self._create("customer", plain, None, None, None)
         known = self._known()
-        loser = known[which % len(known)]
+        customers = self._known("customer")
+        loser = customers[-1] if late and customers else known[which % len(known)]
         others = [one for one in self._known(loser.entity) if one is not loser]
         if not others:
             return
@@ -407,7 +422,6 @@ class Ledger(RuleBasedStateMachine):
         for place in PLACES_ALL:
             self.world.look_once(place, "merges")
         if referred and loser.entity == "customer":
-            plain = How(client="shop", keyed=True, wait_s=2.0, takes_s=0.2, times=1, patience_s=None, meets=None)
             self._create("project", plain, None, None, loser.id)
 
     @precondition(lambda self: self.streams.merged)

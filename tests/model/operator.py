@@ -115,7 +115,7 @@ class Operator:
         async def merging() -> None:
             done = await self._decided(lambda replica: replica.merging.request(wish, actor="ann"), thinks_s)
             if done is not None:
-                self._streams.merged[done.id] = done.loser
+                self._streams.merged[done.id] = done.loser, self._world.loop.time()
 
         # From now on a write of it may be refused for that, whatever the two are told.
         self._streams.losers.add(loser)
@@ -124,7 +124,7 @@ class Operator:
     def split(self, merge_id: str, *, thinks_s: float) -> None:
         async def splitting() -> None:
             # From the approval on it may be written again, also when its answer is lost.
-            loser = self._streams.merged.pop(merge_id, None)
+            loser, _ = self._streams.merged.pop(merge_id, (None, 0.0))
             asked = await self._decided(
                 lambda replica: replica.merging.split(merge_id, reason="two after all", actor="ann"), thinks_s
             )

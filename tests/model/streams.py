@@ -36,8 +36,8 @@ class Streams:
         self.entered: set[int | None] = set()
         #: a person has ended an unresolved write as not applied
         self.refused_by_hand = False
-        #: merges that are done, as somebody was told, and were not taken back: id -> the loser
-        self.merged: dict[str, str] = {}
+        #: merges that are done, as somebody was told, and were not taken back: id -> the loser, and when that was told
+        self.merged: dict[str, tuple[str, float]] = {}
         #: records that were, or may be, merged into others
         self.losers: set[str] = set()
         #: losers of which nobody knows whether they were parted from their winners again
@@ -46,8 +46,7 @@ class Streams:
         self._versions: dict[str, int] = {}  # record -> the highest version that anybody was told
         self._begun: dict[tuple[int, int], int] = {}  # (request, attempt) -> that version when it was asked
         self._owners: dict[tuple[str, str, str], str] = {}  # key -> the operation that answers for it
-        #: first tries of writes to a tombstone
-        self._at_tombstone: dict[tuple[int, int], int] = {}
+        self._at_tombstone: set[tuple[int, int]] = set()  #: first tries of writes to one
         self._taken: dict[
             tuple[int, int], str
         ] = {}  # try -> the operation that its key was another wish's for
@@ -73,11 +72,17 @@ class Streams:
     def _asked(self, one: Said, wish: Wish) -> None:
         at = one.request, one.attempt
         self._begun[at] = self._versions.get(wish.command.record_id or "", 0)
-        if one.attempt == 1 and wish.command.record_id in set(self.merged.values()) - self.unsure:
-            self._at_tombstone[at] = len(self.merged)
+        if one.attempt == 1 and self._is_tombstone(wish, one.t):
+            self._at_tombstone.add(at)
         owner = None if wish.key is None else self._owners.get(wish.key)
         if owner is not None:
             self._taken[at] = owner
+
+    def _is_tombstone(self, wish: Wish, t: float) -> bool:
+        """Whether it was certain then that the record of this write had been merged into another one."""
+        record = wish.command.record_id
+        known = any(loser == record and since < t for loser, since in self.merged.values())
+        return known and record not in self.unsure
 
     def _told(self, one: Said, wish: Wish) -> Iterator[Verdict]:
         at = one.request, one.attempt
@@ -90,7 +95,7 @@ class Streams:
             if not create and one.record != wish.command.record_id:
                 yield Verdict(law="answers", what="the answer is about another record", concerns=concerns)
             # One whose merge is taken back meanwhile may be written again.
-            if at in self._at_tombstone and wish.command.record_id in set(self.merged.values()) - self.unsure:
+            if at in self._at_tombstone and self._is_tombstone(wish, one.t):
                 yield Verdict(law="answers", what="a write to a tombstone was taken", concerns=concerns)
             if_match = wish.command.if_match
             # A repeat is told what the first try was told, whatever has happened since.

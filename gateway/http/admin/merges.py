@@ -325,7 +325,8 @@ class Merges:
                 tag="merges",
                 summary="Ask for the way back from a merge that is done",
                 description="It is approved as a merge is, and puts back what the merge has moved, as long as nothing "
-                "was written since that stands against it. References that were written since stay with the winner.",
+                "was written that stands against it: by the winner since, or to a mirror by the merge itself. "
+                "References that were written since stay with the winner.",
                 scope="admin:write",
                 handle=self.split,
                 parameters=(own_id, *parameters.TRACE),
