@@ -54,6 +54,7 @@ from gateway.ids import Ids, SystemIds
 from gateway.ledger import slices as slice_store
 from gateway.ledger.pressure import Pressure
 from gateway.ledger.slices import Slices
+from gateway.merging import Merging
 from gateway.proof import Proofs
 from gateway.readiness import Guarding, Readiness
 from gateway.reconcile.opening import open_reconciler
@@ -215,6 +216,8 @@ class Gateway:
         self.flow = Flow(database=database, systems=adapters)
         self.diffs = StoredDiffs(database)
         self.waivers = Waivers(database=database, ids=self.ids)
+        seen = self.records.look_for_merges
+        self.merging = Merging(database=database, ids=self.ids, forget=seen, told=self._work_left)
         edited = Decides(ids=self.ids, settle_us=int(settings.settle_s * 1_000_000))
         self.cases = Cases(
             database=database, release=natural_keys.release, edited=edited, told=self.deliverer.work_left.set
@@ -236,8 +239,8 @@ class Gateway:
         self.upkeep = Upkeep(
             database=database, metrics=self.metrics, log=self.log, slices=self.slices, cases=self.cases,
             backlog=self.backlog, waivers=self.waivers, reconciler=self.reconciler, repairer=self.repairer,
-            backfiller=self.backfiller, guarding=self.guarding, follower=self.follower, systems=adapters,
-            resolved_diffs_days=settings.resolved_diffs_days,
+            backfiller=self.backfiller, guarding=self.guarding, follower=self.follower, records=self.records,
+            systems=adapters, resolved_diffs_days=settings.resolved_diffs_days,
         )  # fmt: skip
 
     async def start(self, *, worker: bool) -> None:
@@ -338,6 +341,7 @@ class Gateway:
             diffs=self.diffs,
             waivers=self.waivers,
             cases=self.cases,
+            merging=self.merging,
             database=self.database,
             database_ready=lambda: self.database.read(at_head),
             stopping=lambda: self.stopping_since is not None,

@@ -55,6 +55,7 @@ POINTS: Mapping[str, str] = {
     "CP30": "a scheduled change is written, and its commit has not begun",
     "CP31": "the fence of a move of authority is written, and its commit has not begun",
     "CP32": "a chunk of a repair is written, and its commit has not begun",
+    "CP33": "a merge of two records, or the way back from one, is written, and its commit has not begun",
 }
 
 #: The points of a delivery, by its role.

@@ -125,6 +125,10 @@ class NaturalKeyTaken(GatewayError):
     """Another record already has this key."""
 
 
+class RecordMerged(GatewayError):
+    """This record was merged into another one, which is to be used instead."""
+
+
 class IllegalTransition(GatewayError):
     """The record cannot go to this state from where it is."""
 
@@ -250,6 +254,14 @@ class EvidenceChanged(GatewayError):
 
 class SwitchOver(GatewayError):
     """This switch is past the point at which that can be done."""
+
+
+class MergeOver(GatewayError):
+    """This merge is past the point at which that can be done."""
+
+
+class MergeRefused(GatewayError):
+    """These two records cannot be merged, or not be parted, as they are now."""
 
 
 class ScheduleOver(GatewayError):

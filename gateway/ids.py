@@ -22,6 +22,7 @@ RECONCILIATION = "rcn_"
 BACKFILL = "bfl_"
 SCHEDULED = "sch_"
 REPAIR = "rpr_"
+MERGE = "mrg_"
 
 
 def first_of(prefix: str, at: int) -> str:

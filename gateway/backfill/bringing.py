@@ -5,7 +5,7 @@ say which record of the target it is. From then on it is a mirror's delivery lik
 the record's stream, so whoever calls holds the record and its lanes.
 
 What is to be decided by a person before anything is written is an operation that was *rejected*, with a case: it holds
-up nobody. A backfill brings whole records; a repair also brings fields of one that the target holds.
+up nobody. A backfill and a merge bring whole records; a repair also brings fields of one that the target holds.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ AMBIGUOUS_MATCH = "ambiguous_match"
 
 
 class Behalf(msgspec.Struct, frozen=True, kw_only=True):
-    """On whose behalf it is written: the run, its slice and way, and what the journal calls it. ``origin``: that of its
-    operations; None: as a caller's."""
+    """On whose behalf it is written: the run or the merge, its slice and way, and what the journal calls it.
+    ``origin``: that of its operations; None: as a caller's."""
 
     id: str
     entity: str

@@ -105,7 +105,7 @@ class Looks:
             if len(found) == 1:
                 fitting[found[0].native_id].append(record_id)
         keys = [(run.target, entity.name, native_id) for native_id in fitting]
-        holders = await self._records.canonical_ids(keys)
+        holders = await self._records.holders(keys)
         seen: list[Seen] = []
         for record_id, image in images.items():
             view = views[record_id]
@@ -119,8 +119,8 @@ class Looks:
                 unclear = f"{run.target} holds several with {entity.match_key} {view.match_key}: {names}"
             elif found:
                 holder = holders.get((run.target, entity.name, found[0].native_id))
-                if holder not in (None, record_id):
-                    unclear = f"{run.target} has it as {found[0].native_id}, which is {holder}"
+                if holder is not None and holder.holder != record_id:
+                    unclear = f"{run.target} has it as {found[0].native_id}, which is {holder.holder}"
                 elif len(rivals := fitting[found[0].native_id]) > 1:
                     others = ", ".join(sorted(set(rivals).difference({record_id})))
                     unclear = f"{run.target} has it as {found[0].native_id}, which {others} fits as well"

@@ -144,7 +144,10 @@ def fresh(connection: Connection, run: Run, ids: Sequence[str]) -> frozenset[str
     """Which of these belong to the slice and have not been taken by this run: a page may show one again."""
     taken = select(_items.record_id).where(_items.run_id == run.id, among(_items.record_id, ids))
     wanted = select(record.c.id).where(
-        among(record.c.id, ids), record.c.region == run.region, record.c.id.not_in(taken)
+        among(record.c.id, ids),
+        record.c.region == run.region,
+        record.c.merged_into.is_(None),
+        record.c.id.not_in(taken),
     )
     return frozenset(connection.execute(wanted).scalars())
 
@@ -215,6 +218,7 @@ def unlinked(connection: Connection, entity: str, region: str, source: str, targ
         .where(
             record.c.entity == entity,
             record.c.region == region,
+            record.c.merged_into.is_(None),
             there.c.record_id.is_(None),
             ~exists().where(
                 delivery.c.record_id == record.c.id,

@@ -173,8 +173,9 @@ class Looks:
         for one in sent:
             if seen is None or one.seq > seen.seq:
                 written |= mapped if one.kind == "create" else one.fields
-        base = None if seen is None else seen.document
-        should = expected(adapter, entity, view.image)
+        # A reference to a tombstone has not been edited: the record that is meant is the same.
+        base = None if seen is None else await self._records.meant_in(entity, seen.document)
+        should = expected(adapter, entity, await self._records.meant_in(entity, view.image))
         edits = edits_of(now=document, base=base, should=should, mapped=mapped, written=written, ours=ours)
         before = {
             name: said((should if base is None or name in written else base).get(name)) for name in edits

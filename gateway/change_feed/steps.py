@@ -162,12 +162,15 @@ class Steps:
     async def _linked(self, work: Work, found: Mapping[str, Found]) -> tuple[dict[str, str], int]:
         """Record id -> native id, for those of this slice that both systems hold; and how many only this one does."""
         keys = [(work.system, work.entity, native) for native in found]
-        known = await self._records.canonical_ids(keys)
+        # What is done to what a merge has left over is nobody's edit.
+        known = {
+            key: one.record_id for key, one in (await self._records.holders(keys)).items() if not one.retired
+        }
         views = await self._records.views(known.values())
         linked: dict[str, str] = {}
         for (_, _, native), record_id in known.items():
             view = views.get(record_id)
-            if view is None or view.region != work.region:
+            if view is None or view.region != work.region or view.merged_into is not None:
                 continue
             if all(system.value in view.links for system in System):
                 linked[record_id] = native
@@ -281,6 +284,7 @@ class Steps:
             or row.seq != view.seq
             or row.version != view.version
             or bool(row.open_writes)
+            or row.merged_into is not None
             or row.id in restless
         )
 

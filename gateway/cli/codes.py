@@ -24,6 +24,7 @@ class Ending(NamedTuple):
 #: The first class that fits decides.
 ENDINGS: tuple[tuple[type[BaseException], int], ...] = (
     (errors.RuleRefused, DIFFER),
+    (errors.MergeRefused, DIFFER),
     (errors.RuleVersionMoved, DIFFER),
     (errors.StoreUnavailable, UNSURE),
     (errors.SystemUnavailable, UNSURE),

@@ -63,6 +63,16 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "status": ("gateway.cli.switch:status", "One switch with its evidence, or the newest ones."),
         },
     ),
+    "merge": (
+        "Two records that are one, merged by two persons, and the way back; without a verb, the list.",
+        {
+            "request": ("gateway.cli.merge:request", "Ask for a record to be merged into another one."),
+            "approve": ("gateway.cli.merge:approve", "Approve what somebody else has asked for."),
+            "abort": ("gateway.cli.merge:abort", "End a merge or a split that is not done."),
+            "status": ("gateway.cli.merge:status", "One merge with what it changes, or the newest ones."),
+            "split": ("gateway.cli.merge:split", "Ask for the way back from a merge that is done."),
+        },
+    ),
     "readiness": (
         "Whether the slices may go on, and can go back; without a verb, the report.",
         {
@@ -111,7 +121,14 @@ NOUNS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
 }
 
 #: noun -> the verb that it stands for when none is named
-LISTED = {"cases": "list", "waivers": "list", "switch": "status", "backfill": "status", "readiness": "show"}
+LISTED = {
+    "cases": "list",
+    "waivers": "list",
+    "switch": "status",
+    "merge": "status",
+    "backfill": "status",
+    "readiness": "show",
+}
 
 #: name -> (where the function is, what it does)
 VERBS: dict[str, tuple[str, str]] = {

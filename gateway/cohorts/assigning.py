@@ -16,6 +16,7 @@ from gateway.cases.tables import case_
 from gateway.change_feed.moved import follow_on
 from gateway.cohorts import following
 from gateway.compare.tables import compare_job, diff, diff_field
+from gateway.crosswalk import merges
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, among
 from gateway.errors import FieldError, Invalid, NotFoundHere, RuleRefused, UnknownRegion
@@ -74,7 +75,7 @@ class Assigning:
             places = [one.place for one in self._cohorts.cohorts]
             rows = connection.execute(
                 select(record.c.entity, record.c.region, func.count().label("many"))
-                .where(among(record.c.region, places))
+                .where(among(record.c.region, places), record.c.merged_into.is_(None))
                 .group_by(record.c.entity, record.c.region)
             )
             return {(row.entity, row.region): row.many for row in rows}
@@ -112,11 +113,13 @@ class Assigning:
             rows = journal.records_for_update(connection, wanted | seen | newer)
             fresh = _roots(cohort, wanted, rows)
             rows = {id_: row for id_, row in rows.items() if row.region == cohort.region}
-            found = following.followers(connection, cohort, entities, wanted, rows)
+            taken = following.tombstones(connection, cohort, entities)
+            found = following.followers(connection, cohort, entities, wanted, rows, taken)
             moving = {id_: rows[id_] for id_ in (*fresh, *(one for ids in found.values() for one in ids))}
-            _must_be_still(connection, cohort, entities, moving)
             now = self._database.now(connection)
+            _must_be_still(connection, cohort, entities, moving, now=now)
             _relabel(connection, cohort.place, sorted(moving), now=now)
+            _take_along(connection, cohort.place, sorted(id_ for id_, winner in taken.items() if winner in moving))
             counted = {cohort.root: len(fresh)} if fresh else {}
             for entity, ids in found.items():
                 counted[entity] = counted.get(entity, 0) + len(ids)
@@ -147,6 +150,8 @@ def _roots(cohort: Cohort, wanted: Iterable[str], rows: Mapping[str, Any]) -> li
             raise NotFoundHere(f"there is no {cohort.root} {id_[:60]!r} in {cohort.region}")
         if row.entity != cohort.root:
             raise _invalid(f"{id_} is no {cohort.root}, which {cohort.place} is of")
+        if row.merged_into is not None:
+            raise _invalid(f"{id_} was merged into {row.merged_into}: name that one")
         if row.region == cohort.place:
             continue
         if row.region != cohort.region:
@@ -173,15 +178,18 @@ def _must_be_one(connection: Connection, cohort: Cohort, entities: Sequence[str]
 
 
 def _must_be_still(
-    connection: Connection, cohort: Cohort, entities: Sequence[str], moving: Mapping[str, Any]
+    connection: Connection, cohort: Cohort, entities: Sequence[str], moving: Mapping[str, Any], *, now: int
 ) -> None:
     """Raises RuleRefused where something is open for one of these records, or a run is under way over the slices."""
     open_ = {record_id for record_id, _ in journal.open_deliveries(connection, moving)}
     open_ |= {id_ for id_, row in moving.items() if row.open_writes}
     waiting = select(case_.c.record_id).where(case_.c.state == "open", among(case_.c.record_id, sorted(moving)))
     cases = set(connection.execute(waiting).scalars())
+    asked = {id_ for one in merges.waiting(connection, sorted(moving)) if one.expires_at > now
+             for id_ in (one.loser, one.winner) if id_ in moving}  # fmt: skip
     wrong = [f"{len(ids)} records have {what}: {_names(ids)}" for ids, what in (
         (open_, "deliveries under way, or waiting for a person"), (cases, "open cases"),
+        (asked, "a merge or a split that waits for another person"),
     ) if ids]  # fmt: skip
     for table, states, what in (
         (backfill_run, ["running", "verifying", "paused"], "backfills"),
@@ -227,6 +235,12 @@ def _relabel(connection: Connection, place: str, ids: Sequence[str], *, now: int
     connection.execute(update(diff_field).where(among(diff_field.c.diff_id, found)).values(region=place))
     links = links_of(connection, ids)
     follow_on(connection, links.values(), place, now=now)
+
+
+def _take_along(connection: Connection, place: str, tombstones: Sequence[str]) -> None:
+    """These are taken for records that have their new place: nothing is to be done or said of them but that."""
+    if tombstones:
+        connection.execute(update(record).where(among(record.c.id, tombstones)).values(region=place))
 
 
 def _names(ids: Iterable[str]) -> str:

@@ -29,12 +29,30 @@ class Doc(msgspec.Struct, frozen=True, kw_only=True):
 
 def naming(connection: Connection, cohort: Cohort, entities: Iterable[str], roots: frozenset[str]) -> set[str]:
     """Records that may follow the roots: those that name one of them, or a record that does. Takes no lock."""
+    taken = tombstones(connection, cohort, entities)
     found: set[str] = set()
     for entity in entities:
         for one in _documents(connection, cohort.region, entity):
-            if any(not (roots | found).isdisjoint(ids) for ids in named(entity, one.document)):
+            if any(not (roots | found).isdisjoint(ids) for ids in _meant(one, taken)):
                 found.add(one.id)
     return found
+
+
+def tombstones(connection: Connection, cohort: Cohort, entities: Iterable[str]) -> dict[str, str]:
+    """Those of the region's own slices, each with the record that it is taken for."""
+    rows = connection.execute(
+        select(record.c.id, record.c.merged_into).where(
+            record.c.region == cohort.region,
+            among(record.c.entity, list(entities)),
+            record.c.merged_into.is_not(None),
+        )
+    )
+    return {row.id: row.merged_into for row in rows}
+
+
+def _meant(one: Doc, taken: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    """The records that a document is placed by: a tombstone that it names is taken for another one."""
+    return tuple(tuple(taken.get(id_, id_) for id_ in ids) for ids in named(one.entity, one.document))
 
 
 def newer(connection: Connection, cohort: Cohort, entities: Iterable[str], *, since: int) -> set[str]:
@@ -55,14 +73,15 @@ def followers(
     entities: Iterable[str],
     roots: frozenset[str],
     candidates: Mapping[str, Any],
+    taken: Mapping[str, str],
 ) -> dict[str, list[str]]:
     """By entity, in the order of dependency, the candidates whose place is the cohort's once the roots are in it.
-    ``candidates`` are their rows, which the caller holds."""
+    ``candidates`` are their rows, which the caller holds; ``taken`` are the ``tombstones``."""
     moved = set(roots)
     found: dict[str, list[str]] = {}
     for entity in entities:
         docs = [one for one in _of_rows(connection, entity, candidates) if one.id not in roots]
-        steps = {one.id: named(entity, one.document) for one in docs}
+        steps = {one.id: _meant(one, taken) for one in docs}
         ids = {each for step in steps.values() for several in step for each in several}
         rows = connection.execute(select(record.c.id, record.c.region).where(among(record.c.id, sorted(ids))))
         known = {row.id: cohort.place if row.id in moved else row.region for row in rows}
@@ -83,6 +102,7 @@ def unseen(connection: Connection, cohort: Cohort, entities: Iterable[str]) -> i
             among(record.c.entity, list(entities)),
             record.c.image.is_(None),
             record.c.version > 0,
+            record.c.merged_into.is_(None),
         )
     ).scalar_one()
 
@@ -92,7 +112,12 @@ def _documents(connection: Connection, region: str, entity: str) -> Iterator[Doc
     while True:
         rows = connection.execute(
             select(record.c.id, record.c.image)
-            .where(record.c.entity == entity, record.c.region == region, record.c.id > after)
+            .where(
+                record.c.entity == entity,
+                record.c.region == region,
+                record.c.merged_into.is_(None),
+                record.c.id > after,
+            )
             .order_by(record.c.id)
             .limit(PAGE)
         ).all()
@@ -105,7 +130,7 @@ def _documents(connection: Connection, region: str, entity: str) -> Iterator[Doc
 
 
 def _of_rows(connection: Connection, entity: str, rows: Mapping[str, Any]) -> list[Doc]:
-    mine = {id_: row for id_, row in rows.items() if row.entity == entity}
+    mine = {id_: row for id_, row in rows.items() if row.entity == entity and row.merged_into is None}
     being_made = [id_ for id_, row in mine.items() if row.image is None and row.open_writes]
     texts = {id_: row.image for id_, row in mine.items()}
     if being_made:

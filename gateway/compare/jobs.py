@@ -109,6 +109,11 @@ _HELD = (
 _ENDED = delete(compare_job).where(among(compare_job.c.record_id, "ids"))
 
 
+def drop(conn: Connection, record_id: str) -> None:
+    """Takes the record off the queue: there is nothing of it to be compared any more."""
+    conn.execute(delete(compare_job).where(compare_job.c.record_id == record_id))
+
+
 def backoff(base: int, times: int) -> int:
     """``base`` microseconds, doubled each time, up to the longest wait."""
     return min(base * 2 ** min(times, 10), LONGEST_WAIT)

@@ -184,6 +184,16 @@ def _resolve_agreed(conn: Connection, agreed: dict[str, tuple[int, Verdict]]) ->
         conn.execute(_END, sorted(ended, key=_row_id))
 
 
+def end(conn: Connection, record_id: str, *, at: int, how: str) -> None:
+    """Ends what was found of a record that has no sides to be compared any more."""
+    table = tables.diff
+    conn.execute(
+        update(table)
+        .where(table.c.record_id == record_id, table.c.resolved_at.is_(None))
+        .values(resolved_at=at, resolved_by=how)
+    )
+
+
 def _quota(conn: Connection, keys: set[FieldKey]) -> Counter[FieldKey]:
     found: Counter[FieldKey] = Counter()
     table = tables.field_counter

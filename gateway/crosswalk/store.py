@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from gateway.crosswalk.tables import crosswalk
+from gateway.database import among
 from gateway.database.rows import put_rows, rows_among, rows_by_keys
+from gateway.ledger.tables import record
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +20,19 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     entity: str
     native_id: str
     native_version: str | None = None
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose link a native record is. ``record_id``: the record that is meant by it, which is another one than
+    ``holder`` where that is a tombstone."""
+
+    record_id: str
+    holder: str
+
+    @property
+    def retired(self) -> bool:
+        """Whether the native record is what a merge has left over."""
+        return self.holder != self.record_id
 
 
 _NATIVE: tuple[str, ...] = ("system", "entity", "native_id")
@@ -31,16 +46,37 @@ def links_of(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[st
     return {(row.record_id, row.system): _link(row) for row in rows_among(connection, crosswalk, {"record_id": ids})}
 
 
+def links_meant(connection: Connection, record_ids: Iterable[str]) -> dict[tuple[str, str], Link]:
+    """The links of the records that are meant by these, by (id as given, system): of a tombstone, those of the record
+    that it is taken for."""
+    ids = list(record_ids)
+    if not ids:
+        return {}
+    return {(row.named, row.system): _link(row) for row in connection.execute(_MEANT, {"ids": ids})}
+
+
+_MEANT = (
+    select(record.c.id.label("named"), crosswalk)
+    .join(crosswalk, crosswalk.c.record_id == func.coalesce(record.c.merged_into, record.c.id))
+    .where(among(record.c.id, "ids"))
+)
+
+
 def linked(
     connection: Connection, natives: Iterable[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], str]:
-    """Record ids by (system, entity, native id), for those that are linked."""
+) -> dict[tuple[str, str, str], Holder]:
+    """Who is meant by (system, entity, native id), for those that are linked."""
     wanted = set(natives)
     if not wanted:
         return {}
     keys: list[dict[str, str]] = [dict(zip(_NATIVE, key, strict=True)) for key in sorted(wanted)]
-    rows = rows_by_keys(connection, crosswalk, keys, (*_NATIVE, "record_id"))
-    return {(row.system, row.entity, row.native_id): row.record_id for row in rows}
+    rows = rows_by_keys(connection, crosswalk, keys, (*_NATIVE, "record_id", "stands_for"))
+    return {
+        (row.system, row.entity, row.native_id): Holder(
+            record_id=row.stands_for or row.record_id, holder=row.record_id
+        )
+        for row in rows
+    }
 
 
 def link(
@@ -62,7 +98,8 @@ def link(
     collisions = tuple(
         one
         for one in moved
-        if holders.get((one.system, one.entity, one.native_id), one.record_id) != one.record_id
+        if (there := holders.get((one.system, one.entity, one.native_id))) is not None
+        and there.holder != one.record_id
     )
     put_rows(
         connection,

@@ -12,7 +12,8 @@ from adapters.contract import Adapter, Found
 from adapters.errors import AdapterError
 from gateway.canonical import BY_NAME
 from gateway.dispatch.command import Document
-from gateway.dispatch.records import AdoptedMeanwhile, Records, Sighting
+from gateway.dispatch.records import Records
+from gateway.dispatch.sightings import AdoptedMeanwhile, Sighting
 from gateway.dispatch.translate import references, translated
 from gateway.routing.cohort import named, plain
 from gateway.routing.ruleset import Ruleset
@@ -35,8 +36,8 @@ class Adoption:
     async def documents(
         self, adapter: Adapter, entity_name: str, found: Sequence[Found], *, region: str | None = None
     ) -> list[tuple[str, Document]]:
-        """(record id, canonical document) of each native record, in order. ``region`` is where a record belongs
-        whose legal entity does not say."""
+        """(record id, canonical document) of each native record, in order, but those that a merge has left over.
+        ``region`` is where a record belongs whose legal entity does not say."""
         joined = await self._resolve(adapter, entity_name, found, region, DEPTH)
         return [(record_id, document) for record_id, document, _ in joined]
 
@@ -78,23 +79,28 @@ class Adoption:
         region = None if region is None else plain(region)
         known = await self._references(adapter, entity_name, found, region, depth)
         keys = [(adapter.name, entity_name, one.native_id) for one in found]
-        ids = await self._records.canonical_ids(keys)
+        holders = await self._records.holders(keys)
         documents = [_exchange(adapter, entity_name, one, known) for one in found]
         for _ in range(TRIES):
             unseen = [
                 self._sighting(adapter, entity_name, one, document, region)
                 for one, key, document in zip(found, keys, documents, strict=True)
-                if key not in ids
+                if key not in holders
             ]
             placed = [one if whole else replace(one, image={}) for one in unseen if one is not None]
             if not placed:
                 break
             try:
-                ids.update(await self._records.adopt(placed))
+                holders.update(await self._records.adopt(placed))
             except AdoptedMeanwhile:
                 # Some of them are somebody else's doing now; the others are still to be adopted.
-                ids.update(await self._records.canonical_ids(keys))
-        return [(ids[key], document, key[2]) for key, document in zip(keys, documents, strict=True) if key in ids]
+                holders.update(await self._records.holders(keys))
+        # What a merge has left over is not shown beside the record that it stands for.
+        return [
+            (holders[key].record_id, document, key[2])
+            for key, document in zip(keys, documents, strict=True)
+            if key in holders and not holders[key].retired
+        ]
 
     async def _references(
         self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int

@@ -112,7 +112,7 @@ class Executor:
             refused = self._admission.refusal(slice_, view)
             if refused is not None:
                 return await self._told_again(entity, command, refused)
-            if view is not None and view.image is None:
+            if view is not None and view.image is None and view.merged_into is None:
                 await self._reads.ensure_image(entity, view.id, regions=command.regions)
             if slice_.storable and self._admission.hopeless(slice_.authority.value, command.wait_s):
                 # Nobody waits for it, and the journal is to know that: a refusal later on is told to a person.
@@ -144,8 +144,11 @@ class Executor:
         raise refused
 
     async def _write(self, entity: Entity, command: Command, minted: str | None = None) -> Answer:
-        await self._check_references(entity, command)
+        body = await self._meant(entity, command)
         intent = intent_of(command, entity_prefix=entity.prefix, ids=self._ids, minted=minted)
+        if body is not command.body:
+            # Under its key it stays what its caller has sent.
+            intent = msgspec.structs.replace(intent, command=msgspec.structs.replace(command, body=body))
         future = self._waiting.expect(intent.operation_id)
         accepting = self._intake.put(intent)
         # Sending begins with the commit and not with the caller, who may hang up in between.
@@ -194,20 +197,24 @@ class Executor:
                 ],
             )
 
-    async def _check_references(self, entity: Entity, command: Command) -> None:
+    async def _meant(self, entity: Entity, command: Command) -> Document:
+        """The body with references to the records that are meant: a tombstone is taken for another one. Raises
+        ReferenceUnknown."""
+        body = command.body
         if command.kind == "transition":
-            return
-        named = list(references(entity, command.body))
+            return body
+        named = list(references(entity, body))
         if not named:
-            return
-        views = await self._records.known([record_id for _, _, record_id in named])
+            return body
+        known = await self._records.known([record_id for _, _, record_id in named])
         wrong = [
             FieldError(pointer=pointer, code="unknown_reference", message=f"there is no {owner} {record_id}")
             for pointer, owner, record_id in named
-            if views.get(record_id) != owner
+            if record_id not in known or known[record_id].entity != owner
         ]
         if wrong:
             raise ReferenceUnknown(f"{wrong[0].pointer}: {wrong[0].message}", errors=wrong)
+        return await self._records.meant_in(entity, body)
 
     # --- after -----------------------------------------------------------------------------------------------
 

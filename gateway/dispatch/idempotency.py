@@ -18,7 +18,7 @@ from gateway.database import among
 from gateway.database.rows import rows_among
 from gateway.dispatch.claim import MICROS
 from gateway.dispatch.command import Command
-from gateway.errors import GatewayError, KeyReused, RecordNotFound, TwinRunning, UnknownRegion
+from gateway.errors import GatewayError, KeyReused, RecordMerged, RecordNotFound, TwinRunning, UnknownRegion
 from gateway.ids import DELIVERY, OPERATION, Ids
 from gateway.ledger import journal
 from gateway.ledger.tables import idem
@@ -160,7 +160,7 @@ def forget(connection: Connection, concluded: Iterable[tuple[Intent, object]]) -
             reserved.add(intent.record_id)
         if intent.scope is None:
             continue
-        if outcome.retryable or isinstance(outcome, RecordNotFound | UnknownRegion):
+        if outcome.retryable or isinstance(outcome, RecordNotFound | RecordMerged | UnknownRegion):
             freed.append(intent.scope)
         else:
             kept.append(

@@ -25,6 +25,7 @@ from gateway.dispatch.change import post_image, whole_change
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document, Kind
 from gateway.dispatch.idempotency import Intent, KeptRefusal, Twin
+from gateway.dispatch.known_records import merged
 from gateway.errors import (
     FieldError,
     GatewayError,
@@ -296,6 +297,8 @@ class _Batch:
         row = self.records.get(intent.record_id)
         if row is None or row.entity != intent.command.entity or (row.version == 0 and row.open_writes == 0):
             raise RecordNotFound
+        if row.merged_into is not None:
+            raise merged(row.merged_into)
         state = self.rows.record_updates.get(intent.record_id)
         if state is None:
             state = dict(row._mapping)  # pyright: ignore[reportPrivateUsage] - a Row's public mapping view

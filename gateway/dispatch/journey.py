@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from gateway.compare.tables import diff
+from gateway.crosswalk import merges
 from gateway.crosswalk.store import links_of
 from gateway.database import Database, moment
 from gateway.dispatch.operations import told_delivery, told_events
@@ -51,6 +52,7 @@ def _journey(connection: Connection, record_id: str) -> dict[str, Any]:
         .order_by(diff.c.at.desc())
         .limit(SHOWN)
     ).all()
+    merged = merges.of_record(connection, record_id)
     return {
         "record": {
             "id": owner.id,
@@ -61,6 +63,7 @@ def _journey(connection: Connection, record_id: str) -> dict[str, Any]:
             "pending": owner.open_writes,
             "created_at": moment(owner.created_at),
             "updated_at": moment(owner.updated_at),
+            "merged_into": owner.merged_into,
         },
         "refs": {system: link.native_id for (_, system), link in links_of(connection, [record_id]).items()},
         "operations": [
@@ -89,5 +92,19 @@ def _journey(connection: Connection, record_id: str) -> dict[str, Any]:
                 "resolved_at": moment(row.resolved_at),
             }
             for row in diffs
+        ],
+        "merges": [
+            {
+                "id": one.id,
+                "kind": one.kind.value,
+                "state": one.state.value,
+                "loser": one.loser,
+                "winner": one.winner,
+                "reason": one.reason,
+                "requested_by": one.requested_by,
+                "approved_by": one.approved_by,
+                "ended_at": moment(one.ended_at),
+            }
+            for one in merged
         ],
     }

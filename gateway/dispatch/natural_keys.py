@@ -70,7 +70,10 @@ def release(connection: Connection, record_ids: Iterable[str]) -> None:
         return
     kept: set[tuple[str, str]] = set()
     for row in connection.execute(
-        select(record.c.id, record.c.entity, record.c.image).where(among(record.c.id, ids))
+        # A tombstone has no number: what it held is the winner's, or anybody's.
+        select(record.c.id, record.c.entity, record.c.image).where(
+            among(record.c.id, ids), record.c.merged_into.is_(None)
+        )
     ):
         if row.image is not None:
             _keep(kept, row.id, row.entity, row.image)

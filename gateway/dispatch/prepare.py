@@ -147,9 +147,9 @@ class Preparation:
 
     async def _must_be_free(self, adapter: Adapter, claim: Claim, found: Found) -> None:
         key = (adapter.name, claim.entity, found.native_id)
-        holder = (await self._records.canonical_ids([key])).get(key)
-        if holder is not None and holder != claim.record_id:
-            raise MatchTaken(f"{adapter.name} has it as {found.native_id}, which is {holder}")
+        holder = (await self._records.holders([key])).get(key)
+        if holder is not None and holder.holder != claim.record_id:
+            raise MatchTaken(f"{adapter.name} has it as {found.native_id}, which is {holder.holder}")
 
     async def _native(self, adapter: Adapter, claim: Claim, image: Document) -> dict[str, Any]:
         """The image with native ids. Raises ReferenceMissing for a record that the system does not hold."""
@@ -170,9 +170,10 @@ class Preparation:
     async def _match_reference(
         self, adapter: Adapter, entity: str, pointer: str, record_id: str
     ) -> str | None:
-        view = await self._records.one(record_id)
+        view = await self._records.meant(record_id)
         if view is None:
             return None
+        record_id = view.id
         if view.version == 0 and view.open_writes == 0:
             raise ReferenceRefused(pointer, record_id)
         if adapter.name in view.links:

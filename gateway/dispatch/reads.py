@@ -24,6 +24,7 @@ from gateway.compare.observation import Held, ReadObservation
 from gateway.crosswalk.store import Link
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document, ListQuery, Read, ReadPage
+from gateway.dispatch.known_records import merged
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.present import overlay, present
 from gateway.dispatch.records import Records, RecordView
@@ -80,7 +81,8 @@ class Reads:
     async def one(
         self, entity: Entity, record_id: str, *, regions: frozenset[str] | None, trace: Mapping[str, str]
     ) -> Read:
-        """The record as its authority has it. Raises RecordNotFound, SystemUnavailable, SystemUnreadable."""
+        """The record as its authority has it. Raises RecordNotFound, RecordMerged for a tombstone, SystemUnavailable,
+        SystemUnreadable."""
         view = await self._records.one(record_id)
         return await self._read(entity, _visible(view, entity, regions), trace)
 
@@ -114,7 +116,7 @@ class Reads:
                     )
                 raise RecordNotFound(f"{system} has it for a company that no region knows")
             known = {key: adopted[0][0]}
-        view = await self._records.one(known[key])
+        view = await self._records.meant(known[key])
         return await self._read(entity, _visible(view, entity, regions), trace)
 
     async def page(self, entity: Entity, query: ListQuery, *, trace: Mapping[str, str]) -> ReadPage:
@@ -269,6 +271,8 @@ class Reads:
             return [], None
         for name, value in wanted.items():
             target = next((r.entity for r in entity.references if r.path == name), None)
+            if target is not None:
+                value = await self._meant(value)
             if name not in facts.filters:
                 local[name] = value
             elif target is None:
@@ -277,7 +281,7 @@ class Reads:
                 natives = await self._records.native_ids(system.value, [value])
                 if value not in natives:
                     return [], None
-                where[name] = natives[value]
+                where[name] = self._records.named_there(system.value, value, natives[value])
         if "legal_entity" in facts.filters and "legal_entity" not in where:
             where["legal_entity"] = tuple(companies)
         places = {one.region: one for one in slices}
@@ -303,6 +307,10 @@ class Reads:
                 break
         return documents, cursor
 
+    async def _meant(self, record_id: str) -> str:
+        named = (await self._records.known([record_id])).get(record_id)
+        return record_id if named is None else named.record_id
+
     async def _shown_all(
         self, entity: Entity, adapter: Adapter, found: Sequence[Found], places: Mapping[str, Slice]
     ) -> list[Document]:
@@ -311,7 +319,7 @@ class Reads:
         shown: list[Document] = []
         for record_id, answered in adopted:
             view = views.get(record_id)
-            if view is None or view.region not in places or view.version == 0:
+            if view is None or view.region not in places or view.version == 0 or view.merged_into is not None:
                 continue
             self._observe(entity, view, places[view.region], answered)
             shown.append(self._shown(entity, adapter, view, answered))
@@ -331,6 +339,8 @@ def _visible(view: RecordView | None, entity: Entity, regions: frozenset[str] | 
         raise RecordNotFound(
             "its create is not confirmed yet; follow the operation that the create answered with"
         )
+    if view.merged_into is not None:
+        raise merged(view.merged_into)
     return view
 
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
-from gateway.canonical import BY_NAME
-from gateway.crosswalk.store import Link, link, linked, links_of
+from gateway.canonical import BY_NAME, Entity
+from gateway.crosswalk import merges
+from gateway.crosswalk.store import Holder, Link, link, linked, links_meant, links_of
 from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database, GroupCommit, among
-from gateway.dispatch import natural_keys
 from gateway.dispatch.command import Document
+from gateway.dispatch.known_records import KnownRecords, Named, Native
+from gateway.dispatch.sightings import AdoptedMeanwhile, Sighting, adopt
+from gateway.dispatch.translate import references, translated
 from gateway.ids import Ids
 from gateway.ledger import journal
-from gateway.ledger.slices import lock_exclusive, lock_shared, read_regions
 from gateway.ledger.tables import lane, operation, record
-from gateway.routing.cohort import cohort_of, followed, plain
-
-#: Links kept in memory: a link never changes, so the oldest are dropped only for room.
-KNOWN_LINKS = 200_000
+from gateway.routing.cohort import cohort_of, plain
 
 
 class RecordView(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,22 +41,7 @@ class RecordView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     updated_at: int
     links: dict[str, Link]
-
-
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """A native record that was seen and has no link yet."""
-
-    system: str
-    entity: str
-    region: str
-    legal_entity: str | None
-    native_id: str
-    native_version: str | None
-    external_id: str | None
-    match_key: str | None
-    image: Document
-    marker: str | None = None
-    roots: tuple[tuple[str, ...], ...] = ()  #: the ids that it names, by each reference that may give it its place
+    merged_into: str | None = None  #: a tombstone: the record that it is taken for
 
 
 class Records:
@@ -75,83 +58,116 @@ class Records:
         self._lookups: GroupCommit[str, RecordView | None] = GroupCommit(
             database, _views, limit=200, read_only=True, glance=True
         )
-        self._native: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._canonical: OrderedDict[tuple[str, str, str], str] = OrderedDict()
-        self._entities: OrderedDict[str, str] = OrderedDict()
+        self._known = KnownRecords()
 
     async def one(self, record_id: str) -> RecordView | None:
         """The record as committed now, or None. Look-ups of one moment share a statement."""
+        turn = self._known.turn
         view = await self._lookups.submit(record_id)
-        if view is not None:
-            self.remember(view.links.values())
+        if view is not None and view.merged_into is None:
+            self._known.keep(turn, view.links.values())
+        return view
+
+    async def meant(self, record_id: str) -> RecordView | None:
+        """The same, or of a tombstone the record that it is taken for."""
+        view = await self.one(record_id)
+        while view is not None and view.merged_into is not None:
+            view = await self.one(view.merged_into)
         return view
 
     def remember(self, links: Iterable[Link]) -> None:
-        for one in links:
-            self._native[one.record_id, one.system] = one.native_id
-            self._canonical[one.system, one.entity, one.native_id] = one.record_id
-        while len(self._native) > KNOWN_LINKS:
-            self._native.popitem(last=False)
-        while len(self._canonical) > KNOWN_LINKS:
-            self._canonical.popitem(last=False)
+        """Keeps links that were written just now."""
+        self._known.keep(self._known.turn, links)
 
     def forget(self, links: Iterable[Link]) -> None:
         """These were taken back. Another process may know them until it next reads the record."""
-        for one in links:
-            self._native.pop((one.record_id, one.system), None)
-            self._canonical.pop((one.system, one.entity, one.native_id), None)
+        self._known.take_back(links)
+
+    async def look_for_merges(self) -> int:
+        """Forgets what was known where records were merged or parted since the last look."""
+
+        def unit(connection: Connection) -> tuple[int, Mapping[tuple[str, str], tuple[str, ...]] | None]:
+            # In this order: what is retired is at least as new as the count.
+            done = merges.done(connection)
+            return done, None if done == self._known.merges else merges.retired(connection)
+
+        done, retired = await self._database.read(unit)
+        if retired is None:
+            return 0
+        self._known.forget(done, retired)
+        return 1
 
     async def native_ids(self, system: str, record_ids: Iterable[str]) -> dict[str, str]:
-        """Native ids by record id, for those that the system is known to hold."""
+        """Native ids by record id, for those that the system is known to hold; of a tombstone, the id of the record
+        that it is taken for."""
         found: dict[str, str] = {}
         missing: list[str] = []
+        turn = self._known.turn
         for record_id in set(record_ids):
-            native = self._native.get((record_id, system))
+            native = self._known.native.get((record_id, system))
             if native is None:
                 missing.append(record_id)
             else:
                 found[record_id] = native
         if missing:
-            links = await self._database.read(lambda conn: links_of(conn, missing))
-            self.remember(links.values())
-            found.update({one.record_id: one.native_id for one in links.values() if one.system == system})
+            links = await self._database.read(lambda conn: links_meant(conn, missing))
+            read = {named: one.native_id for (named, on), one in links.items() if on == system}
+            self._known.keep_native(turn, system, read)
+            found.update(read)
         return found
 
-    async def canonical_ids(self, natives: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
-        """Record ids by (system, entity, native id), for those that are linked."""
-        found: dict[tuple[str, str, str], str] = {}
-        missing: list[tuple[str, str, str]] = []
+    def named_there(self, system: str, record_id: str, native_id: str) -> str | tuple[str, ...]:
+        """Every native id by which records of the system may name this record: its own, and those of tombstones."""
+        retired = self._known.retired.get((record_id, system), ())
+        return (native_id, *retired) if retired else native_id
+
+    async def holders(self, natives: Iterable[Native]) -> dict[Native, Holder]:
+        """Who is meant by (system, entity, native id), for those that are linked."""
+        found: dict[Native, Holder] = {}
+        missing: list[Native] = []
+        turn = self._known.turn
         for key in set(natives):
-            record_id = self._canonical.get(key)
-            if record_id is None:
+            holder = self._known.holders.get(key)
+            if holder is None:
                 missing.append(key)
             else:
-                found[key] = record_id
+                found[key] = holder
         if missing:
             more = await self._database.read(lambda conn: linked(conn, missing))
-            for key, record_id in more.items():
-                self._canonical[key] = record_id
-                found[key] = record_id
+            self._known.keep(turn, holders=more)
+            found.update(more)
         return found
 
-    async def known(self, record_ids: Iterable[str]) -> dict[str, str]:
-        """The entity of each of these records that exists. A record never goes away, so what was seen is kept."""
-        found: dict[str, str] = {}
+    async def canonical_ids(self, natives: Iterable[Native]) -> dict[Native, str]:
+        """The ids of those records: what is told wherever a native record is named."""
+        return {key: one.record_id for key, one in (await self.holders(natives)).items()}
+
+    async def known(self, record_ids: Iterable[str]) -> dict[str, Named]:
+        """Which of these exist, and who is meant by them. A record never goes away, so what was seen is kept."""
+        found: dict[str, Named] = {}
         missing: list[str] = []
+        turn = self._known.turn
         for record_id in set(record_ids):
-            entity = self._entities.get(record_id)
-            if entity is None:
+            named = self._known.named.get(record_id)
+            if named is None:
                 missing.append(record_id)
             else:
-                found[record_id] = entity
+                found[record_id] = named
         for view in await asyncio.gather(*(self.one(record_id) for record_id in missing)):
             if view is not None and (view.version > 0 or view.open_writes > 0):
-                found[view.id] = view.entity
+                named = Named(entity=view.entity, record_id=view.merged_into or view.id)
+                found[view.id] = named
                 if view.version > 0:
-                    self._entities[view.id] = view.entity
-        while len(self._entities) > KNOWN_LINKS:
-            self._entities.popitem(last=False)
+                    self._known.keep_named(turn, {view.id: named})
         return found
+
+    async def meant_in(self, entity: Entity, document: Document) -> Document:
+        """The document with references to the records that are meant: a tombstone is taken for another one."""
+        named = [record_id for _, _, record_id in references(entity, document)]
+        known = await self.known(named) if named else {}
+        if all(one.record_id == record_id for record_id, one in known.items()):
+            return document
+        return translated(entity, document, lambda _, id_: known[id_].record_id if id_ in known else id_)
 
     async def views(self, record_ids: Iterable[str]) -> dict[str, RecordView]:
         ids = list(set(record_ids))
@@ -169,20 +185,21 @@ class Records:
         )
         return None if row is None or row.image is None else msgspec.json.decode(row.image)
 
-    async def adopt(self, sightings: Sequence[Sighting]) -> dict[tuple[str, str, str], str]:
+    async def adopt(self, sightings: Sequence[Sighting]) -> dict[Native, Holder]:
         """Gives each native record a canonical id: the one that it is known to be, or a new one."""
         if not sightings:
             return {}
         minted = [self._ids.new(BY_NAME[one.entity].prefix) for one in sightings]
         narrowed = frozenset(plain(one) for one in self._places() if cohort_of(one) is not None)
+        turn = self._known.turn
         try:
             made = await self._database.transaction(
-                lambda conn: _adopt(conn, sightings, minted, self._database.now(conn), narrowed)
+                lambda conn: adopt(conn, sightings, minted, self._database.now(conn), narrowed)
             )
         except IntegrityError as lost:
             raise AdoptedMeanwhile from lost
-        self.remember(made)
-        return {(one.system, one.entity, one.native_id): one.record_id for one in made}
+        self._known.keep(turn, holders=made)
+        return made
 
     async def keep_image(self, record_id: str, image: Document) -> None:
         """Stores the first image of a record that was adopted without one."""
@@ -197,9 +214,16 @@ class Records:
         await self._database.transaction(unit)
 
     async def keep_link(self, new: Link) -> bool:
-        """Stores a link found by looking. False when the native record belongs to another canonical one."""
+        """Stores a link found by looking. False when the native record belongs to another canonical one, or the record
+        has become a tombstone or been linked to another one meanwhile, as by a merge."""
 
         def unit(connection: Connection) -> bool:
+            row = journal.records_for_update(connection, [new.record_id]).get(new.record_id)
+            there = links_of(connection, [new.record_id]).get((new.record_id, new.system))
+            if row is None or row.merged_into is not None:
+                return False
+            if there is not None and there.native_id != new.native_id:
+                return False
             return not link(connection, [new], at=self._database.now(connection))
 
         made = await self._database.transaction(unit)
@@ -253,6 +277,7 @@ def _view(rows: Sequence[Any]) -> RecordView:
         external_refs=msgspec.json.decode(refs),
         created_at=row.created_at,
         updated_at=row.updated_at,
+        merged_into=row.merged_into,
         links={
             one.system: Link(
                 record_id=record_id,
@@ -265,135 +290,3 @@ def _view(rows: Sequence[Any]) -> RecordView:
             if one.system is not None
         },
     )
-
-
-def _adopt(
-    connection: Connection,
-    sightings: Sequence[Sighting],
-    minted: Sequence[str],
-    now: int,
-    narrowed: frozenset[str],
-) -> list[Link]:
-    for entity in sorted({one.entity for one in sightings}):
-        # Two who see the same record, or its two halves, at the same moment must not make two of it.
-        lock_exclusive(connection, ("adoption", entity))
-    places = _places_of(connection, [one for one in sightings if one.region in narrowed])
-    known = linked(connection, [(one.system, one.entity, one.native_id) for one in sightings])
-    fits = _fitting(
-        connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known]
-    )
-    links: list[Link] = []
-    rows: list[dict[str, object]] = []
-    used: set[tuple[str, str]] = set()
-    numbers: dict[natural_keys.Key, str] = {}
-    for one, new_id in zip(sightings, minted, strict=True):
-        key = (one.system, one.entity, one.native_id)
-        record_id = known.get(key) or fits.get(key)
-        if record_id is None or (record_id, one.system) in used:
-            record_id = new_id
-            if one.match_key and BY_NAME[one.entity].natural_key == BY_NAME[one.entity].match_key:
-                numbers[one.entity, one.legal_entity or "", one.match_key] = record_id
-            rows.append(
-                {
-                    "id": record_id,
-                    "entity": one.entity,
-                    "region": places.get((one.entity, one.native_id), one.region),
-                    "legal_entity": one.legal_entity,
-                    "version": 1,
-                    "seq": 0,
-                    "open_writes": 0,
-                    "image": journal.encode(one.image) if one.image else None,
-                    "match_key": one.match_key,
-                    "external_refs": "{}",
-                    "created_at": now,
-                    "updated_at": now,
-                }
-            )
-        used.add((record_id, one.system))
-        links.append(
-            Link(
-                record_id=record_id,
-                system=one.system,
-                entity=one.entity,
-                native_id=one.native_id,
-                native_version=one.native_version,
-            )
-        )
-    journal.insert_rows(connection, record, rows)
-    natural_keys.reserve(connection, numbers)
-    fresh = [one for one in links if (one.system, one.entity, one.native_id) not in known]
-    lost = link(connection, fresh, at=now)
-    if lost:
-        # Somebody adopted the same native record between our look and our insert: theirs stands.
-        raise AdoptedMeanwhile
-    return links
-
-
-def _places_of(connection: Connection, sightings: Sequence[Sighting]) -> dict[tuple[str, str], str]:
-    """Where these belong, by (entity, native id), each with the records that it names. Nobody moves those meanwhile."""
-    following = [one for one in sightings if any(one.roots)]
-    if not following:
-        return {}
-    keys = {(one.entity, one.region) for one in following}
-    lock_shared(connection, keys)
-    there = read_regions(connection, keys)
-    ids = {record_id for one in following for each in one.roots for record_id in each}
-    found = connection.execute(select(record.c.id, record.c.region).where(among(record.c.id, ids)))
-    known = {row.id: row.region for row in found}
-    return {
-        (one.entity, one.native_id): place
-        for one in following
-        if (place := followed(one.region, one.roots, known)) is not None and (one.entity, place) in there
-    }
-
-
-class AdoptedMeanwhile(Exception):
-    """The same native record was adopted by another request at the same moment. Look again."""
-
-
-def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tuple[str, str, str], str]:
-    """The one record that each sighting must be: by our own id, by the marker of a write that we sent (its outcome
-    may not be written down yet), else by its match key if exactly one confirmed record of its legal entity has that
-    key and no link to this system yet."""
-    fits: dict[tuple[str, str, str], str] = {}
-    wanted_ids = [one.external_id for one in sightings if one.external_id]
-    present: set[str] = (
-        set(connection.execute(select(record.c.id).where(among(record.c.id, wanted_ids))).scalars())
-        if wanted_ids
-        else set()
-    )
-    markers = {one.marker for one in sightings if one.marker and one.external_id not in present}
-    marked: dict[tuple[str, str], str] = {}
-    if markers:
-        for row in connection.execute(
-            select(operation.c.marker, operation.c.entity, operation.c.record_id).where(
-                among(operation.c.marker, markers)
-            )
-        ):
-            marked[row.entity, row.marker] = row.record_id
-    keys = {one.match_key for one in sightings if one.match_key and one.external_id not in present}
-    by_key: dict[tuple[str, str | None, str], list[str]] = {}
-    if keys:
-        for row in connection.execute(
-            select(record.c.id, record.c.entity, record.c.legal_entity, record.c.match_key).where(
-                among(record.c.match_key, keys),
-                among(record.c.entity, {one.entity for one in sightings}),
-                record.c.version > 0,
-            )
-        ):
-            by_key.setdefault((row.entity, row.legal_entity, row.match_key), []).append(row.id)
-    candidates = {record_id for ids in by_key.values() for record_id in ids} | present
-    candidates |= set(marked.values())
-    links = links_of(connection, candidates)
-    for one in sightings:
-        key = (one.system, one.entity, one.native_id)
-        if one.external_id in present:
-            ids = [one.external_id]
-        elif (one.entity, one.marker or "") in marked:
-            ids = [marked[one.entity, one.marker or ""]]
-        else:
-            ids = by_key.get((one.entity, one.legal_entity, one.match_key or ""), [])
-        free = [record_id for record_id in ids if (record_id, one.system) not in links]
-        if len(ids) == 1 and len(free) == 1:
-            fits[key] = free[0]
-    return fits

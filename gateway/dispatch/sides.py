@@ -40,7 +40,8 @@ _OWNERS = (
         crosswalk.c.native_id,
     )
     .outerjoin(crosswalk, crosswalk.c.record_id == record.c.id)
-    .where(among(record.c.id, "ids"))
+    # A tombstone has no sides.
+    .where(among(record.c.id, "ids"), record.c.merged_into.is_(None))
 )
 _LANES = select(lane.c.record_id, lane.c.system, lane.c.applied_seq).where(among(lane.c.record_id, "ids"))
 _DELIVERIES = (

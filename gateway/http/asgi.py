@@ -24,6 +24,7 @@ from gateway.http.admin.deliveries import Deliveries
 from gateway.http.admin.diffs import Diffs
 from gateway.http.admin.feeds import Feeds
 from gateway.http.admin.guards import Guards
+from gateway.http.admin.merges import Merges
 from gateway.http.admin.readiness import Readiness
 from gateway.http.admin.reconciliations import Reconciliations
 from gateway.http.admin.records import Records
@@ -59,6 +60,7 @@ from gateway.ports import (
     FeedsPort,
     GuardsPort,
     JourneyPort,
+    MergingPort,
     ReadinessPort,
     ReconcilerPort,
     RepairerPort,
@@ -116,6 +118,7 @@ def build(
     diffs: DiffsPort,
     waivers: WaiversPort,
     cases: CasesPort,
+    merging: MergingPort,
     database: Database,
     database_ready: Callable[[], Awaitable[bool]],
     stopping: Callable[[], bool] = lambda: False,
@@ -157,6 +160,7 @@ def build(
     filled = Backfills(backfiller=backfiller, slices=slices, cursors=cursors)
     feeds = Feeds(follower=follower, slices=slices)
     records = Records(journey)
+    merged = Merges(merging=merging, slices=slices, cursors=cursors)
     audit = Audit(database=database, cursors=cursors)
     health = Health(
         database=database_ready,
@@ -186,6 +190,7 @@ def build(
             *Hooks(hints).routes(),
             *waiting.routes(places),
             *records.routes(),
+            *merged.routes(places),
             *audit.routes(),
             *health.routes(),
         )

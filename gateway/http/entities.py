@@ -65,6 +65,9 @@ def _of(
         schema=record,
         headers=("ETag", "Twinrun-Stage", "Twinrun-Answered-By", "Pending-Operations"),
     )
+    elsewhere = Gives(
+        status=308, description=f"It was merged into the {label} in Location", headers=("Location",)
+    )
     unchanged = Gives(status=304, description="The caller has this version already", headers=("ETag",))
     waiting = Gives(
         status=202,
@@ -153,7 +156,7 @@ def _of(
             scope="read",
             handle=lambda exchange: facade.one(exchange, entity),
             parameters=(own_id, parameters.IF_NONE_MATCH, *trace),
-            gives=(read, unchanged),
+            gives=(read, unchanged, elsewhere),
             refuses=(errors.RecordNotFound, *_READS),
         ),
         Route(
@@ -181,6 +184,7 @@ def _of(
             gives=(written, waiting),
             refuses=(
                 errors.RecordNotFound,
+                errors.RecordMerged,
                 errors.NaturalKeyTaken,
                 errors.VersionStale,
                 *((errors.VersionMissing,) if entity.if_match_required else ()),
@@ -238,6 +242,7 @@ def _of(
             gives=(written, waiting),
             refuses=(
                 errors.RecordNotFound,
+                errors.RecordMerged,
                 *((errors.KeyMissing,) if entity.key_required else ()),
                 errors.IllegalTransition,
                 errors.VersionStale,

@@ -9,7 +9,7 @@ import msgspec
 from gateway.access import Cursors
 from gateway.canonical import Entity, decode_draft, decode_patch, decode_transition, encode
 from gateway.dispatch.command import Answer, Command, Kind, ListQuery, Read
-from gateway.errors import FieldError, RecordNotFound, UnknownRegion, VersionMissing
+from gateway.errors import FieldError, RecordMerged, RecordNotFound, UnknownRegion, VersionMissing
 from gateway.http import addresses, headers, query
 from gateway.http.exchange import PATCH, Exchange
 from gateway.http.filters import Filters
@@ -155,7 +155,12 @@ class Facade:
         exchange.query()
         record_id = _record_id(exchange, entity)
         known = headers.none_match(exchange.listed("If-None-Match"))
-        read = await self._reads.one(entity, record_id, regions=exchange.caller.regions, trace=exchange.trace)
+        try:
+            read = await self._reads.one(
+                entity, record_id, regions=exchange.caller.regions, trace=exchange.trace
+            )
+        except RecordMerged as moved:
+            return Reply(308).header("location", addresses.record(entity, moved.facts["merged_into"]))
         return _read(read, known)
 
     async def by_ref(self, exchange: Exchange, entity: Entity) -> Reply:

@@ -25,7 +25,7 @@ _SCOPE_WORDS = {
     "read": "read records and operations",
     "write": "create, change and move records",
     "admin:read": "see rules, diffs, deliveries, cases, journeys and the audit",
-    "admin:write": "change rules, replay deliveries, reconcile, repair, backfill and decide cases",
+    "admin:write": "change rules, replay deliveries, reconcile, repair, backfill, merge records and decide cases",
     "admin:approve": "approve what another person has asked for",
 }
 
@@ -44,6 +44,7 @@ _TAGS = {
     "cases": "What waits for a person.",
     "deliveries": "Writes on their way to one system.",
     "records": "One record's whole journey.",
+    "merges": "Two records that are one, merged and parted again by two persons.",
     "audit": "Who did what.",
     "health": "For probes and figures; no key is needed.",
 }

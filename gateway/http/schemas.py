@@ -17,6 +17,7 @@ from gateway.http.admin.backfill_wire import BackfillActing, BackfilledRecord, B
 from gateway.http.admin.case_wire import Assignment, CaseInFull, CaseLine, Comment, Resolving
 from gateway.http.admin.feeds import FeedTold
 from gateway.http.admin.guards import GuardTold
+from gateway.http.admin.merges import MergeInto, MergeTold, SplitWish
 from gateway.http.admin.readiness import ReadinessTold, Signing
 from gateway.http.admin.reconciliation_wire import (
     ReconciliationLine,
@@ -168,6 +169,11 @@ _JOURNEY: Json = {
         },
         "operations": {"type": "array", "items": {"type": "object"}},
         "diffs": {"type": "array", "items": {"type": "object"}},
+        "merges": {
+            "type": "array",
+            "description": "Merges and splits in which it is one of the two.",
+            "items": {"type": "object"},
+        },
     },
 }
 
@@ -188,6 +194,7 @@ def components(places: tuple[str, ...]) -> Json:
         *(BackfillWish, BackfillActing, BackfillTold, BackfilledRecord),
         *(FeedTold, WebhookTaken),
         *(SwitchWish, SwitchTold, Approval, Abortion),
+        *(MergeInto, SplitWish, MergeTold),
         *(ScheduledTold, PlanApproval, Cancellation),
         *(ReadinessTold, Signing, GuardTold, Draft, Simulated),
     )
@@ -227,6 +234,10 @@ def components(places: tuple[str, ...]) -> Json:
         found["SwitchTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "fenced_at", "drain_until", "ended_at"):
         found["SwitchTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
+    for name in ("requested_at", "expires_at"):
+        found["MergeTold"]["properties"][name] = _MOMENT
+    for name in ("approved_at", "ended_at"):
+        found["MergeTold"]["properties"][name] = {"anyOf": [_MOMENT, {"type": "null"}]}
     for name in ("requested_at", "effective_at"):
         found["ScheduledTold"]["properties"][name] = _MOMENT
     for name in ("approved_at", "ended_at"):

@@ -267,10 +267,12 @@ INVARIANTS: tuple[Invariant, ...] = (
             WHERE o.record_id <> x.record_id
             UNION
             SELECT d.record_id FROM $deliveries t JOIN delivery d ON d.id = t.delivery_id
-            LEFT JOIN crosswalk x ON x.record_id = d.record_id AND x.system = d.system
+            LEFT JOIN record r ON r.id = d.record_id
+            LEFT JOIN crosswalk x ON x.record_id = COALESCE(r.merged_into, d.record_id) AND x.system = d.system
             WHERE d.state || '' = 'applied' AND x.record_id IS NULL AND NOT EXISTS (
                 SELECT 1 FROM delivery n JOIN operation o ON o.id = n.operation_id
-                WHERE n.record_id = d.record_id AND n.system = d.system AND n.seq > d.seq AND o.origin = 'repair')""",
+                WHERE n.record_id IN (d.record_id, r.merged_into) AND n.system = d.system AND o.origin = 'repair'
+                AND (n.seq > d.seq OR n.record_id <> d.record_id))""",
     ),
     Invariant(
         name="one_effect",

@@ -48,6 +48,9 @@ slice_change = Table(
     UniqueConstraint("entity", "region", "version"),
 )
 
+#: Few: only records that were merged into others.
+_MERGED = text("merged_into IS NOT NULL")
+
 record = Table(
     "record",
     metadata,
@@ -65,7 +68,9 @@ record = Table(
     ),  # what the caller knows it by, beside the systems' native ids
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("merged_into", String(48)),  # a tombstone: the record that it is taken for, which is none itself
     Index(None, "entity", "legal_entity", "match_key"),
+    Index("ix_record_merged", "merged_into", postgresql_where=_MERGED, sqlite_where=_MERGED),
 )
 
 natural_key = Table(

@@ -14,7 +14,7 @@ from gateway.ports.switching import (
     SwitchesPort,
     SwitchoverPort,
 )
-from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, RepairerPort, ReplaysPort
+from gateway.ports.work import BackfillerPort, CasesPort, FeedsPort, MergingPort, RepairerPort, ReplaysPort
 
 __all__ = [
     "BackfillerPort",
@@ -23,6 +23,7 @@ __all__ = [
     "FeedsPort",
     "GuardsPort",
     "JourneyPort",
+    "MergingPort",
     "ReadinessPort",
     "ReconcilerPort",
     "RepairerPort",

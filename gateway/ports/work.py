@@ -12,9 +12,11 @@ from gateway.cases.queries import Filter
 from gateway.cases.queue import Detail
 from gateway.cases.resolve import Decision
 from gateway.change_feed import Feed
+from gateway.crosswalk.merges import Merge
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.dispatch.replay import Forecast
 from gateway.dispatch.replay_runs import Run
+from gateway.merging import MergeWish
 from gateway.repair.run import Action, Chosen, Repair
 from gateway.repair.run import Item as RepairItem
 from gateway.repair.run import Outcome as RepairOutcome
@@ -52,6 +54,65 @@ class CasesPort(Protocol):
         regions: frozenset[str] | None,
         entities: frozenset[str] | None,
     ) -> Detail: ...
+
+
+class MergingPort(Protocol):
+    """Merges of two records that are one, and the way back. One outside ``regions`` and ``entities`` is not there."""
+
+    async def request(
+        self,
+        wish: MergeWish,
+        *,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Merge: ...
+
+    async def split(
+        self,
+        id_: str,
+        *,
+        reason: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Merge: ...
+
+    async def approve(
+        self,
+        id_: str,
+        *,
+        evidence_hash: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Merge: ...
+
+    async def abort(
+        self,
+        id_: str,
+        *,
+        reason: str,
+        actor: str,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+    ) -> Merge: ...
+
+    async def one(
+        self, id_: str, *, regions: frozenset[str] | None = None, entities: frozenset[str] | None = None
+    ) -> Merge: ...
+
+    async def page(
+        self,
+        *,
+        entity: str | None = None,
+        region: str | None = None,
+        state: str | None = None,
+        regions: frozenset[str] | None = None,
+        entities: frozenset[str] | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Merge]: ...
 
 
 class ReplaysPort(Protocol):

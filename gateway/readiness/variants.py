@@ -59,7 +59,12 @@ def variants(connection: Connection, entity: str, region: str) -> tuple[int, tup
             waits.label("waits"),
             untold.label("untold"),
         )
-        .where(record.c.entity == entity, record.c.region == region, record.c.version > 0)
+        .where(
+            record.c.entity == entity,
+            record.c.region == region,
+            record.c.version > 0,
+            record.c.merged_into.is_(None),
+        )
         .order_by(record.c.id.desc())
         .limit(MOST_RECORDS)
     ).all()

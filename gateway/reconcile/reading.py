@@ -196,7 +196,9 @@ class Reader:
         """Which of these records belong to the slice: a product may keep some of them for all companies at once."""
 
         def unit(connection: Connection) -> frozenset[str]:
-            wanted = select(record.c.id).where(among(record.c.id, ids), record.c.region == region)
+            wanted = select(record.c.id).where(
+                among(record.c.id, ids), record.c.region == region, record.c.merged_into.is_(None)
+            )
             return frozenset(connection.execute(wanted).scalars())
 
         return await self._database.read(unit) if ids else frozenset()

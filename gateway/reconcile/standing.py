@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from gateway.cases.tables import case_
 from gateway.database import among
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
-from gateway.ledger.tables import delivery
+from gateway.ledger.tables import delivery, record
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.run import SourceUse
 
@@ -30,6 +30,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     parked: str | None = None  #: a delivery that waits for a person
     case: str | None = None  #: an open case
     quiet_since: int = 0  #: the last settlement of a delivery
+    merged_into: str | None = None  #: the record that it is taken for
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +73,12 @@ def standings(connection: Connection, record_ids: Collection[str]) -> dict[str, 
         .group_by(delivery.c.record_id)
     ):
         facts[row.record_id]["quiet_since"] = row.quiet
+    for row in connection.execute(
+        select(record.c.id, record.c.merged_into).where(
+            among(record.c.id, record_ids), record.c.merged_into.is_not(None)
+        )
+    ):
+        facts[row.id]["merged_into"] = row.merged_into
     return {one: msgspec.convert(known, Standing) for one, known in facts.items()}
 
 
@@ -80,6 +87,8 @@ def at_once(standing: Standing, *, read_at: int) -> Found | None:
 
     A delivery that was accepted after both sides had been read accounts for nothing that was read.
     """
+    if standing.merged_into is not None:
+        return Found(term=Term.LATE, why=f"merged into {standing.merged_into} since it was read")
     if standing.queued is not None and standing.queued_since <= read_at:
         return Found(term=Term.QUEUED, why=standing.queued)
     if standing.case is not None or standing.parked is not None:

@@ -144,6 +144,8 @@ class RepairLooks:
 
     def _moves(self, view: RecordView, standing: Standing, now: int) -> str | None:
         """Why nothing can be said of it, or is to be done about it, now."""
+        if view.merged_into is not None:
+            return f"it was merged into {view.merged_into}"
         if standing.case is not None or standing.parked is not None:
             return f"a person has it already: {standing.case or standing.parked}"
         if standing.moving or view.open_writes:

@@ -94,6 +94,8 @@ class Writing:
             there = held.get((item.record_id, repair.target))
             if action is Action.NOTHING:
                 fates[item.record_id] = (Outcome.SUPERSEDED, why)
+            elif row.merged_into is not None:
+                fates[item.record_id] = (Outcome.SUPERSEDED, f"it was merged into {row.merged_into}")
             elif action is Action.BLOCKED:
                 fates[item.record_id] = (Outcome.FAILED, why)
             elif item.record_id in restless or row.open_writes or row.seq != one.seq:

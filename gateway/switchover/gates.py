@@ -188,6 +188,7 @@ def unlinked(
             record.c.entity == one.entity,
             record.c.region == one.region,
             record.c.version > 0,
+            record.c.merged_into.is_(None),
             ~there.exists(),
         )
         .limit(MATCHED_BY_A_MOVE + 1)

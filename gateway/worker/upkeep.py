@@ -1,6 +1,6 @@
-"""The loops by which the program looks after itself: figures in every process; in those that work, also the laws of
-the journal, the records of waivers that begin or end, reconciliations and repairs, the guards of slices, and the
-deletion of what is over."""
+"""The loops by which the program looks after itself: figures, and what merges have changed, in every process; in those
+that work, also the laws of the journal, the records of waivers that begin or end, reconciliations and repairs, the
+guards of slices, and the deletion of what is over."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.compare import jobs
 from gateway.compare.waivers import Waivers
 from gateway.database import Database
 from gateway.dispatch.backlog import Backlog
+from gateway.dispatch.records import Records
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN
 from gateway.readiness import Guarding
@@ -40,6 +41,8 @@ REPAIRS_S = 0.1
 GUARDS_S = 5.0
 #: How soon a change feed that has just found something is taken up again.
 FEEDS_S = 0.25
+#: How soon a process sees that others have merged two records, or parted them.
+MERGES_S = 1.0
 #: How soon any of those is taken up where there was nothing to do.
 IDLE_S = 1.0
 
@@ -60,6 +63,7 @@ class Upkeep:
         backfiller: Backfiller,
         guarding: Guarding,
         follower: Follower,
+        records: Records,
         systems: Iterable[str],
         resolved_diffs_days: int,
     ) -> None:
@@ -75,6 +79,7 @@ class Upkeep:
         self._backfiller = backfiller
         self._guarding = guarding
         self._follower = follower
+        self._records = records
         self._systems = tuple(systems)
         self.invariants = Invariants(database=database, metrics=metrics, log=log)
         self.housekeeping = Housekeeping(
@@ -85,7 +90,8 @@ class Upkeep:
         """The loops of this process; they end when ``stop`` is set."""
         woken = {"change feeds": self._follower.asked}
         loops: list[tuple[Callable[[], Awaitable[int]], str, float, float | None]] = [
-            (self.figures, "figures", FIGURES_S, None)
+            (self.figures, "figures", FIGURES_S, None),
+            (self._records.look_for_merges, "merges", MERGES_S, None),
         ]
         if worker:
             loops += [

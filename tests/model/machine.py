@@ -74,13 +74,14 @@ HOW = st.builds(
     stops=st.sampled_from((*SELDOM, "dies", "stands still")),
 )
 #: What a replica's loops do.
-LOOKS = ("deliver", "resolve", "reap", "replay", "switch", "backfill", "compare")
+LOOKS = ("deliver", "resolve", "reap", "replay", "switch", "backfill", "compare", "merges")
 #: Which one of those that there are.
 WHICH = st.integers(0, 30)
 # The plain case more often: a history in which everything is refused shows little.
 NUMBERS = st.sampled_from((None, None, None, 1, 2, 3))
 BARRED = st.sampled_from((None, None, None, None, *SYSTEMS))
 PLACES = st.integers(0, 1)
+PLACES_ALL = (0, 1)
 PRODUCTS = st.builds(
     dict,
     kind=st.sampled_from("DABCE"),
@@ -381,6 +382,58 @@ class Ledger(RuleBasedStateMachine):
     def act_on_backfills(self, act: Act) -> None:
         self.operator.act_on_backfills(act)
         self.world.tick(0.05)
+
+    @precondition(lambda self: len(self._known()) > 1)
+    @rule(
+        which=WHICH, other=WHICH, both=st.sampled_from((True, True, True, False)), rounds=st.sampled_from((10, 3, 0)),
+        busy=st.none() | HOW, takes_s=TAKES, referred=st.booleans(), late=st.booleans(),
+    )  # fmt: skip
+    def merge(
+        self,
+        which: int,
+        other: int,
+        both: bool,
+        rounds: int,
+        busy: How | None,
+        takes_s: float,
+        referred: bool,
+        late: bool,
+    ) -> None:
+        """Two persons merge two records of one entity. ``rounds``: so many seconds of work go before, so that nothing
+        of them is open. ``busy``: a write of the loser is on its way when it begins. ``referred``: a record that
+        refers to the loser is created after it. ``late``: the loser is a customer that was just made, and where its
+        slice had one system only, the other one as well has it, which never had those of before."""
+        plain = How(client="shop", keyed=True, wait_s=2.0, takes_s=1.0, times=1, patience_s=None, meets=None)
+        if late:
+            self.operator.open_mirror("customer")
+            self.world.tick(1.0)
+            self._create("customer", plain, None, None, None)
+        known = self._known()
+        customers = self._known("customer")
+        loser = customers[-1] if late and customers else known[which % len(known)]
+        others = [one for one in self._known(loser.entity) if one is not loser]
+        if not others:
+            return
+        self.work(0, rounds)
+        if busy is not None:
+            self._update(busy, loser, 0, 1, None, None)
+        self.operator.merge(loser.id, others[other % len(others)].id, both=both, thinks_s=takes_s / 4)
+        self.world.tick(takes_s)
+        for place in PLACES_ALL:
+            self.world.look_once(place, "merges")
+        if referred and loser.entity == "customer":
+            self._create("project", plain, None, None, loser.id)
+
+    @precondition(lambda self: self.streams.merged)
+    @rule(which=WHICH, rounds=st.sampled_from((0, 3)), takes_s=TAKES)
+    def split(self, which: int, rounds: int, takes_s: float) -> None:
+        """Two persons take a merge back."""
+        done = sorted(self.streams.merged)
+        self.work(0, rounds)
+        self.operator.split(done[which % len(done)], thinks_s=takes_s / 4)
+        self.world.tick(takes_s)
+        for place in PLACES_ALL:
+            self.world.look_once(place, "merges")
 
     # --- the judge ---------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ once more, the system itself is looked at, when nothing that was sent before can
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.cases.resolve import Decision
 from gateway.database import to_micros
 from gateway.dispatch.dead_letters import Narrowed
 from gateway.errors import GatewayError
+from gateway.merging import MergeWish
 from gateway.routing.stage import Stage
 from tests.model.stepped import SteppedWorld
 from tests.model.streams import Streams
@@ -103,6 +105,50 @@ class Operator:
                 self._streams.cancelled.add(operation_id)
 
         self._begin(cancelling())
+
+    # --- merges ------------------------------------------------------------------------------------------------
+
+    def merge(self, loser: str, winner: str, *, both: bool, thinks_s: float) -> None:
+        """One person asks for it, and another approves it after so long."""
+        wish = MergeWish(loser=loser, winner=winner, reason="entered twice", both=both)
+
+        async def merging() -> None:
+            done = await self._decided(lambda replica: replica.merging.request(wish, actor="ann"), thinks_s)
+            if done is not None:
+                self._streams.merged[done.id] = done.loser, self._world.loop.time()
+
+        # From now on a write of it may be refused for that, whatever the two are told.
+        self._streams.losers.add(loser)
+        self._begin(merging())
+
+    def split(self, merge_id: str, *, thinks_s: float) -> None:
+        async def splitting() -> None:
+            # From the approval on it may be written again, also when its answer is lost.
+            loser, _ = self._streams.merged.pop(merge_id, (None, 0.0))
+            asked = await self._decided(
+                lambda replica: replica.merging.split(merge_id, reason="two after all", actor="ann"), thinks_s
+            )
+            if asked is None and loser is not None:
+                self._streams.unsure.add(loser)
+
+        self._begin(splitting())
+
+    async def _decided(self, ask: Any, thinks_s: float) -> Any:
+        """What was asked for and approved; None where it was not, or nobody knows."""
+        try:
+            asked = await self._world.ask(ask, None)
+            await asyncio.sleep(thinks_s)
+            done = await self._world.ask(
+                lambda replica: replica.merging.approve(
+                    asked.id, evidence_hash=asked.evidence_hash, actor="bob"
+                ),
+                None,
+            )
+        except (Lost, GatewayError) as refused:
+            self._world.trace.say("operator", f"no merge: {type(refused).__name__} {refused}")
+            return None
+        self._world.trace.say("operator", f"{done.kind} {done.loser} {done.winner}: {done.state}")
+        return done
 
     # --- cases -------------------------------------------------------------------------------------------------
 

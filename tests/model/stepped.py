@@ -153,6 +153,8 @@ class SteppedWorld(World):
                     await replica.switchover.run_once()
                 case "backfill":
                     await replica.backfiller.run_once()
+                case "merges":
+                    await replica.records.look_for_merges()
                 case "compare":
                     await replica.comparer.run_once()
                 case _:
@@ -192,6 +194,7 @@ class SteppedWorld(World):
                 replica.deliverer.accepts_mirrors = True
                 replica.work(1)
                 replica.settle_left_behind()
+                replica.look_for_merges()
                 if self.scenario.closely:
                     replica.look_closely()
             if self.jobs:

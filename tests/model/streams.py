@@ -36,10 +36,17 @@ class Streams:
         self.entered: set[int | None] = set()
         #: a person has ended an unresolved write as not applied
         self.refused_by_hand = False
+        #: merges that are done, as somebody was told, and were not taken back: id -> the loser, and when that was told
+        self.merged: dict[str, tuple[str, float]] = {}
+        #: records that were, or may be, merged into others
+        self.losers: set[str] = set()
+        #: losers of which nobody knows whether they were parted from their winners again
+        self.unsure: set[str] = set()
         self._heard = 0
         self._versions: dict[str, int] = {}  # record -> the highest version that anybody was told
         self._begun: dict[tuple[int, int], int] = {}  # (request, attempt) -> that version when it was asked
         self._owners: dict[tuple[str, str, str], str] = {}  # key -> the operation that answers for it
+        self._at_tombstone: set[tuple[int, int]] = set()  #: first tries of writes to one
         self._taken: dict[
             tuple[int, int], str
         ] = {}  # try -> the operation that its key was another wish's for
@@ -65,9 +72,17 @@ class Streams:
     def _asked(self, one: Said, wish: Wish) -> None:
         at = one.request, one.attempt
         self._begun[at] = self._versions.get(wish.command.record_id or "", 0)
+        if one.attempt == 1 and self._is_tombstone(wish, one.t):
+            self._at_tombstone.add(at)
         owner = None if wish.key is None else self._owners.get(wish.key)
         if owner is not None:
             self._taken[at] = owner
+
+    def _is_tombstone(self, wish: Wish, t: float) -> bool:
+        """Whether it was certain then that the record of this write had been merged into another one."""
+        record = wish.command.record_id
+        known = any(loser == record and since < t for loser, since in self.merged.values())
+        return known and record not in self.unsure
 
     def _told(self, one: Said, wish: Wish) -> Iterator[Verdict]:
         at = one.request, one.attempt
@@ -79,6 +94,9 @@ class Streams:
                 yield Verdict(law="answers", what=f"a {wish.command.kind} was told {told}", concerns=concerns)
             if not create and one.record != wish.command.record_id:
                 yield Verdict(law="answers", what="the answer is about another record", concerns=concerns)
+            # One whose merge is taken back meanwhile may be written again.
+            if at in self._at_tombstone and self._is_tombstone(wish, one.t):
+                yield Verdict(law="answers", what="a write to a tombstone was taken", concerns=concerns)
             if_match = wish.command.if_match
             # A repeat is told what the first try was told, whatever has happened since.
             if if_match is not None and one.attempt == 1 and self._begun[at] > if_match:
@@ -143,7 +161,8 @@ class Streams:
         still_open = sum(op.state in OPEN for op in ops)
         # A record that was seen in a system before anybody wrote it here was a version then.
         seen_first = not any(op.kind == "create" for op in asked)
-        if kept.version != len(applied) + seen_first:
+        turns = sum(one.turned and one.winner == record for one in history.joined)
+        if kept.version != len(applied) + seen_first + turns:
             yield Verdict(
                 law="streams",
                 what=f"version {kept.version} after {len(applied)} writes that were applied",
@@ -155,7 +174,14 @@ class Streams:
             )
         expected = self._fold(kept.entity, applied)
         image = kept.image or {}
-        wrong = sorted(name for name, value in expected.items() if image.get(name) != value)
+        if turns:
+            expected = {}  # it has taken over what another record was
+        wrong = sorted(
+            name
+            for name, value in expected.items()
+            if image.get(name) != value
+            and not (name == "customer_id" and history.meant(str(image.get(name))) == history.meant(value))
+        )
         if wrong:
             told = "; ".join(f"{name}: {image.get(name)!r}, not {expected[name]!r}" for name in wrong)
             yield Verdict(law="streams", what=f"it holds {told}", concerns=(record,))
@@ -245,6 +271,7 @@ MAY: Mapping[str, May] = {
     "VersionStale": lambda streams, wish: wish.command.if_match is not None,
     "IllegalTransition": lambda streams, wish: wish.command.kind == "transition",
     "RecordNotFound": _on_a_record,
+    "RecordMerged": lambda streams, wish: wish.command.record_id in streams.losers,
     "Refused": Streams.refusable,
     "ReferenceUnknown": lambda streams, wish: "customer_id" in wish.command.body,
     "DependencyRefused": lambda streams, wish: "customer_id" in wish.command.body,

@@ -146,7 +146,9 @@ def doubled(facts: Facts) -> Iterator[Verdict]:
     made: dict[tuple[str, str], set[str]] = {}
     for effect in facts.history.effects:
         op = facts.by_marker.get(effect.marker or "")
-        if op is not None:
+        # What a merge has moved was another record's before, and may be again.
+        moved = any(effect.native_id == one.links.get(effect.system) for one in facts.history.joined)
+        if op is not None and not moved:
             made.setdefault((op.record, effect.system), set()).add(effect.native_id)
     for (record, system), natives in made.items():
         if len(natives) > 1:
@@ -425,12 +427,13 @@ def diverged(facts: Facts) -> Iterator[Verdict]:
     by_record: dict[str, list[Line]] = {}
     for line in history.lines:
         by_record.setdefault(line.record, []).append(line)
-    native = {(system, one): record for (record, system), one in history.links.items()}
+    native = {(system, one): history.meant(record) for (record, system), one in history.links.items()}
     for record, lines in by_record.items():
         kept = history.records.get(record)
         if (
             kept is None
             or kept.image is None
+            or kept.merged_into is not None
             or any(line.state in ("ready", "blocked", "sending", "unknown", "parked") for line in lines)
         ):
             continue
@@ -477,7 +480,11 @@ def _expected(
     from tests.simulation.erp import MAPPED
 
     product = facts.history.products[system]
-    named = {n: v for n, v in image.items() if n in MAPPED[entity] and v is not None}
+    named = {
+        n: facts.history.meant(v) if n.endswith("_id") else v
+        for n, v in image.items()
+        if n in MAPPED[entity] and v is not None
+    }
     if "number" not in named and product.numbers and "number" in holds:
         named["number"] = holds["number"]  # its own, and nobody else's
     return product.kept(named)
@@ -495,7 +502,7 @@ def numbered(facts: Facts) -> Iterator[Verdict]:
     made = {op.record for op in history.operations.values() if op.kind == "create"}
     for record, kept in history.records.items():
         number = (kept.image or {}).get("number")
-        if number is None or record not in made:
+        if number is None or record not in made or kept.merged_into is not None:
             continue
         other = holders.setdefault((kept.entity, number), record)
         if other != record:

@@ -45,6 +45,7 @@ def _complete(history: History, run: Backfill) -> Iterator[Wrong]:
         record
         for record, kept in history.records.items()
         if kept.entity == run.entity
+        and kept.merged_into is None
         and (record, run.source) in history.links
         and (record, run.target) not in history.links
         and record not in coming
@@ -59,7 +60,9 @@ def _told_apart(history: History, run: Backfill) -> Iterator[Wrong]:
     told = {one.record: one.fields for one in history.mismatches if one.open}
     sides = run.source, run.target
     for record, outcome in sorted(run.items.items()):
-        if record in moving or outcome not in COMPARED or any((record, one) not in history.links for one in sides):
+        if history.meant(record) != record or record in moving or outcome not in COMPARED:
+            continue
+        if any((record, one) not in history.links for one in sides):
             continue
         differ = _differing(history, record, run.entity, sides)
         if bool(differ) != (record in told):
@@ -70,7 +73,8 @@ def _told_apart(history: History, run: Backfill) -> Iterator[Wrong]:
 def _never_so(history: History) -> Iterator[Wrong]:
     """No mismatch is ever told of a record whose two sides got the same writes, however late one of them was."""
     edited = {(one.system, one.native_id) for one in history.effects if one.marker is None}
-    without: set[str] = set()
+    # What a merge has moved had other writes before.
+    without = {record for one in history.joined for record in (one.loser, one.winner)}
     for op in history.operations.values():
         if op.mirror is None or op.brought:
             without.add(op.record)
@@ -86,7 +90,7 @@ def _never_so(history: History) -> Iterator[Wrong]:
 
 def _differing(history: History, record: str, entity: str, sides: tuple[str, str]) -> list[str]:
     """Fields in which the two systems differ, but for numbers that one of them gives itself and names that it cuts."""
-    canonical = {(system, native): one for (one, system), native in history.links.items()}
+    canonical = {(system, native): history.meant(one) for (one, system), native in history.links.items()}
 
     def shown(system: str) -> dict[str, Any]:
         held = history.holds[system][entity].get(history.links[record, system], {})

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.canonical import BY_NAME
-from gateway.ids import BACKFILL
+from gateway.ids import BACKFILL, MERGE
 from gateway.routing.plan import PLANS
 from gateway.routing.stage import Stage
 from tests.simulation.erp import Call, Effect, Product
@@ -55,8 +55,8 @@ class Op(msgspec.Struct, kw_only=True):
 
     @property
     def brought(self) -> bool:
-        """A backfill's: its authority had it before, and nobody sends it there."""
-        return self.client.startswith(BACKFILL)
+        """A backfill's, or what a merge tells a mirror: its authority had it before, and nobody sends it there."""
+        return self.client.startswith((BACKFILL, MERGE))
 
 
 class Line(msgspec.Struct, kw_only=True):
@@ -86,6 +86,18 @@ class Kept(msgspec.Struct, kw_only=True):
     seq: int
     open_writes: int
     image: dict[str, Any] | None = None
+    merged_into: str | None = None
+
+
+class Joined(msgspec.Struct, kw_only=True):
+    """A merge that was done, or a split. ``links``: system -> native id, of what it has moved; ``turned``: the winner
+    has taken the loser's place at the authority, or has given it back."""
+
+    kind: str
+    loser: str
+    winner: str
+    links: dict[str, str]
+    turned: bool
 
 
 class Try(msgspec.Struct, kw_only=True):
@@ -128,6 +140,7 @@ class History(msgspec.Struct, kw_only=True):
     records: dict[str, Kept] = {}
     tries: list[Try] = []
     links: dict[tuple[str, str], str] = {}  #: (record, system) -> native id
+    joined: list[Joined] = []  #: in order
     ordered: dict[str, int] = {}  #: delivery -> how often a person had it sent once more
     stranded: set[str] = set()  #: operations that an emergency has met under way
     numbers: dict[tuple[str, str], str] = {}  #: (entity, number) -> the record that it is reserved for
@@ -141,6 +154,12 @@ class History(msgspec.Struct, kw_only=True):
     broken_comparisons: list[str] = []  #: records
     closely: bool = False  #: everything was backfilled and compared at the end
     elapsed_s: float = 0.0
+
+    def meant(self, record: str) -> str:
+        """The record itself, or of a tombstone the one that it is taken for."""
+        kept = self.records.get(record)
+        return record if kept is None or kept.merged_into is None else kept.merged_into
+
     #: clients that may repeat without a key make requests of their own each time
     quiet: bool = True  #: the end was reached because nothing was open any more
 
@@ -194,6 +213,7 @@ def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> No
             seq=row["seq"],
             open_writes=row["open_writes"],
             image=None if row["image"] is None else decode(row["image"]),
+            merged_into=row["merged_into"],
         )
         for row in rows("SELECT * FROM record ORDER BY id")
     }
@@ -204,6 +224,12 @@ def journal(rows: Callable[[str], list[dict[str, Any]]], history: History) -> No
     history.links = {
         (row["record_id"], row["system"]): row["native_id"] for row in rows("SELECT * FROM crosswalk")
     }
+    merges = {row["id"]: row for row in rows("SELECT * FROM record_merge WHERE state = 'done' ORDER BY ended_at, id")}
+    history.joined = [
+        Joined(kind=row["kind"], loser=row["loser"], winner=row["winner"], links=moved["links"], turned=moved["turned"])
+        for row in merges.values()
+        for moved in [decode(merges[row["undoes"] or row["id"]]["moved"])]
+    ]
     history.ordered = Counter(
         row["delivery_id"]
         for row in rows("SELECT * FROM operation_event WHERE event IN ('replayed', 'sent_again')")
@@ -307,7 +333,7 @@ def waiting_for_a_person(history: History) -> set[str]:
             missing = (
                 needed is not None
                 and line.state == "ready"
-                and (needed, line.system) not in history.links
+                and (history.meant(needed), line.system) not in history.links
                 and not any(
                     one.state in _OPEN and one.id not in waits
                     for system in ("legacy", "cloud")

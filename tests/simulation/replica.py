@@ -225,6 +225,10 @@ class Replica(Gateway):
         """Begins the loop that looks for what emergencies have left behind."""
         self._begin(self._round(self.switchover.left_behind.run_once, 2.0, None, "left behind"))
 
+    def look_for_merges(self) -> None:
+        """Begins the loop by which a process sees that others have merged records."""
+        self._begin(self._round(self.records.look_for_merges, 1.0, None, "merges"))
+
     def look_closely(self) -> None:
         """Begins the loops that bring records into mirrors, and that compare."""
         self._begin(self._round(self.backfiller.run_once, 1.0, None, "backfills"))

@@ -78,6 +78,7 @@ DUE = {
         SELECT 1 FROM delivery WHERE state = 'parked' AND code IN ('stranded', 'stranded_absent') LIMIT 1""",
     "backfills": """
         SELECT 1 FROM backfill_run WHERE state IN ('running', 'verifying') AND next_at <= :now LIMIT 1""",
+    "merges": "SELECT 1 FROM record_merge WHERE state = 'done' LIMIT 1",
     "comparisons": "SELECT 1 FROM compare_job WHERE due_at <= :now LIMIT 1",
     "uncertain": "SELECT 1 FROM delivery WHERE state IN ('sending', 'unknown') LIMIT 1",
     "anything": "SELECT 1 FROM delivery WHERE state IN ('ready', 'sending', 'unknown', 'blocked') LIMIT 1",

@@ -226,6 +226,10 @@ class World:
         ]
         assert not faults, "\n".join(faults)
 
+    async def check_journal(self) -> None:
+        """Those that the journal keeps by itself: what was brought to a mirror was never sent to its authority."""
+        assert not await self.gateway.database.read(self._broken_laws)
+
     def _broken_laws(self, connection: Connection) -> list[str]:
         """What the monitor of the journal would say of all that is in it."""
         seen = invariants.extent(connection, records=1_000_000)

@@ -37,6 +37,7 @@ from gateway.telemetry import Metrics
 from tests.unit.http.fake_backfiller import FakeBackfiller
 from tests.unit.http.fake_follower import FakeFollower, FakeHints
 from tests.unit.http.fake_guards import FakeGuards
+from tests.unit.http.fake_merging import FakeMerging
 from tests.unit.http.fake_readiness import FakeReadiness
 from tests.unit.http.fake_reconciler import FakeReconciler
 from tests.unit.http.fake_repairer import FakeRepairer
@@ -359,6 +360,7 @@ class World:
         self.replays = FakeReplays()
         self.waivers = FakeWaivers()
         self.switches = FakeSwitches()
+        self.merging = FakeMerging()
         self.schedule = FakeSchedule()
         self.guards = FakeGuards()
         self.readiness = FakeReadiness()
@@ -406,6 +408,7 @@ class World:
             diffs=self.admin,
             waivers=self.waivers,
             cases=self.cases,
+            merging=self.merging,
             database=self.database,
             database_ready=self.database_ready,
             systems=frozenset({"legacy", "cloud"}),
