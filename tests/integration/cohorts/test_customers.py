@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, event
 
 from gateway.dispatch.command import Command
 from gateway.dispatch.idempotency import intent_of
@@ -52,18 +52,18 @@ async def test_a_customer_pins_contracts_and_projects(world: World) -> None:
 
 
 @contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is executed meanwhile, on whichever database."""
+def statements(connection: Connection) -> Iterator[list[str]]:
+    """What is executed meanwhile on this connection: the program's own loops use others."""
     seen: list[str] = []
 
     def note(_conn: Any, _cursor: Any, statement: str, *_more: Any) -> None:
         seen.append(statement)
 
-    event.listen(Engine, "before_cursor_execute", note)
+    event.listen(connection, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        event.remove(connection, "before_cursor_execute", note)
 
 
 async def cost(world: World, region: str, customer_id: str) -> int:
@@ -82,8 +82,8 @@ async def cost(world: World, region: str, customer_id: str) -> int:
     intent = intent_of(command, entity_prefix="prj_", ids=gateway.ids)
     counted: list[int] = []
 
-    def unit(connection: Any) -> list[Any]:
-        with statements() as seen:
+    def unit(connection: Connection) -> list[Any]:
+        with statements(connection) as seen:
             made = intake.step(connection, [intent])
         counted.append(len(seen))
         return made
