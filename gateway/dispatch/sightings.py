@@ -15,7 +15,8 @@ from gateway.dispatch.command import Document
 from gateway.dispatch.known_records import Native
 from gateway.ledger import journal
 from gateway.ledger.slices import lock_exclusive, lock_shared, read_regions
-from gateway.ledger.tables import operation, record
+from gateway.ledger.states import DeliveryState
+from gateway.ledger.tables import delivery, operation, record
 from gateway.routing.cohort import followed
 
 
@@ -47,7 +48,8 @@ def adopt(
     narrowed: frozenset[str] = frozenset(),
 ) -> dict[Native, Holder]:
     """Links each of these native records to the one that it is known to be, or to a new one with the id that was minted
-    for it. ``narrowed``: the regions with cohorts. Raises AdoptedMeanwhile, which rolls the transaction back."""
+    for it. One that may be what a create on its way is just making is left out: its system shows nothing of ours that
+    would tell. ``narrowed``: the regions with cohorts. Raises AdoptedMeanwhile, which rolls the transaction back."""
     for entity in sorted({one.entity for one in sightings}):
         # Two who see the same record, or its two halves, at the same moment must not make two of it.
         hold_adoption(connection, entity)
@@ -56,6 +58,8 @@ def adopt(
     fits = _fitting(
         connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known]
     )
+    strange = [one for one in sightings if (one.system, one.entity, one.native_id) not in known.keys() | fits.keys()]
+    on_their_way = _being_made(connection, strange)
     made: dict[Native, Holder] = {}
     fresh: list[Link] = []
     rows: list[dict[str, object]] = []
@@ -68,6 +72,8 @@ def adopt(
             used.add((known[key].record_id, one.system))
             continue
         record_id = fits.get(key)
+        if record_id is None and any(_may_be(one, change) for change in on_their_way.get((one.system, one.entity), ())):
+            continue
         if record_id is None or (record_id, one.system) in used:
             record_id = new_id
             if one.match_key and BY_NAME[one.entity].natural_key == BY_NAME[one.entity].match_key:
@@ -106,6 +112,45 @@ def adopt(
         # Somebody adopted the same native record between our look and our insert: theirs stands.
         raise AdoptedMeanwhile
     return made
+
+
+def _being_made(
+    connection: Connection, sightings: Sequence[Sighting]
+) -> dict[tuple[str, str], list[Document]]:
+    """What creates on their way ask for, by (system, entity). A create is *sending* or *unknown* from before its first
+    byte until the commit that links what it has made."""
+    if not sightings:
+        return {}
+    rows = connection.execute(
+        select(delivery.c.system, delivery.c.entity, operation.c.change)
+        .join(operation, operation.c.id == delivery.c.operation_id)
+        .where(
+            delivery.c.state.in_([DeliveryState.SENDING.value, DeliveryState.UNKNOWN.value]),
+            among(delivery.c.system, {one.system for one in sightings}),
+            among(delivery.c.entity, {one.entity for one in sightings}),
+            operation.c.kind == "create",
+        )
+    )
+    found: dict[tuple[str, str], list[Document]] = {}
+    for row in rows:
+        found.setdefault((row.system, row.entity), []).append(msgspec.json.decode(row.change))
+    return found
+
+
+def _may_be(one: Sighting, change: Document) -> bool:
+    """Whether a record that was seen may be what this create asks for: nothing that both name contradicts it. A text
+    may have been cut by the product, and what is no text may be written another way."""
+    entity = BY_NAME[one.entity]
+    names = {entity.match_key, "name", "legal_entity", *(ref.path for ref in entity.references if "[" not in ref.path)}
+    for name in names & change.keys() & one.image.keys():
+        wanted, shown = change[name], one.image[name]
+        if isinstance(wanted, str) and isinstance(shown, str) and not _cut(wanted, shown):
+            return False
+    return True
+
+
+def _cut(wanted: str, shown: str) -> bool:
+    return wanted.startswith(shown.rstrip()) or shown.startswith(wanted)
 
 
 def _places_of(connection: Connection, sightings: Sequence[Sighting]) -> dict[tuple[str, str], str]:

@@ -321,7 +321,8 @@ def rule_from_memory() -> Planting:
             return slices.read(connection, keys)
         return {key: seen[0][key] for key in keys}
 
-    return _with(intake, "slices", SimpleNamespace(lock_shared=slices.lock_shared, read=read))
+    remembering = SimpleNamespace(lock_shared=slices.lock_shared, read=read, read_regions=read)
+    return _with(intake, "slices", remembering)
 
 
 @bug(
