@@ -12,6 +12,7 @@ from tests.simulation.run import ROOT
 #: Found by one of the first few of the histories that every ordinary run has, which without them keep all laws.
 QUICK = (
     "anything_is_ours",
+    "chunks_forgotten",
     "class_e_resent",
     "commit_not_looked_up",
     "every_outcome_counts",
@@ -26,13 +27,15 @@ QUICK = (
 )
 WITHIN = 25
 #: Found by the sixtieth at the latest: ``python -m tests.model --histories 60 --bug NAME``.
-LATER = ("lease_to_ready", "no_quarantine", "numbers_not_reserved", "overtakes_the_uncertain")
+LATER = ("lease_to_ready", "looks_away", "mismatch_for_ever", "no_quarantine", "numbers_not_reserved")
 #: What hides behind other guards, and is found in a scenario of its own, by ``tests/simulation/test_seeds.py``.
 HIDDEN = (
     "class_c_change_resent",
+    "compared_in_motion",
     "no_attempt_number",
     "no_drain",
     "no_rest_after_resend",
+    "overtakes_the_uncertain",
     "quarantine_from_claim",
 )
 
