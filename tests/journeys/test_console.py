@@ -53,7 +53,8 @@ address = "{folder}"
 SOURCES = {"payment": {"legacy": "export"}}
 #: Every kind of page on the way; each was looked at in both themes.
 PAGES = {
-    "/console/login", "/console", "/console/slices/x", "/console/readiness", "/console/readiness/x", "/console/diffs",
+    "/console/login", "/console", "/console/rules", "/console/slices/x", "/console/readiness", "/console/readiness/x",
+    "/console/diffs",
     "/console/diffs/x", "/console/diffs/x/waive", "/console/waivers", "/console/records/x", "/console/backfills",
     "/console/backfills/x", "/console/backfills/x/records", "/console/reconciliations", "/console/reconciliations/x",
     "/console/switches", "/console/switches/new", "/console/switches/x",
@@ -86,6 +87,7 @@ def test_from_the_legacy_erp_alone_to_the_cloud_alone_by_clicks(
         upstream.begin()
         upstream.start()
         try:
+            _planned(asks, upstream)
             _mirrored(asks, upstream)
             _in_shadow(asks, upstream, tmp_path)
             # There is evidence enough; from here on it is enough that somebody always writes.
@@ -103,9 +105,26 @@ def test_from_the_legacy_erp_alone_to_the_cloud_alone_by_clicks(
         _signed(asks, agrees)
         assert {kind.partition(" ")[0] for kind in eyes.seen} >= PAGES
         assert eyes.faults == []
-        assert [person.watch.complaints for person in persons.values()] == [[], []]
+        complaints = [one for person in persons.values() for one in person.watch.complaints]
+        assert not complaints, "\n".join(complaints)
         for person in persons.values():
             person.leave()
+
+
+def _planned(asks: Person, upstream: Upstream) -> None:
+    """What a first step would mean for the writes that there were, before it is made, and where the slice stands."""
+    until("a customer in legacy_only", lambda: len(upstream.made["customer"]) >= BEFORE)
+    asks.to("Rules")
+    asks.page.get_by_label(f"Customer in {REGION} by the draft").select_option("dual write")
+    with asks.page.expect_navigation():
+        asks.press("Simulate")
+    moves = asks.page.get_by_role("region", name="What would move")
+    expect(moves.get_by_role("row").filter(has_text=f"Customer in {REGION}")).to_contain_text("dual write")
+    asks.look()
+    draft = asks.page.get_by_role("region", name="Draft")
+    draft.get_by_role("link", name=f"Customer in {REGION}", exact=True).click()
+    asks.page.wait_for_url(f"**/console/slices/customer/{REGION}")
+    asks.look()
 
 
 def _mirrored(asks: Person, upstream: Upstream) -> None:

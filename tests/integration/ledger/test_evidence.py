@@ -81,8 +81,7 @@ async def test_the_hash_stands_under_traffic(ready: tuple[World, list[dict[str, 
         await asyncio.gather(*writers)
     assert {verdict for _, verdict, _, _ in found} == {"pass"}
     assert len({hashed for hashed, _, _, _ in found}) == 1
-    for place in range(3):
-        assert len({str(figures[place]) for _, _, _, figures in found}) > 3, "nothing moved"
+    assert len({str(figures) for _, _, _, figures in found}) > 3, "nothing moved"
     key, _ = await world.gateway.keys.create("approver", role="admin", actor="tests")
     answer = await world.client.post(
         f"/admin/v1/readiness/customer/{REGION}/sign",
