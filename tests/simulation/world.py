@@ -446,6 +446,8 @@ class World:
     async def look_closely(self) -> bool:
         """A last backfill of every slice, with which every record that two systems hold is compared as well; False
         when half an hour was not enough."""
+        # What was made last is to be listed by then.
+        await asyncio.sleep(max(product.search_lag_s for product in self.scenario.products.values()))
         for entity in ENTITIES:
             await self._backfill(entity)
         return await self.rest()
