@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, at_minute, put_json, put_table, say
+from gateway.cli.session import KeyFile, who, with_gateway
 from gateway.cli.session import secret as secret_in
-from gateway.cli.session import who, with_gateway
 from gateway.crosswalk.merges import Merge, MergeKind, MergeState
 from gateway.errors import Malformed
 from gateway.http.admin.merges import told
 from gateway.merging import MergeWish
 
 MOST = 1_000
-
-KeyFile = Annotated[Path | None, Parameter(name="--key-file")]
 
 
 def request(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -15,8 +14,8 @@ from gateway.canonical import BY_NAME
 from gateway.cli.codes import DIFFER, PASS, UNSURE
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, put_json, put_table, say
+from gateway.cli.session import KeyFile, who, with_gateway
 from gateway.cli.session import secret as secret_in
-from gateway.cli.session import who, with_gateway
 from gateway.http.admin.readiness import ReadinessTold
 from gateway.readiness import Outcome, Report, sheet
 from gateway.readiness.gates import together
@@ -76,7 +75,7 @@ def sign(
     /,
     *,
     evidence: str,
-    key_file: Annotated[Path | None, Parameter(name="--key-file")] = None,
+    key_file: KeyFile = None,
     json: Json = False,
 ) -> None:
     """Answer for the evidence of one slice. Whoever made the last change of its rule does not sign.

@@ -14,8 +14,7 @@ from gateway.app import Gateway
 from gateway.cli import codes
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, at_minute, put_json, put_table, say
-from gateway.cli.session import secret, who, with_gateway
-from gateway.cli.switch import KeyFile
+from gateway.cli.session import KeyFile, secret, who, with_gateway
 from gateway.compare.difference import DifferenceClass
 from gateway.errors import Malformed
 from gateway.http.admin.repair_wire import told, told_record

@@ -7,7 +7,9 @@ import getpass
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from cyclopts import Parameter
 
 from gateway.app import Gateway
 from gateway.errors import Malformed
@@ -15,6 +17,9 @@ from gateway.settings import Settings, load
 from gateway.telemetry import configure
 
 T = TypeVar("T")
+
+#: How a person says who they are on the command line.
+KeyFile = Annotated[Path | None, Parameter(name="--key-file")]
 
 
 @asynccontextmanager

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from gateway.app import Gateway
 from gateway.canonical import BY_NAME
 from gateway.cli.codes import DIFFER, PASS
 from gateway.cli.given import one_of
 from gateway.cli.screen import Json, at_minute, put_json, put_table, say
+from gateway.cli.session import KeyFile, who, with_gateway
 from gateway.cli.session import secret as secret_in
-from gateway.cli.session import who, with_gateway
 from gateway.errors import Malformed
 from gateway.http.admin.switches import told
 from gateway.routing.stage import Stage
@@ -26,8 +21,6 @@ from gateway.switchover.switches import Wish
 #: How often a switch is looked at while somebody waits for its end.
 LOOK_S = 0.3
 MOST = 1_000
-
-KeyFile = Annotated[Path | None, Parameter(name="--key-file")]
 
 
 def request(

@@ -128,7 +128,7 @@ class RulesPages:
         offered = next(
             (
                 one
-                for one in await self._last(person.caller)
+                for one in await self._last(await self._seen(person.caller))
                 if (one.slice.entity, one.slice.region) == (entity, region)
                 and one.open
                 and str(one.slice.version) == form.get("version")
@@ -187,7 +187,7 @@ class RulesPages:
             freezes=[(one, one.until(today)) for one in self._calendar.freezes],
             frozen=[one for one in seen if self._calendar.frozen(one.entity, one.region, today)],
             guards=await self._guards.standing(regions=caller.regions, entities=caller.entities),
-            last=await self._last(caller),
+            last=await self._last(seen),
             csrf=person.csrf,
             may_change=person.may_change,
         )
@@ -204,9 +204,8 @@ class RulesPages:
         last = len(self._order)
         return sorted(found, key=lambda one: (self._order.get(one.entity, last), one.region))
 
-    async def _last(self, caller: Caller) -> list[Back]:
-        """The last changes of what this key may see."""
-        seen = await self._seen(caller)
+    async def _last(self, seen: Sequence[Slice]) -> list[Back]:
+        """The last changes of these slices."""
         histories = await asyncio.gather(
             *(self._slices.history(one.entity, one.region, limit=2) for one in seen)
         )

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from adapters.profile import Limits
-from gateway.errors import BackfillRunning, EvidenceChanged, GatewayError, Invalid
+from gateway.errors import EvidenceChanged, GatewayError
 from gateway.routing.stage import Stage
 from gateway.routing.transition import EMERGENCIES
 from gateway.switchover.switches import Wish
@@ -437,7 +437,7 @@ class World:
             run = await self.ask(
                 lambda replica: replica.backfiller.start(entity, REGION, actor="operator"), 20.0
             )
-        except (Lost, Invalid, BackfillRunning, GatewayError) as refused:
+        except (Lost, GatewayError) as refused:
             self.trace.say("operator", f"backfill of {entity}: {type(refused).__name__} {refused}")
         else:
             self.counted["backfills"] += 1
