@@ -142,8 +142,10 @@ def _may_be(one: Sighting, change: Document) -> bool:
     may have been cut by the product, and what is no text may be written another way."""
     entity = BY_NAME[one.entity]
     names = {entity.match_key, "name", "legal_entity", *(ref.path for ref in entity.references if "[" not in ref.path)}
-    for name in names & change.keys() & one.image.keys():
-        wanted, shown = change[name], one.image[name]
+    # Its legal entity may be the region's default; only one that its image shows is what the system says.
+    seen = {entity.match_key: one.match_key, **one.image}
+    for name in names & change.keys() & seen.keys():
+        wanted, shown = change[name], seen[name]
         if isinstance(wanted, str) and isinstance(shown, str) and not _cut(wanted, shown):
             return False
     return True

@@ -14,20 +14,23 @@ SILENT = {
 AT_ONCE = How(client="erp", keyed=True, wait_s=2.0, takes_s=0.0, times=1, patience_s=None, meets=None)
 
 
-def _seen(history: Ledger, name: str) -> dict[tuple[str, str, str], str]:
-    """What a look at the newest customer of the legacy system, with this name, makes of it."""
+def _seen(
+    history: Ledger, name: str | None, *, number: str | None = None
+) -> dict[tuple[str, str, str], str]:
+    """What a look at the newest customer of the legacy system, with this name, makes of it. Without a name nothing of
+    it is to be kept but its number."""
     native = history.world.effects[-1].native_id
-    image = {"name": name, "legal_entity": LEGAL_ENTITY, "state": "prospect"}
+    image = {} if name is None else {"name": name, "legal_entity": LEGAL_ENTITY, "state": "prospect"}
     sighting = Sighting(
         system="legacy", entity="customer", region=REGION, legal_entity=LEGAL_ENTITY, native_id=native,
-        native_version="1", external_id=None, match_key=None, image=image,
+        native_version="1", external_id=None, match_key=number, image=image,
     )  # fmt: skip
     minted = ["cus_minted"]
     found = history.world.store.run(lambda conn: adopt(conn, [sighting], minted, history.world.store.now()))
     return {native: holder.record_id for native, holder in found.items()}
 
 
-def _begun() -> tuple[Ledger, str]:
+def _begun(number: int | None = None) -> tuple[Ledger, str]:
     """A history in which the legacy system has just made a customer, and nobody has heard of it yet."""
     history = Ledger()
     history.begin(
@@ -35,7 +38,7 @@ def _begun() -> tuple[Ledger, str]:
         customers=1, closely=False,
     )  # fmt: skip
     there = len(history.world.effects)
-    history.create_customer(AT_ONCE, None, None)
+    history.create_customer(AT_ONCE, number, None)
     while len(history.world.effects) == there:
         history.world.tick(0.0005)
     wish = list(history.streams.wishes.values())[-1]
@@ -60,6 +63,19 @@ def test_another_record_is_taken_in_meanwhile() -> None:
     try:
         native = history.world.erps["legacy"].enter("customer", {"name": "by hand", "legal_entity": LEGAL_ENTITY})
         assert _seen(history, "by hand") == {("legacy", "customer", native): "cus_minted"}
+    finally:
+        history.streams.edited = True
+        history.teardown()
+
+
+def test_a_number_alone_tells_it_apart() -> None:
+    """Where a look keeps nothing of what it sees but the number, another number is another record, and the same one, or
+    none, may be what is being made."""
+    history, _ = _begun(1)
+    try:
+        assert _seen(history, None, number="N1") == _seen(history, None) == {}
+        history.world.erps["legacy"].enter("customer", {"number": "N7", "legal_entity": LEGAL_ENTITY})
+        assert list(_seen(history, None, number="N7").values()) == ["cus_minted"]
     finally:
         history.streams.edited = True
         history.teardown()

@@ -516,7 +516,9 @@ def numbered(facts: Facts) -> Iterator[Verdict]:
     }
     for (entity, number), record in history.numbers.items():
         kept = history.records.get(record)
-        has = kept is not None and (kept.image or {}).get("number") == number
+        # What was seen for the first time, and only its number kept of it, has it by that alone.
+        unread = kept is not None and kept.image is None and record not in made
+        has = unread or (kept is not None and (kept.image or {}).get("number") == number)
         if not has and (entity, number, record) not in wanted:
             yield Verdict(
                 law="C10 numbers",
