@@ -42,6 +42,8 @@ KIND = "emergency"
 LISTED = 1_000
 #: Seconds that a system has to answer its health probe.
 PATIENCE_S = 3.0
+#: How often it is asked: the first may meet a connection that the system has closed since, which says nothing.
+ASKED = 2
 
 _GATES = ("authority_down", "successor", "dependency")
 _GOING = [state.value for state in (DeliveryState.READY, DeliveryState.SENDING, DeliveryState.UNKNOWN)]
@@ -60,11 +62,14 @@ class Emergency:
         if adapter is None:
             return False
         with urgent(Urgency.PROBE):
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    return (await adapter.probe()).ok
-            except (AdapterError, TimeoutError):
-                return False
+            for _ in range(ASKED):
+                try:
+                    async with asyncio.timeout(PATIENCE_S / ASKED):
+                        if (await adapter.probe()).ok:
+                            return True
+                except (AdapterError, TimeoutError):
+                    continue
+        return False
 
     async def weigh(self, current: Slice, wanted: Stage, *, override: bool) -> list[FieldError]:
         """What stands against it. Raises Invalid for another stage than the way leads to, and RuleRefused where there

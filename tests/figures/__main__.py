@@ -1,4 +1,5 @@
-"""``python -m tests.figures [--simulation FILE] [--kill FILE] [--benchmarks FILE] [--capacity FILE] [--run PROOF …]``
+"""``python -m tests.figures [--simulation FILE] [--kill FILE] [--switches FILE] [--lag FILE] [--backfill FILE]
+[--benchmarks FILE] [--capacity FILE] [--run PROOF …]``
 
 Takes the files that the proofs wrote with their ``--json FILE`` into the record, runs the tests of the other proofs
 (``--run planted_bugs bad_histories fuzz``), and writes the README's section from the record. Without arguments it only
@@ -23,7 +24,7 @@ from tests.figures.render import written
 
 RECORD = Path(__file__).with_name("figures.json")
 README = ROOT / "README.md"
-FILES = ("simulation", "kill", "benchmarks", "capacity")
+FILES = ("simulation", "kill", "switches", "lag", "backfill", "benchmarks", "capacity")
 #: proof -> the tests that it consists of, and their seeds.
 TESTS: Mapping[str, tuple[str, str]] = {
     "planted_bugs": ("tests/simulation/test_seeds.py::test_a_planted_bug_is_found", "0 to 1999 at most, each bug"),

@@ -1,8 +1,9 @@
-"""The record of the last run of each proof, and how a run's own file becomes part of it. Pure."""
+"""The record of the last run of each proof, how a run writes its own file, and how that becomes part of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -48,7 +49,18 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
         "predicted_1", "measured_1", "predicted_2", "measured_2", "gateway_us", "postgresql_us", "ten_gateways",
         "postgresql_end",
     ),
+    "lag": ("compares", "lagging_reads", "false_mismatches", "differences", "found", "report_p50_s", "report_max_s"),
+    "switches": ("switches", "deaths", "writes", "lost", "doubled", "two_authorities", "broken", "longest_hold_s"),
+    "backfill": (
+        "time_entries", "invoices", "live", "killed", "overwrites", "doubles", "left_out", "incomplete", "per_s",
+    ),
 }  # fmt: skip
+
+
+def kept(file: Path, made: Origin, numbers: Mapping[str, float], found: msgspec.Struct) -> None:
+    """Writes a run's file: its figures, and all that it found beside them."""
+    told = {**msgspec.to_builtins(found, str_keys=True), **numbers, "origin": made}
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(told)) + b"\n")
 
 
 def taken(proof: str, file: bytes) -> Run:

@@ -41,6 +41,33 @@ def _kill(run: Run) -> str:
     )
 
 
+def _lag(run: Run) -> str:
+    n = run.numbers
+    return (
+        f"{n['compares']:,.0f} comparisons under traffic, {n['lagging_reads']:,.0f} reads of systems up to 20 s old: "
+        f"{n['false_mismatches']:,.0f} false mismatches; {n['found']:,.0f} of {n['differences']:,.0f} planted "
+        f"differences found, p50 {n['report_p50_s']:.0f} s, at most {n['report_max_s']:.0f} s after the edit"
+    )
+
+
+def _switches(run: Run) -> str:
+    n = run.numbers
+    return (
+        f"{n['switches']:,.0f} switches and rollbacks under {n['writes']:,.0f} writes, {n['deaths']:,.0f} processes "
+        f"killed in them: {n['lost']:,.0f} lost, {n['doubled']:,.0f} doubled, {n['two_authorities']:,.0f} epochs with "
+        f"two authorities, {n['broken']:,.0f} other breaches; longest hold {n['longest_hold_s']:.1f} s"
+    )
+
+
+def _backfill(run: Run) -> str:
+    n = run.numbers
+    return (
+        f"{n['time_entries']:,.0f} time entries and {n['invoices']:,.0f} invoices beside {n['live']:,.0f} live writes, "
+        f"worker killed {n['killed']:,.0f} times: {n['overwrites']:,.0f} overwritten, {n['doubles']:,.0f} doubled, "
+        f"{n['left_out']:,.0f} left out, {n['incomplete']:,.0f} runs not complete; {n['per_s']:,.0f}/s"
+    )
+
+
 def _passed(run: Run) -> str:
     return f"{run.numbers['passed']:,.0f} of {run.numbers['tests']:,.0f}"
 
@@ -69,6 +96,9 @@ def _capacity(run: Run) -> str:
 PROOFS: Mapping[str, tuple[str, Callable[[Run], str]]] = {
     "simulation":    ("simulated histories of three replicas",        _simulation),
     "kill":          ("`kill -9` of real processes",                  _kill),
+    "switches":      ("switches with a crash at each step",           _switches),
+    "lag":           ("comparing under lag of 0 to 20 s",             _lag),
+    "backfill":      ("backfill that races with callers",             _backfill),
     "planted_bugs":  ("planted bugs that the simulation finds",       _passed),
     "bad_histories": ("bad histories that the judge rejects, each by its law", _passed),
     "fuzz":          ("tests of the API with Schemathesis that pass", _passed),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from tests.benchmarks.table import Bound, Report
 from tests.figures.__main__ import README, counted, load
 from tests.figures.origin import Origin, origin
-from tests.figures.record import LAWS, NUMBERS, Misread, Record, Run, taken
+from tests.figures.record import LAWS, NUMBERS, Misread, Record, Run, kept, taken
 from tests.figures.render import NOT_PROMISED, NOT_RUN, PROOFS, section, written
+from tests.integration.backfill import campaign as backfill
+from tests.integration.lag import campaign as lag
+from tests.integration.switches import campaign as switches
 
 MADE = Origin(
     commit="0123456789ab", date="2026-11-26T12:00:00+00:00", machine="2 cores, load 1.0", seeds="5 to 9"
@@ -116,6 +122,43 @@ def test_a_file_that_lacks_something_is_refused(lacking: str) -> None:
     del told[lacking]
     with pytest.raises(Misread, match=lacking):
         taken("kill", msgspec.json.encode(told))
+
+
+FOUND = {
+    "lag": lag.Found(
+        writes=9, reads=8, compares=700, verdicts={}, uncompared={}, lagging_reads=70, false=[{"id": "one"}],
+        planted={"value": 3, "missing": 1}, missed=["two"], report_s=[4.0, 2.0, 3.0], seconds=60.0,
+    ),
+    "switches": switches.Found(
+        moves=[switches.Move(switch="swi_1", kind="switch", point="CP17", resumed_s=1.0)], aborted=[], elsewhere=0,
+        deaths=Counter(CP17=1, random=1), writes=50, repeats=1, held=3, longest_hold_s=2.5, longest_fence_s=2.0,
+        epochs=2, lost=1, doubled=2, two_authorities=3, breaches=["C1"] + ["C2"] * 2 + ["C7"] * 3 + ["C9"],
+        unexpected=["ended"], seconds=60.0,
+    ),
+    "backfill": backfill.Found(
+        time_entries=20, invoices=15, by_hand=2, live_writes=Counter(creates=3, changes=4),
+        kills=[backfill.Kill(read=1, total=20, resumed_after_s=1.0)], runs={"invoice": {"complete": False}},
+        duplicates=["one"], overwritten=["two", "three"], missing=[], seconds=60.0, per_s=12.0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("proof", "said"),
+    [
+        ("lag", "700 comparisons|70 reads|1 false|3 of 4 planted|p50 3 s, at most 4 s"),
+        ("switches", "1 switches|50 writes|2 processes|1 lost, 2 doubled, 3 epochs|2 other breaches|hold 2.5 s"),
+        ("backfill", "20 time entries and 15 invoices|7 live|1 times|2 overwritten, 1 doubled, 0 left out|1 runs not"),
+    ],
+)
+def test_what_a_campaign_found_is_what_its_row_says(proof: str, said: str, tmp_path: Path) -> None:
+    """Its file has all that it found, and each breach is counted in the row."""
+    found, file = FOUND[proof], tmp_path / "found.json"
+    kept(file, MADE, found.numbers(), found)
+    run = taken(proof, file.read_bytes())
+    assert run.origin == MADE
+    row = _row(proof, Record().with_run(proof, run))
+    assert [part for part in said.split("|") if part not in row] == [], row
 
 
 def test_benchmarks_without_a_figure_are_refused() -> None:

@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
-
+from tests.figures.origin import origin
+from tests.figures.record import kept
 from tests.integration.backfill.campaign import campaign
 
 TOLD = 20
@@ -25,12 +25,13 @@ def main() -> int:
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--json", type=Path)
     asked = given.parse_args()
+    made = origin(str(asked.seed))
     with tempfile.TemporaryDirectory(prefix="twinrun-backfill-") as folder:
         found = campaign(
             Path(folder), time_entries=asked.time_entries, invoices=asked.invoices, seed=asked.seed
         )
     if asked.json is not None:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+        kept(asked.json, made, found.numbers(), found)
     kills = ", ".join(
         f"at {one.read:,} of {one.total:,}, on after {one.resumed_after_s:.0f} s" for one in found.kills
     )

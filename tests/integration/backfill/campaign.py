@@ -78,6 +78,17 @@ class Found(msgspec.Struct, kw_only=True):
         complete = all(run["complete"] for run in self.runs.values())
         return complete and not (self.duplicates or self.overwritten or self.missing)
 
+    def numbers(self) -> dict[str, float]:
+        """Its figures, for the record."""
+        return {
+            "live": self.live_writes.total(),
+            "killed": len(self.kills),
+            "overwrites": len(self.overwritten),
+            "doubles": len(self.duplicates),
+            "left_out": len(self.missing),
+            "incomplete": sum(not run["complete"] for run in self.runs.values()),
+        }
+
 
 class Worker:
     """``twinrun worker`` as a process that can be killed."""

@@ -32,12 +32,6 @@ async def natives(world: World, record_id: str) -> dict[str, str]:
     return {system: link.native_id for system, link in view.links.items()}
 
 
-async def listed(world: World, path: str) -> list[dict[str, Any]]:
-    answer = await world.get(path)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["items"]
-
-
 async def below(world: World, resource_id: str, customer_id: str, project_id: str) -> dict[str, dict[str, Any]]:
     """One record of each entity that hangs on a project."""
     made = {
@@ -78,11 +72,11 @@ async def test_a_project_pins_what_hangs_on_it(world: World, numbers: tuple[str,
             assert (told["authority"], told["region"]) == (system, REGION)
             assert {line["region"] for line in told["deliveries"]} == {REGION}
     for collection in made["wave"]:
-        listed = await world.get(f"/v1/{collection}?region={REGION}&limit=200")
-        ids = [one["id"] for one in listed.json()["items"]]
+        path = f"/v1/{collection}?region={REGION}&limit=200"
+        ids = [one["id"] for one in await world.every(path)]
         assert {made["wave"][collection]["id"], made["other"][collection]["id"]} <= set(ids)
         assert len(ids) == len(set(ids))
-        assert listed.headers["Twinrun-Answered-By"] == "legacy, cloud"
+        assert (await world.get(path)).headers["Twinrun-Answered-By"] == "legacy, cloud"
     await world.quiet()
     when = {
         (system, effect["marker"]): effect["time"]
@@ -230,7 +224,7 @@ async def test_what_a_system_shows_first_follows_what_it_names(
         "Billable": True,
     }
     world.sandbox.edit("cloud", "time_entry", "", hours, action="insert")
-    shown = await listed(world, f"/v1/time-entries?region={REGION}&project_id={work['id']}")
+    shown = await world.every(f"/v1/time-entries?region={REGION}&project_id={work['id']}")
     assert {one["id"] for one in shown} > {entry["id"]}
     assert set(await places(world, *(one["id"] for one in shown))) == {WAVE}
     old = {
@@ -243,5 +237,5 @@ async def test_what_a_system_shows_first_follows_what_it_names(
         "Waehrung": "GBP",
     }
     world.sandbox.edit("legacy", "project", "", old, action="insert")
-    (found,) = await listed(world, f"/v1/projects?region={REGION}&number={numbers[1]}")
+    (found,) = await world.every(f"/v1/projects?region={REGION}&number={numbers[1]}")
     assert await places(world, found["id"]) == [REGION]

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
-
+from tests.figures.origin import origin
+from tests.figures.record import kept
 from tests.integration.lag.campaign import campaign
 
 
@@ -22,10 +22,11 @@ def main() -> int:
     given.add_argument("--seed", type=int, default=1)
     given.add_argument("--json", type=Path)
     asked = given.parse_args()
+    made = origin(str(asked.seed))
     with tempfile.TemporaryDirectory(prefix="twinrun-lag-") as folder:
         found = campaign(Path(folder), compares=asked.compares, plants=asked.plants, seed=asked.seed)
     if asked.json is not None:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+        kept(asked.json, made, found.numbers(), found)
     median = found.report_s[len(found.report_s) // 2] if found.report_s else float("nan")
     longest = max(found.report_s, default=float("nan"))
     sys.stdout.write(

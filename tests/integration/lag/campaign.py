@@ -83,6 +83,17 @@ class Found(msgspec.Struct, kw_only=True):
     report_s: list[float]  #: from each edit to its report
     seconds: float
 
+    def numbers(self) -> dict[str, float]:
+        """Its figures, for the record."""
+        times = sorted(self.report_s) or [float("nan")]
+        return {
+            "false_mismatches": len(self.false),
+            "differences": sum(self.planted.values()),
+            "found": len(self.report_s),
+            "report_p50_s": times[len(times) // 2],
+            "report_max_s": times[-1],
+        }
+
 
 class Campaign:
     """One run. ``compares``: how many comparisons the callers' writes and reads must have led to before anything is

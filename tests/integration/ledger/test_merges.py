@@ -93,8 +93,7 @@ async def test_one_of_two(world: World, desk: Desk) -> None:
         assert (refused.status_code, kind(refused)) == (409, "record-merged")
         assert refused.headers["Location"] == f"/v1/customers/{winner['id']}"
         assert winner["id"] in refused.json()["detail"]
-    listed = (await world.get(f"/v1/customers?region={REGION}&limit=100")).json()["items"]
-    ids = [one["id"] for one in listed]
+    ids = [one["id"] for one in await world.every(f"/v1/customers?region={REGION}&limit=100")]
     assert [id_ for id_ in ids if id_ in (loser["id"], winner["id"])] == [winner["id"]]
     by_ref = await world.get(f"/v1/customers/by-ref/legacy/{loser['external_refs']['legacy']}")
     assert (by_ref.status_code, by_ref.json()["id"]) == (200, winner["id"])
@@ -412,7 +411,7 @@ async def test_neither_missing_nor_doubled(world: World, desk: Desk) -> None:
     )
     assert not parts & ours
     assert {id_: outcome for id_, outcome in items.items() if id_ in ours} == {winner["id"]: "present"}
-    found = {one["record_id"] for one in (await world.get("/admin/v1/diffs?limit=200")).json()["items"]}
+    found = {one["record_id"] for one in await world.every("/admin/v1/diffs?limit=200")}
     assert not found & ours
     await world.check_journal()
 

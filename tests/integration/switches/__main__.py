@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
-
+from tests.figures.origin import origin
+from tests.figures.record import kept
 from tests.integration.switches.campaign import campaign, table
 
 
@@ -23,10 +23,11 @@ def main() -> int:
     asked = given.parse_args()
     if asked.switches < 1:
         given.error("--switches is at least 1")
+    made = origin(str(asked.seed))
     with tempfile.TemporaryDirectory(prefix="twinrun-switches-") as folder:
         found = campaign(Path(folder), switches=asked.switches, seed=asked.seed)
     if asked.json is not None:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+        kept(asked.json, made, found.numbers(), found)
     sys.stdout.write(table(found) + "\n")
     return 1 if found.failed else 0
 

@@ -86,6 +86,14 @@ class Found(msgspec.Struct, kw_only=True):
     def failed(self) -> bool:
         return bool(self.breaches or self.unexpected)
 
+    def numbers(self) -> dict[str, float]:
+        """Its figures, for the record."""
+        return {
+            "switches": len(self.moves),
+            "deaths": self.deaths.total(),
+            "broken": len(self.breaches) + len(self.unexpected) - self.lost - self.doubled - self.two_authorities,
+        }
+
 
 class Campaign:
     """``switches`` moves there and back that are committed, each with a death at its point."""
