@@ -220,6 +220,9 @@ def _explain(
         if field.rule.compare is Compare.NUMBER and name in own_numbers:
             told.append(msgspec.structs.replace(difference, explained=OWN_NUMBERING))
             continue
+        if _UNRESOLVED in _spelled([difference.control, difference.candidate]):
+            told.append(difference)  # no product was ever given what leads nowhere, so none can have lost it
+            continue
         if name not in ways:
             left, right = control.get(name), candidate.get(name)
             ways[name] = sorted(

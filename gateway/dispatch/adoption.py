@@ -9,8 +9,9 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from adapters.contract import Adapter, Found
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, Rejected
 from gateway.canonical import BY_NAME
+from gateway.compare.difference import unresolved
 from gateway.dispatch.command import Document
 from gateway.dispatch.records import Records
 from gateway.dispatch.sightings import AdoptedMeanwhile, Sighting
@@ -27,7 +28,11 @@ TRIES = 3
 class Adoption:
     """Joins what a system answers with the crosswalk. Adopts what the system holds and we have never seen: a root into
     its region's own slice, anything else to where the records are that it names. ``region`` may be a cohort's place:
-    what is meant is its region."""
+    what is meant is its region.
+
+    A reference to what its system does not hold, or holds for nobody of ours, has no canonical id. A caller's document
+    does without it; one that is compared is *marked* and shows it as ``difference.unresolved``, else a reference that
+    leads nowhere would agree with none at all."""
 
     def __init__(self, *, records: Records, ruleset: Ruleset) -> None:
         self._records = records
@@ -50,19 +55,44 @@ class Adoption:
         region: str | None = None,
         whole: bool = True,
     ) -> list[tuple[str, Document, str]]:
-        """(record id, canonical document, native id) of each native record, in order, as ``documents`` has them. Not
+        """(record id, marked document, native id) of each native record, in order, as ``documents`` has them. Not
         ``whole``: they show less than the adapter would, so a record that is adopted gets its document when a change
-        needs it; but for one that is told apart by more than its number, which cannot do without."""
+        needs it; but for one that is told apart by more than its number, which cannot do without. Raises the errors of
+        ``adapters.errors`` where a system cannot be asked what is referred to."""
         kept = whole or bool(BY_NAME[entity_name].told_apart_by)
-        return await self._resolve(adapter, entity_name, found, region, DEPTH, whole=kept)
+        return await self._resolve(adapter, entity_name, found, region, DEPTH, whole=kept, marked=True)
 
     async def document(
         self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
     ) -> Document:
         """The canonical document of a record that is linked already."""
-        place = None if region is None else plain(region)
-        known = await self._references(adapter, entity_name, [found], place, DEPTH)
+        known = await self._of_one(adapter, entity_name, found, region)
         return _exchange(adapter, entity_name, found, known)
+
+    async def answered(
+        self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
+    ) -> tuple[Document, Document]:
+        """The same as it is answered, and marked. Where a system cannot be asked what is referred to, that is marked as
+        well: a caller's answer does not wait for it, and no comparison ends by its first look."""
+        known = await self._of_one(adapter, entity_name, found, region)
+        return (
+            _exchange(adapter, entity_name, found, known),
+            _exchange(adapter, entity_name, found, known, marked=True),
+        )
+
+    async def compared(
+        self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
+    ) -> Document:
+        """The same, marked. Raises the errors of ``adapters.errors`` where a system cannot be asked what is referred
+        to: nothing is said of the reference then."""
+        known = await self._of_one(adapter, entity_name, found, region, sure=True)
+        return _exchange(adapter, entity_name, found, known, marked=True)
+
+    async def _of_one(
+        self, adapter: Adapter, entity_name: str, found: Found, region: str | None, *, sure: bool = False
+    ) -> dict[tuple[str, str, str], str]:
+        place = None if region is None else plain(region)
+        return await self._references(adapter, entity_name, [found], place, DEPTH, sure=sure)
 
     async def _resolve(
         self,
@@ -73,11 +103,12 @@ class Adoption:
         depth: int,
         *,
         whole: bool = True,
+        marked: bool = False,
     ) -> list[tuple[str, Document, str]]:
         if not found:
             return []
         region = None if region is None else plain(region)
-        known = await self._references(adapter, entity_name, found, region, depth)
+        known = await self._references(adapter, entity_name, found, region, depth, sure=marked)
         keys = [(adapter.name, entity_name, one.native_id) for one in found]
         holders = await self._records.holders(keys)
         documents = [_exchange(adapter, entity_name, one, known) for one in found]
@@ -95,6 +126,8 @@ class Adoption:
             except AdoptedMeanwhile:
                 # Some of them are somebody else's doing now; the others are still to be adopted.
                 holders.update(await self._records.holders(keys))
+        if marked:
+            documents = [_exchange(adapter, entity_name, one, known, marked=True) for one in found]
         # What a merge has left over is not shown beside the record that it stands for.
         return [
             (holders[key].record_id, document, key[2])
@@ -103,8 +136,16 @@ class Adoption:
         ]
 
     async def _references(
-        self, adapter: Adapter, entity_name: str, found: Sequence[Found], region: str | None, depth: int
+        self,
+        adapter: Adapter,
+        entity_name: str,
+        found: Sequence[Found],
+        region: str | None,
+        depth: int,
+        *,
+        sure: bool = False,
     ) -> dict[tuple[str, str, str], str]:
+        """What these records refer to, as far as it is ours. ``sure``: raises where a system cannot be asked."""
         entity = BY_NAME[entity_name]
         wanted = {
             (adapter.name, owner, native): one.fields.get("legal_entity")
@@ -125,7 +166,10 @@ class Adoption:
             )
             seen = [one for one in answers if isinstance(one, Found)]
             broken = [
-                one for one in answers if isinstance(one, BaseException) and not isinstance(one, AdapterError)
+                one
+                for one in answers
+                if isinstance(one, BaseException)
+                and not isinstance(one, Rejected if sure else AdapterError)
             ]
             if broken:
                 raise broken[0]
@@ -164,13 +208,18 @@ class Adoption:
 
 
 def _exchange(
-    adapter: Adapter, entity_name: str, found: Found, known: Mapping[tuple[str, str, str], str]
+    adapter: Adapter,
+    entity_name: str,
+    found: Found,
+    known: Mapping[tuple[str, str, str], str],
+    *,
+    marked: bool = False,
 ) -> Document:
-    return translated(
-        BY_NAME[entity_name],
-        without_nulls(found.fields),
-        lambda owner, native: known.get((adapter.name, owner, native)),
-    )
+    def exchanged(owner: str, native_id: str) -> str | Document | None:
+        record_id = known.get((adapter.name, owner, native_id))
+        return unresolved(native_id) if record_id is None and marked else record_id
+
+    return translated(BY_NAME[entity_name], without_nulls(found.fields), exchanged)
 
 
 def without_nulls(fields: Mapping[str, Any]) -> Document:

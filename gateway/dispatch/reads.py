@@ -169,8 +169,8 @@ class Reads:
             link = await self._find(adapter, entity, view)
             view = msgspec.structs.replace(view, links={**view.links, plan.authority.value: link})
         found = await asked(adapter, adapter.fetch(entity.name, link.native_id, headers=trace))
-        answered = await self._adoption.document(adapter, entity.name, found, region=view.region)
-        self._observe(entity, view, slice_, answered)
+        answered, marked = await self._adoption.answered(adapter, entity.name, found, region=view.region)
+        self._observe(entity, view, slice_, marked)
         return Read(
             document=self._shown(entity, adapter, view, answered),
             version=view.version,

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Integer, bindparam, select
 
-from adapters.contract import Adapter, Found, Idempotency
+from adapters.contract import Adapter, Idempotency
 from adapters.errors import AdapterError, NotFound, Throttled
 from gateway.canonical import BY_NAME
 from gateway.canonical.lifecycle import in_the_books
@@ -26,14 +26,14 @@ from gateway.database.rows import rows_by_id
 from gateway.dispatch.claim import MICROS, Claim
 from gateway.dispatch.command import Document
 from gateway.dispatch.conclusion import Concluded, Conclusion
+from gateway.dispatch.effect import Open, early_s, is_ours
 from gateway.dispatch.prepare import look
 from gateway.dispatch.sender import Sender
-from gateway.dispatch.translate import expected
 from gateway.dispatch.waiting import Waiting
 from gateway.ledger import decisions, journal, stranded
 from gateway.ledger.retry import failed_look_s, probe_s
 from gateway.ledger.states import DeliveryEvent, DeliveryState
-from gateway.ledger.tables import delivery, operation, record
+from gateway.ledger.tables import delivery, lane, operation, record
 from gateway.telemetry import Log
 
 GIVE_UP_S = 24 * 3600.0  #: after this long a person decides
@@ -58,19 +58,17 @@ _EXPIRED = (
     .limit(200)
 )
 _IMAGES = select(record.c.id, record.c.image).where(among(record.c.id, "ids"))
-
-
-class _Open(msgspec.Struct, frozen=True, kw_only=True):
-    claim: Claim
-    before: Document  #: the record as it was committed before this write
-    probes: int
-    lease_expiries: int
-    quarantine_until: int
-    since: int
-    now: int
-    asked: bool = False  #: a person says that it was applied, and this look is to confirm it
-    stated: bool = False  #: and has said which of the system's records it is
-    stranded: bool = False  #: an emergency has left this system; what it did is found out, and nothing is sent to it
+_LAST_APPLIED = (
+    select(delivery.c.record_id, delivery.c.system, delivery.c.updated_at, operation.c.image)
+    .join(operation, operation.c.id == delivery.c.operation_id)
+    .join(
+        lane,
+        (lane.c.record_id == delivery.c.record_id)
+        & (lane.c.system == delivery.c.system)
+        & (lane.c.applied_seq == delivery.c.seq),
+    )
+    .where(among(delivery.c.record_id, "ids"), delivery.c.state == DeliveryState.APPLIED.value)
+)
 
 
 class Resolver:
@@ -106,7 +104,7 @@ class Resolver:
             raise failed[0]
         return len(open_)
 
-    async def _settle(self, one: _Open) -> None:
+    async def _settle(self, one: Open) -> None:
         concluded = await self._outcomes.submit(await self._resolve(one))
         if concluded.counted and one.claim.role == "authority":
             self._waiting.tell(concluded)
@@ -145,7 +143,7 @@ class Resolver:
 
     # --- one -------------------------------------------------------------------------------------------------
 
-    async def _resolve(self, one: _Open) -> Conclusion:
+    async def _resolve(self, one: Open) -> Conclusion:
         claim = one.claim
         adapter = self._adapters.get(claim.system)
         if adapter is None:
@@ -153,7 +151,7 @@ class Resolver:
         if pause := self._sender.pause_left_s(claim.system):
             return _again(one, "the system asked for a pause", wait_s=pause)
         try:
-            mine = [found for found in await look(adapter, claim) if _is_ours(adapter, one, found)]
+            mine = [found for found in await look(adapter, claim) if is_ours(adapter, one, found)]
         except NotFound:
             mine = []
         except Throttled as throttled:
@@ -166,6 +164,8 @@ class Resolver:
         crash_point("CP12")
         if len(mine) > 1:
             return _park(claim, "duplicate_effect", f"{claim.system} holds it {len(mine)} times")
+        if mine and (left_s := early_s(adapter, one, mine[0])) > 0:
+            return _again(one, "what is shown may be from before the write before it", wait_s=left_s)
         if mine and one.stranded and not one.asked and in_the_books(claim.entity, claim.image):
             message = f"{claim.system} has it as {mine[0].native_id}; it stands in the books, so a person decides"
             return _park(claim, stranded.PERSON, message)
@@ -173,7 +173,7 @@ class Resolver:
             return await self._sender.applied(adapter, claim, mine[0], event=DeliveryEvent.FOUND)
         return self._absent(adapter, one)
 
-    def _absent(self, adapter: Adapter, one: _Open) -> Conclusion:
+    def _absent(self, adapter: Adapter, one: Open) -> Conclusion:
         claim = one.claim
         if one.stranded:
             return _stranded(adapter, one)
@@ -197,7 +197,7 @@ class Resolver:
 
     # --- the journal -----------------------------------------------------------------------------------------
 
-    def _due(self, connection: Connection, limit: int) -> list[_Open]:
+    def _due(self, connection: Connection, limit: int) -> list[Open]:
         now = self._database.now(connection)
         rows = connection.execute(
             _UNKNOWN, {"systems": list(self._adapters), "now": now, "most": limit}
@@ -211,11 +211,13 @@ class Resolver:
         stated = decisions.stated(connection, [row.id for row in rows if row.code == decisions.CONFIRMING])
         left = stranded.among_operations(connection, [row.operation_id for row in rows])
         claims = self._claims(connection, rows, stated)
-        images = _images(connection, {row.record_id for row in rows})
+        ids = {row.record_id for row in rows}
+        images, last = _images(connection, ids), _last_applied(connection, ids)
         return [
-            _Open(
+            Open(
                 claim=claims[row.id],
-                before=images.get(row.record_id, {}),
+                before=_before(row, images.get(row.record_id, {}), last.get((row.record_id, row.system))),
+                last_at=last[key].updated_at if (key := (row.record_id, row.system)) in last else 0,
                 probes=row.probes,
                 lease_expiries=row.lease_expiries,
                 quarantine_until=row.quarantine_until or 0,
@@ -274,28 +276,6 @@ class Resolver:
         return claims
 
 
-def _is_ours(adapter: Adapter, one: _Open, found: Found) -> bool:
-    """Whether what was found is the effect of this very operation. The marker says so where the system keeps it."""
-    claim = one.claim
-    if found.marker is not None and found.marker == claim.marker:
-        return True
-    if claim.kind == "create":
-        return found.external_id == claim.record_id or (one.stated and _reads_like(adapter, claim, found))
-    if found.marker is not None and claim.kind != "transition":
-        return False
-    # A product that keeps no marker on this kind of call: then the record has to speak. All that the write was to
-    # make of it is so, and some of it reads differently from what was there before; whether that was this attempt or
-    # an equal one makes no difference. A state that the product folds with the one before it says nothing.
-    entity = BY_NAME[claim.entity]
-    wanted = {"state": None} if claim.kind == "transition" else claim.change
-    after = expected(adapter, entity, {name: claim.image.get(name) for name in wanted})
-    before = expected(adapter, entity, {name: one.before.get(name) for name in wanted})
-    plain = {name: value for name, value in after.items() if not name.endswith("_id")}
-    return plain != {name: before.get(name) for name in plain} and all(
-        found.fields.get(name) == value for name, value in plain.items()
-    )
-
-
 def _offered(adapter: Adapter, claim: Claim) -> Idempotency:
     """What the system offers for this very write. One that only refuses the same number twice takes a record without a
     number as often as it is sent, and a change of a record as well, unless it is told which version is to be changed:
@@ -311,18 +291,7 @@ def _offered(adapter: Adapter, claim: Claim) -> Idempotency:
     return Idempotency.C_UNIQUE_KEY if guarded else Idempotency.D_SEARCHABLE
 
 
-def _reads_like(adapter: Adapter, claim: Claim, found: Found) -> bool:
-    """Whether a record that a person has pointed at says what the write was to make of it, as far as the system holds
-    that: the only proof of a system that keeps no reference of ours."""
-    wanted = expected(adapter, BY_NAME[claim.entity], claim.image)
-    return all(
-        found.fields.get(name) == value
-        for name, value in wanted.items()
-        if value is not None and not name.endswith("_id")
-    )
-
-
-def _again(one: _Open, message: str, *, wait_s: float | None = None) -> Conclusion:
+def _again(one: Open, message: str, *, wait_s: float | None = None) -> Conclusion:
     return Conclusion(
         claim=one.claim,
         event=DeliveryEvent.LOOKED,
@@ -332,7 +301,7 @@ def _again(one: _Open, message: str, *, wait_s: float | None = None) -> Conclusi
     )
 
 
-def _not_yet(one: _Open) -> Conclusion:
+def _not_yet(one: Open) -> Conclusion:
     """The next look is no earlier than it can decide something, and no later than a landing would show."""
     until = (one.quarantine_until - one.now) / MICROS
     wait = probe_s(one.probes)
@@ -341,7 +310,7 @@ def _not_yet(one: _Open) -> Conclusion:
     )
 
 
-def _stranded(adapter: Adapter, one: _Open) -> Conclusion:
+def _stranded(adapter: Adapter, one: Open) -> Conclusion:
     """Not there. Whatever the system offers, nothing is sent to it again: a proof of absence is written down, and who
     has the slice's authority now may be sent it."""
     claim = one.claim
@@ -372,6 +341,21 @@ def _images(connection: Connection, record_ids: set[str]) -> dict[str, Document]
         return {}
     rows = connection.execute(_IMAGES, {"ids": sorted(record_ids)})
     return {row.id: msgspec.json.decode(row.image) for row in rows if row.image is not None}
+
+
+def _last_applied(connection: Connection, record_ids: set[str]) -> dict[tuple[str, str], Any]:
+    """When the last write that is applied was known to be, and what it made of the record, by (record, system)."""
+    if not record_ids:
+        return {}
+    rows = connection.execute(_LAST_APPLIED, {"ids": sorted(record_ids)})
+    return {(row.record_id, row.system): row for row in rows}
+
+
+def _before(row: Any, image: Document, last: Any) -> Document:
+    """What is committed is what the authority has; a mirror may be some writes behind."""
+    if row.role == "authority" or last is None or last.image is None:
+        return image
+    return msgspec.json.decode(last.image)
 
 
 def _park(claim: Claim, code: str, message: str) -> Conclusion:

@@ -109,7 +109,7 @@ class ErpSides:
             if held is None:
                 held = await self._where(adapter, entity, record_id)
             found = await adapter.fetch(entity, held.native_id)
-            document = await self._adoption.document(adapter, entity, found, region=held.region)
+            document = await self._adoption.compared(adapter, entity, found, region=held.region)
             return Reading(document=document, marker=found.marker, version=found.native_version)
 
     def expect(self, system: str, entity: str, fields: Document) -> Document:

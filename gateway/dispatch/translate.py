@@ -27,7 +27,9 @@ def references(entity: Entity, document: Mapping[str, Any]) -> Iterator[tuple[st
                 yield f"/{head}/{index}/{tail}", reference.entity, inner
 
 
-def translated(entity: Entity, document: Document, exchange: Callable[[str, str], str | None]) -> Document:
+def translated(
+    entity: Entity, document: Document, exchange: Callable[[str, str], str | Document | None]
+) -> Document:
     """The document with every reference exchanged: ``exchange(entity, id)``; None leaves the reference out."""
     out = document
     for reference in entity.references:
@@ -63,7 +65,9 @@ def expected(adapter: Adapter, entity: Entity, document: Document) -> Document:
     stand_ins: dict[str, str] = {}
     ours: dict[str, str] = {}
 
-    def going(_: str, record_id: str) -> str:
+    def going(_: str, record_id: str | Document) -> str | None:
+        if not isinstance(record_id, str):
+            return None  # a reference that leads nowhere is sent to nobody
         stand_in = stand_ins.setdefault(record_id, str(len(stand_ins) + 1))
         ours[stand_in] = record_id
         return stand_in

@@ -126,17 +126,20 @@ def _had_it(facts: Facts, line: Line) -> bool:
 
 def doubled(facts: Facts) -> Iterator[Verdict]:
     """C2. A delivery has at most one effect; on a system that offers nothing, at most one send that may have had. What
-    is put where it is already is no effect; and where a system puts things at a key of ours, the same values once more,
-    over what somebody has written by hand meanwhile, are none either."""
+    is put where it is already is no effect; and where a system puts things at a key of ours, or a create has found by
+    its unique number what it has made itself, the same values once more, over what somebody has written by hand
+    meanwhile, are none either."""
     edits = [one for one in facts.history.effects if one.marker is None]
     for (system, marker), effects in facts.effects.items():
-        if facts.kind(system) is Idempotency.B_EXTERNAL_ID:
+        op = facts.by_marker.get(marker)
+        kind = facts.kind(system)
+        makes = op is not None and op.kind == "create"
+        if kind is Idempotency.B_EXTERNAL_ID or (kind is Idempotency.C_UNIQUE_KEY and makes):
             effects = _without_repeats(effects, edits)
         if len(effects) > 1:
-            op = facts.by_marker.get(marker)
             yield Verdict(
                 law="C2 doubled",
-                what=f"{len(effects)} effects of one write in {system} (class {facts.kind(system).value})",
+                what=f"{len(effects)} effects of one write in {system} (class {kind.value})",
                 concerns=(
                     marker,
                     "" if op is None else op.record,

@@ -120,6 +120,7 @@ class Backfill(msgspec.Struct, kw_only=True):
     read: int
     unlinked: int | None
     items: dict[str, str] = {}
+    begun: float | None = None  #: when the last look at its slice began with it; None: it is an earlier one
 
 
 class Mismatch(msgspec.Struct, kw_only=True):
@@ -257,7 +258,7 @@ def evidence(rows: Callable[[str], list[dict[str, Any]]], history: History) -> N
         items.setdefault(row["run_id"], {})[row["record_id"]] = row["outcome"]
     history.backfills = [
         Backfill(
-            **{name: row[name] for name in Backfill.__struct_fields__ if name != "items"},
+            **{name: row[name] for name in Backfill.__struct_fields__ if name not in ("items", "begun")},
             items=items.get(row["id"], {}),
         )
         for row in rows("SELECT * FROM backfill_run ORDER BY created_at, id")

@@ -201,7 +201,7 @@ def class_c_change_resent() -> Planting:
 
 @bug("whatever a look finds is taken for our own", "C1", "C9", where=_where("D", "request lost", "hang"))
 def anything_is_ours() -> Planting:
-    return _with(resolver, "_is_ours", lambda adapter, one, found: True)
+    return _with(resolver, "is_ours", lambda adapter, one, found: True)
 
 
 @bug(

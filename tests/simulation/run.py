@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import msgspec
@@ -120,9 +121,33 @@ def _by_its_law(bug: str, verdicts: list[Verdict]) -> bool:
 
 
 def many(seeds: range, processes: int = PROCESSES, *, leaves: bool = False) -> Result:
-    """Runs seeds in processes of their own. Their hash seed is fixed, because a set's order is part of a history."""
+    """Runs seeds in processes of their own."""
+    total = Result()
+    for worker in _workers(seeds, processes, *(["--leaving"] if leaves else [])):
+        total.add(_told(worker))
+    return total
+
+
+def first(seeds: range, bug: str, processes: int = PROCESSES) -> Result:
+    """What the first of these processes found that found the planted bug; else what all of them looked at."""
+    total = Result()
+    workers = _workers(seeds, processes, "--bug", bug)
+    with ThreadPoolExecutor(processes) as waiting:
+        for one in as_completed([waiting.submit(_told, worker) for worker in workers]):
+            if total.failed:
+                one.exception()  # it was stopped
+            else:
+                total.add(one.result())
+            if total.failed:
+                for worker in workers:
+                    worker.kill()
+    return total
+
+
+def _workers(seeds: range, processes: int, *more: str) -> list[subprocess.Popen[bytes]]:
+    """Their hash seed is fixed, because a set's order is part of a history."""
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    workers = [
+    return [
         subprocess.Popen(
             [
                 sys.executable,
@@ -130,7 +155,7 @@ def many(seeds: range, processes: int = PROCESSES, *, leaves: bool = False) -> R
                 "tests.simulation",
                 "--share",
                 f"{seeds.start + place}:{seeds.stop}:{processes}",
-                *(["--leaving"] if leaves else []),
+                *more,
             ],
             stdout=subprocess.PIPE,
             env=environment,
@@ -138,13 +163,13 @@ def many(seeds: range, processes: int = PROCESSES, *, leaves: bool = False) -> R
         )
         for place in range(processes)
     ]
-    total = Result()
-    for worker in workers:
-        out, _ = worker.communicate()
-        if worker.returncode != 0:
-            raise RuntimeError(f"a share of the seeds ended with exit code {worker.returncode}")
-        total.add(msgspec.json.decode(out.splitlines()[-1], type=Result))
-    return total
+
+
+def _told(worker: subprocess.Popen[bytes]) -> Result:
+    out, _ = worker.communicate()
+    if worker.returncode != 0:
+        raise RuntimeError(f"a share of the seeds ended with exit code {worker.returncode}")
+    return msgspec.json.decode(out.splitlines()[-1], type=Result)
 
 
 def report(total: Result, wall_s: float) -> str:

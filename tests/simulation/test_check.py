@@ -531,7 +531,7 @@ def _closely(b: Book) -> Backfill:
     h.slices = {"customer": (1, "legacy", "cloud")}
     run = Backfill(
         id="bfl_1", entity="customer", state="done", source="legacy", target="cloud", epoch=1, read=1,
-        unlinked=0, items={CUS: "present"},
+        unlinked=0, items={CUS: "present"}, begun=max(one.t for one in h.effects) + 1.0,
     )  # fmt: skip
     h.backfills = [run]
     return run
@@ -586,9 +586,9 @@ def _a_comparison_that_broke(b: Book, m: Op, c: Op, p: Op) -> None:
     b.history.broken_comparisons.append(CUS)
 
 
-def _twice(b: Book, op: Op, *, over_an_edit: bool) -> None:
-    """The cloud puts things at keys of ours, and has had this write twice."""
-    b.history.products["cloud"] = product("cloud", "B")
+def _twice(b: Book, op: Op, *, over_an_edit: bool, kind: str = "B") -> None:
+    """The cloud puts things at keys of ours, or keeps numbers apart, and has had this write twice."""
+    b.history.products["cloud"] = product("cloud", kind)
     if over_an_edit:
         edit = b.effect(op, "cloud")
         edit.marker, edit.kind = None, "edit"
@@ -598,6 +598,12 @@ def _twice(b: Book, op: Op, *, over_an_edit: bool) -> None:
 @bad("C2")
 def _put_twice_with_nothing_in_between(b: Book, m: Op, c: Op, p: Op) -> None:
     _twice(b, p, over_an_edit=False)
+
+
+@bad("C2")
+def _changed_twice_by_number(b: Book, m: Op, c: Op, p: Op) -> None:
+    """No number keeps a change from being made again."""
+    _twice(b, c, over_an_edit=True, kind="C")
 
 
 @bad("C2")
@@ -652,6 +658,10 @@ def _put_again_over_an_edit(b: Book) -> None:
     _twice(b, list(b.history.operations.values())[-1], over_an_edit=True)
 
 
+def _found_by_its_number_over_an_edit(b: Book) -> None:
+    _twice(b, list(b.history.operations.values())[-1], over_an_edit=True, kind="C")
+
+
 def _edited_and_told(b: Book) -> None:
     _closely(b)
     _edit(b)
@@ -661,6 +671,16 @@ def _edited_and_told(b: Book) -> None:
 def _seen_by_an_earlier_backfill_only(b: Book) -> None:
     _closely(b).epoch = 0
     _edit(b)
+
+
+def _made_since(b: Book) -> None:
+    run = _closely(b)
+    run.read, run.begun = 0, min(one.t for one in b.history.effects)
+
+
+def _not_the_last_look(b: Book) -> None:
+    run = _closely(b)
+    run.read, run.begun = 0, None
 
 
 def _lacking_and_told(b: Book) -> None:
@@ -732,10 +752,13 @@ GOOD: dict[str, Callable[[Book], object]] = {
         _superseded,
         _brought,
         _put_again_over_an_edit,
+        _found_by_its_number_over_an_edit,
         _seen_closely,
         _edited_and_told,
         _seen_by_an_earlier_backfill_only,
         _lacking_and_told,
+        _made_since,
+        _not_the_last_look,
         _waits_for_a_person,
         _nobody_knows,
         _edited,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
-import msgspec
 import pytest
 
 from tests.figures.origin import origin
@@ -18,8 +15,9 @@ FIRST = int(os.environ.get("TWINRUN_FIRST_SEED", "0"))
 FIXED = int(os.environ.get("TWINRUN_SEEDS", "2000"))
 DRAWN = int(os.environ.get("TWINRUN_DRAWN_SEEDS", "0"))
 #: Later ones that have found something: clocks that are set apart and a difference that stays open; a key of ours that
-#: is put over an edit; a COMMIT that nobody answers, and a store that is away when it is looked for.
-FOUND_LATER = (3248, 4017, 4322, 4400, 5968)
+#: is put over an edit; a COMMIT that nobody answers, and a store that is away when it is looked for; a state that a
+#: record had before, or that a mirror still had, taken for the effect of a write; writes that a backfill lets go on.
+FOUND_LATER = (2385, 3248, 4017, 4322, 4400, 5968, 9118, 9569, 12108, 13625)
 #: In how many seeds a planted bug must show at the latest.
 MOST = 2_000
 
@@ -64,17 +62,12 @@ def test_an_authority_that_is_left_loses_and_doubles_nothing() -> None:
     assert not total.failed, run.failures(total)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", sorted(planted.BUGS))
 def test_a_planted_bug_is_found(name: str) -> None:
     """Within its own scenario, by one of the laws that it breaks; the same history without it keeps them all."""
-    told = subprocess.run(
-        [sys.executable, "-m", "tests.simulation", "--bug", name, "--share", f"0:{MOST}:1"],
-        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(run.ROOT)},
-        cwd=run.ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    total = msgspec.json.decode(told.stdout.splitlines()[-1], type=run.Result)
+    total = run.first(range(MOST), name)
+    print(f"{name}: found by seed {list(total.failed)}")
     assert total.failed, f"not found in {total.seeds} seeds: {planted.BUGS[name].what}"
     (verdicts,) = total.failed.values()
     assert {one.law.split()[0] for one in verdicts} & planted.BUGS[name].laws, verdicts

@@ -102,6 +102,7 @@ class World:
         self.calls: list[Call] = []
         self.own_faults: list[str] = []
         self.counted: Counter[str] = Counter()
+        self.looks: dict[str, float] = {}  #: the last look at each slice: the run -> when it was asked for
         self.erps = {
             name: Erp(product, self.loop, self.effects, scenario.seed)
             for name, product in scenario.products.items()
@@ -432,7 +433,7 @@ class World:
         await asyncio.sleep(self.rng.random() * self.scenario.pace_s * self.scenario.operations)
         await self._backfill(self.rng.choice(ENTITIES))
 
-    async def _backfill(self, entity: str) -> None:
+    async def _backfill(self, entity: str) -> str | None:
         try:
             run = await self.ask(
                 lambda replica: replica.backfiller.start(entity, REGION, actor="operator"), 20.0
@@ -442,6 +443,8 @@ class World:
         else:
             self.counted["backfills"] += 1
             self.trace.say("operator", f"backfills {entity}: {run.id}")
+            return run.id
+        return None
 
     async def look_closely(self) -> bool:
         """A last backfill of every slice, with which every record that two systems hold is compared as well; False
@@ -449,7 +452,9 @@ class World:
         # What was made last is to be listed by then.
         await asyncio.sleep(max(product.search_lag_s for product in self.scenario.products.values()))
         for entity in ENTITIES:
-            await self._backfill(entity)
+            at = self.loop.time()
+            if (run := await self._backfill(entity)) is not None:
+                self.looks[run] = at
         return await self.rest()
 
     # --- the whole ---------------------------------------------------------------------------------------------
@@ -549,6 +554,8 @@ class World:
         if closely:
             history.closely = True
             evidence(self.store.rows, history)
+            for run in history.backfills:
+                run.begun = self.looks.get(run.id)
         for system, erp in self.erps.items():
             history.holds[system] = {entity: erp.holds(entity) for entity in ENTITIES}
         for one in self.loop.unheard:

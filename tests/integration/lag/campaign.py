@@ -54,6 +54,23 @@ def _limit(record: dict[str, Any], change: Callable[[int], int]) -> dict[str, An
     return {"CreditLimit": f"{cents // 100}.{cents % 100:02d}"}
 
 
+def _one_line_more(record: dict[str, Any]) -> dict[str, Any]:
+    """The lines of an invoice and another one."""
+    lines = [
+        {
+            "LineNo": number,
+            "Description": line["description"],
+            "Quantity": line["quantity"],
+            "UnitPrice": line["unit_price"]["amount"],
+            "Amount": line["amount"]["amount"],
+        }
+        for number, line in enumerate(record["lines"], 1)
+    ]
+    return {"Lines": [*lines, {**lines[0], "LineNo": len(lines) + 1, "Description": "Travel"}]}
+
+
+# Every class that somebody who works in the ERP can bring about there. It takes no value of another kind, these
+# entities have neither a time of day nor a plain list, and a record that is refused is a fault of the system.
 # fmt: off
 PLANS = (
     Plan(kind="value", entity="customer", field="phone", values=lambda one: {"Phone": "+49 89 999"}),
@@ -63,6 +80,12 @@ PLANS = (
     Plan(kind="currency", entity="customer", field="credit_limit", values=lambda one: {"CreditLimitCurrency": "USD"}),
     Plan(kind="case_or_space", entity="customer", field="name", values=lambda one: {"Name": one["name"].upper()}),
     Plan(kind="missing", entity="customer", field="", values=None),
+    Plan(kind="missing", entity="customer", field="phone", values=lambda one: {"Phone": None}),
+    Plan(kind="extra", entity="customer", field="website", values=lambda one: {"Website": "https://firm.example"}),
+    Plan(kind="extra", entity="invoice", field="lines[]", values=_one_line_more),
+    Plan(kind="code_mapping", entity="customer", field="currency", values=lambda one: {"CurrencyCode": "ZZZ"}),
+    Plan(kind="reference_unresolved", entity="customer", field="parent_id", values=lambda one: {"ParentNo": "C0"}),
+    Plan(kind="reference_unresolved", entity="invoice", field="customer_id", values=lambda one: {"CustomerNo": "C0"}),
     Plan(kind="value", entity="invoice", field="due_date", values=lambda one: {"DueDate": "2026-12-24"}),
 )
 # fmt: on

@@ -340,6 +340,18 @@ def test_two_unresolved_references_are_never_equal() -> None:
     ]
 
 
+def test_an_unresolved_reference_is_no_declared_loss() -> None:
+    """A product that would not keep the reference does not explain it: what leads nowhere was never given to it."""
+
+    def forgets(_: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    found = diff(
+        CUSTOMER, customer(), customer(parent_id=unresolved("4711")), expect_control=forgets, expect_candidate=forgets
+    )
+    assert [(each.path, each.kind) for each in found.open] == [("parent_id", C.REFERENCE_UNRESOLVED)]
+
+
 def test_true_is_not_one_inside_a_row() -> None:
     """A type cannot hide behind an equal sign, wherever it stands."""
     project = BY_NAME["project"]
