@@ -150,7 +150,7 @@ def status(
         return
 
     async def work(gateway: Gateway) -> list[Merge]:
-        one_of("--region", region, gateway.slices.regions())
+        one_of("--region", region, gateway.slices.places())
         return list(await gateway.merging.page(entity=entity, region=region, state=state, limit=limit))
 
     listed = with_gateway(work)

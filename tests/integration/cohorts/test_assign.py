@@ -188,6 +188,7 @@ async def test_what_comes_last_is_not_left_behind(world: World, open_: bool) -> 
             await world.quiet()
 
     between = Between(world.gateway.database, enter)
+    # It is the database in all that assigning asks of it.
     assigning = Assigning(database=between, cohorts=world.gateway.ruleset.cohorts)  # type: ignore[arg-type]
     if open_:
         with pytest.raises(RuleRefused, match="1 records have deliveries under way"):

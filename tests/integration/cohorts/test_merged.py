@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.cli.commands import run
 from gateway.errors import Invalid, RuleRefused
 from tests.integration.cohorts.conftest import WAVE, lawful, places, rule_files
 from tests.integration.ledger.test_merges import ask, conditions, merged, parted
 from tests.integration.ledger.test_switches import Desk, desk_of
 from tests.integration.ledger.world import REGION, World, customer, fresh, project, resource, time_entry
+from tests.systems.sandbox import SYSTEMS
 
 
 @pytest.fixture
@@ -64,9 +68,17 @@ async def test_what_is_one_goes_together(world: World, desk: Desk) -> None:
     await lawful(world)
 
 
-async def test_what_is_apart_is_not_merged(world: World, desk: Desk) -> None:
-    """Two of one region in two places are refused by that name; two of one cohort are merged there. While a merge waits
-    for another person neither of its records is brought anywhere."""
+async def test_what_is_apart_is_not_merged(
+    world: World,
+    desk: Desk,
+    journal: str,
+    rules: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two of one region in two places are refused by that name; two of one cohort are merged there, and are listed
+    there over HTTP and on the command line. While a merge waits for another person neither of its records is brought
+    anywhere."""
     _, (one, two, stays), _ = await firm(world)
     assign = world.gateway.assigning.assign
     asked = (await ask(desk, one["id"], two["id"])).json()
@@ -82,5 +94,12 @@ async def test_what_is_apart_is_not_merged(world: World, desk: Desk) -> None:
     assert done["region"] == WAVE
     listed = (await world.get(f"/admin/v1/merges?region={WAVE}")).json()["items"]
     assert [each["id"] for each in listed] == [done["id"]]
+    monkeypatch.setenv("TWINRUN_DATABASE", journal)
+    monkeypatch.setenv("TWINRUN_RULES", str(rules))
+    for name in SYSTEMS:
+        monkeypatch.setenv(f"TWINRUN_SYSTEMS__{name.upper()}__BASE_URL", world.sandbox.urls[name])
+    monkeypatch.chdir(rules.parent)
+    assert await asyncio.to_thread(run, ["merge", "status", "--region", WAVE, "--json"]) == 0
+    assert [each["id"] for each in json.loads(capsys.readouterr().out)["items"]] == [done["id"]]
     await world.quiet()
     await lawful(world)
