@@ -218,21 +218,29 @@ def _marker(side: Reading | Refusal) -> str | None:
 
 
 def _one_refused(control: Document | Refusal, candidate: Document | Refusal) -> Diffs:
-    """One side has no document. Where neither has, nothing was compared, and that is not agreement."""
+    """One side has no document. Where neither has, nothing was compared, and that is not agreement, not even where both
+    refuse with the same words: a right that was taken from us in both systems would make everything equal. But that one
+    refuses to show what the other does not hold is a difference."""
     if isinstance(control, Refusal) and isinstance(candidate, Refusal):
-        raise NeitherHasIt(f"{control.shown}; {candidate.shown}")
+        if control.missing is candidate.missing:
+            raise NeitherHasIt(f"{control.shown}; {candidate.shown}")
+        return _whole_record(DifferenceClass.DIFFERENT_ERRORS, control.shown, candidate.shown)
     refusal = control if isinstance(control, Refusal) else candidate
     assert isinstance(refusal, Refusal)
     if not refusal.missing:
         kind = DifferenceClass.ERROR_AGAINST_SUCCESS
     else:
         kind = DifferenceClass.EXTRA if refusal is control else DifferenceClass.MISSING
+    return _whole_record(
+        kind,
+        refusal.shown if refusal is control else "a record",
+        refusal.shown if refusal is candidate else "a record",
+    )
+
+
+def _whole_record(kind: DifferenceClass, control: str, candidate: str) -> Diffs:
     found = Difference(
-        path=WHOLE_RECORD,
-        field=WHOLE_RECORD,
-        kind=kind,
-        control=refusal.shown if refusal is control else "a record",
-        candidate=refusal.shown if refusal is candidate else "a record",
+        path=WHOLE_RECORD, field=WHOLE_RECORD, kind=kind, control=control, candidate=candidate
     )
     return Diffs(differences=(found,), compared=1)
 

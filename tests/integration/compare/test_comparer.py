@@ -329,6 +329,21 @@ async def test_a_silent_side_is_never_green(
             id="refused",
         ),
         pytest.param(NotFound(), NotFound(), Verdict.UNVERIFIABLE, None, id="neither has it"),
+        pytest.param(
+            NotFound(),
+            Rejected(code="X1"),
+            Verdict.MISMATCH,
+            DifferenceClass.DIFFERENT_ERRORS,
+            id="authority has none, refused",
+        ),
+        pytest.param(
+            Rejected(code="X1"),
+            NotFound(),
+            Verdict.MISMATCH,
+            DifferenceClass.DIFFERENT_ERRORS,
+            id="refused, other side has none",
+        ),
+        pytest.param(Rejected(code="X1"), Rejected(code="X1"), Verdict.UNVERIFIABLE, None, id="both refuse"),
     ],
 )
 async def test_a_record_that_a_side_does_not_have(
