@@ -72,11 +72,12 @@ async def test_a_project_pins_what_hangs_on_it(world: World, numbers: tuple[str,
             assert (told["authority"], told["region"]) == (system, REGION)
             assert {line["region"] for line in told["deliveries"]} == {REGION}
     for collection in made["wave"]:
-        path = f"/v1/{collection}?region={REGION}&limit=200"
-        ids = [one["id"] for one in await world.every(path)]
+        pages = await world.pages(f"/v1/{collection}?region={REGION}&limit=200")
+        ids = [one["id"] for page in pages for one in page.json()["items"]]
         assert {made["wave"][collection]["id"], made["other"][collection]["id"]} <= set(ids)
         assert len(ids) == len(set(ids))
-        assert (await world.get(path)).headers["Twinrun-Answered-By"] == "legacy, cloud"
+        answered = ", ".join(page.headers["Twinrun-Answered-By"] for page in pages)
+        assert list(dict.fromkeys(answered.split(", "))) == ["legacy", "cloud"]
     await world.quiet()
     when = {
         (system, effect["marker"]): effect["time"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -96,4 +97,4 @@ async def _parts(world: World, record_id: str) -> list[tuple[str, str]]:
             select(reconcile_part.c.differences).where(reconcile_part.c.record_id == record_id)
         ).scalars().all()
     )  # fmt: skip
-    return [(one["class"], one["field"]) for row in rows for one in row]
+    return [(one["class"], one["field"]) for row in rows for one in msgspec.json.decode(row)]

@@ -141,15 +141,18 @@ class World:
 
     async def every(self, path: str) -> list[dict[str, Any]]:
         """What a list shows, to its last page: other tests have left records in these systems."""
-        items: list[dict[str, Any]] = []
+        return [item for page in await self.pages(path) for item in page.json()["items"]]
+
+    async def pages(self, path: str) -> list[httpx.Response]:
+        """A list, page by page."""
+        pages: list[httpx.Response] = []
         cursor = ""
         while True:
-            page = await self.client.get(f"{path}{cursor}")
-            assert page.status_code == 200, page.text
-            items += page.json()["items"]
-            if page.json()["next_cursor"] is None:
-                return items
-            cursor = f"&cursor={page.json()['next_cursor']}"
+            pages.append(await self.client.get(f"{path}{cursor}"))
+            assert pages[-1].status_code == 200, pages[-1].text
+            if (following := pages[-1].json()["next_cursor"]) is None:
+                return pages
+            cursor = f"&cursor={following}"
 
     async def made(self, collection: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         """The record of a create that has to work."""
