@@ -18,7 +18,7 @@ from tests.integration.ledger import history
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 #: Long enough for a write of unknown outcome: lease, processing time and margins of the settings in conftest.
-RESOLVED_S = 30.0
+RESOLVED_S = 60.0
 REGION = "UK"
 
 _numbers = itertools.count(int(time.time() * 1000) % 1_000_000_000)
