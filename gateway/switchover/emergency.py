@@ -63,12 +63,8 @@ class Emergency:
             return False
         with urgent(Urgency.PROBE):
             for _ in range(ASKED):
-                try:
-                    async with asyncio.timeout(PATIENCE_S / ASKED):
-                        if (await adapter.probe()).ok:
-                            return True
-                except (AdapterError, TimeoutError):
-                    continue
+                if await _answers(adapter):
+                    return True
         return False
 
     async def weigh(self, current: Slice, wanted: Stage, *, override: bool) -> list[FieldError]:
@@ -241,6 +237,14 @@ def _mirrors(current: Slice, system: str) -> ColumnElement[bool]:
 
 def _number(connection: Connection, which: ColumnElement[bool]) -> int:
     return int(connection.execute(select(func.count()).select_from(delivery).where(which)).scalar_one())
+
+
+async def _answers(adapter: Adapter) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE_S / ASKED):
+            return (await adapter.probe()).ok
+    except (AdapterError, TimeoutError):
+        return False
 
 
 def _failed(gate: str, message: str) -> FieldError:
