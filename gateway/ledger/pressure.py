@@ -285,12 +285,7 @@ class Pressure:
         self.work_left()
 
     async def _probe(self, system: str) -> bool:
-        with urgent(Urgency.PROBE):
-            try:
-                async with asyncio.timeout(PROBE_PATIENCE_S):
-                    return (await self._adapters[system].probe()).ok
-            except (AdapterError, TimeoutError):
-                return False
+        return await answers(self._adapters[system])
 
     async def _keep_healthy(self) -> None:
         while True:
@@ -305,3 +300,23 @@ class Pressure:
 
 def _nobody() -> None:
     return
+
+
+async def answers(adapter: Adapter, *, tries: int = 1) -> bool:
+    """Whether the system answers its health probe within three seconds. ``tries``: how often it may be asked."""
+    with urgent(Urgency.PROBE):
+        try:
+            async with asyncio.timeout(PROBE_PATIENCE_S):
+                for _ in range(tries):
+                    if await _well(adapter):
+                        return True
+        except TimeoutError:
+            return False
+    return False
+
+
+async def _well(adapter: Adapter) -> bool:
+    try:
+        return (await adapter.probe()).ok
+    except AdapterError:
+        return False

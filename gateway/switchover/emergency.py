@@ -18,8 +18,6 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from adapters.contract import Adapter
-from adapters.door import Urgency, urgent
-from adapters.errors import AdapterError
 from gateway.canonical import BY_NAME
 from gateway.canonical.lifecycle import in_the_books
 from gateway.cases.kinds import stake
@@ -28,6 +26,7 @@ from gateway.compare.tolerance import EXACT
 from gateway.database import among, from_micros
 from gateway.errors import FieldError, Invalid, RuleRefused
 from gateway.ledger import stranded
+from gateway.ledger.pressure import answers
 from gateway.ledger.slices import Slice, Slices
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery, operation
@@ -40,8 +39,6 @@ from gateway.switchover.store import Counts
 KIND = "emergency"
 #: Stranded writes that the list names one by one; the hash is over all of them.
 LISTED = 1_000
-#: Seconds that a system has to answer its health probe.
-PATIENCE_S = 3.0
 #: How often it is asked: the first may meet a connection that the system has closed since, which says nothing.
 ASKED = 2
 
@@ -59,13 +56,7 @@ class Emergency:
     async def answers(self, system: str) -> bool:
         """Whether the system answers its health probe."""
         adapter = self._adapters.get(system)
-        if adapter is None:
-            return False
-        with urgent(Urgency.PROBE):
-            for _ in range(ASKED):
-                if await _answers(adapter):
-                    return True
-        return False
+        return adapter is not None and await answers(adapter, tries=ASKED)
 
     async def weigh(self, current: Slice, wanted: Stage, *, override: bool) -> list[FieldError]:
         """What stands against it. Raises Invalid for another stage than the way leads to, and RuleRefused where there
@@ -237,14 +228,6 @@ def _mirrors(current: Slice, system: str) -> ColumnElement[bool]:
 
 def _number(connection: Connection, which: ColumnElement[bool]) -> int:
     return int(connection.execute(select(func.count()).select_from(delivery).where(which)).scalar_one())
-
-
-async def _answers(adapter: Adapter) -> bool:
-    try:
-        async with asyncio.timeout(PATIENCE_S / ASKED):
-            return (await adapter.probe()).ok
-    except (AdapterError, TimeoutError):
-        return False
 
 
 def _failed(gate: str, message: str) -> FieldError:
