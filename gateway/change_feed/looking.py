@@ -20,7 +20,7 @@ from gateway.database import Database
 from gateway.dispatch.adoption import Adoption
 from gateway.dispatch.command import Document
 from gateway.dispatch.records import Records, RecordView
-from gateway.dispatch.translate import expected, references
+from gateway.dispatch.translate import expected, leads_nowhere, without_marks
 from gateway.routing.stage import System
 
 MICROS = 1_000_000
@@ -141,7 +141,8 @@ class Looks:
                 known=True,
             )
         adapter, entity = self._adapters[system], BY_NAME[view.entity]
-        document = await self._adoption.document(adapter, view.entity, found, region=view.region)
+        marked = await self._adoption.marked(adapter, view.entity, found, region=view.region)
+        document = without_marks(entity, marked)
         digest = sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
         side = Side(
             system=System(system),
@@ -166,7 +167,8 @@ class Looks:
                 return msgspec.structs.replace(side, wait=why)
         if view.image is None:
             return side
-        if missing := self._unresolved(view.entity, found, document):
+        # Left out, it would read as taken away.
+        if missing := leads_nowhere(entity, marked):
             return msgspec.structs.replace(side, wait=f"{missing} names a record that is not known here yet")
         mapped = adapter.facts(view.entity).mapped
         written: set[str] = set()
@@ -192,15 +194,6 @@ class Looks:
             return f"{adapter.name} may not show our last write yet"
         if found.marker is not None and not last.marker.endswith(found.marker) and age_s < SHOWN_WITHIN_S:
             return f"{adapter.name} does not show our last write yet"
-        return None
-
-    @staticmethod
-    def _unresolved(entity: str, found: Found, document: Document) -> str | None:
-        """A reference that the system names and that could not be exchanged: left out, it would read as taken away."""
-        known = {pointer for pointer, _, _ in references(BY_NAME[entity], document)}
-        for pointer, _, _ in references(BY_NAME[entity], found.fields):
-            if pointer not in known:
-                return pointer
         return None
 
     async def pair(self, view: RecordView, state: State) -> Pair:

@@ -15,7 +15,7 @@ from gateway.compare.difference import unresolved
 from gateway.dispatch.command import Document
 from gateway.dispatch.records import Records
 from gateway.dispatch.sightings import AdoptedMeanwhile, Sighting
-from gateway.dispatch.translate import references, translated
+from gateway.dispatch.translate import references, translated, without_marks
 from gateway.routing.cohort import named, plain
 from gateway.routing.ruleset import Ruleset
 
@@ -43,8 +43,9 @@ class Adoption:
     ) -> list[tuple[str, Document]]:
         """(record id, canonical document) of each native record, in order, but those that a merge has left over.
         ``region`` is where a record belongs whose legal entity does not say."""
+        entity = BY_NAME[entity_name]
         joined = await self._resolve(adapter, entity_name, found, region, DEPTH)
-        return [(record_id, document) for record_id, document, _ in joined]
+        return [(record_id, without_marks(entity, document)) for record_id, document, _ in joined]
 
     async def joined(
         self,
@@ -60,39 +61,25 @@ class Adoption:
         needs it; but for one that is told apart by more than its number, which cannot do without. Raises the errors of
         ``adapters.errors`` where a system cannot be asked what is referred to."""
         kept = whole or bool(BY_NAME[entity_name].told_apart_by)
-        return await self._resolve(adapter, entity_name, found, region, DEPTH, whole=kept, marked=True)
+        return await self._resolve(adapter, entity_name, found, region, DEPTH, whole=kept, sure=True)
 
     async def document(
         self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
     ) -> Document:
         """The canonical document of a record that is linked already."""
-        known = await self._of_one(adapter, entity_name, found, region)
-        return _exchange(adapter, entity_name, found, known)
-
-    async def answered(
-        self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
-    ) -> tuple[Document, Document]:
-        """The same as it is answered, and marked. Where a system cannot be asked what is referred to, that is marked as
-        well: a caller's answer does not wait for it, and no comparison ends by its first look."""
-        known = await self._of_one(adapter, entity_name, found, region)
-        return (
-            _exchange(adapter, entity_name, found, known),
-            _exchange(adapter, entity_name, found, known, marked=True),
+        return without_marks(
+            BY_NAME[entity_name], await self.marked(adapter, entity_name, found, region=region)
         )
 
-    async def compared(
-        self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None
+    async def marked(
+        self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None, sure: bool = False
     ) -> Document:
-        """The same, marked. Raises the errors of ``adapters.errors`` where a system cannot be asked what is referred
-        to: nothing is said of the reference then."""
-        known = await self._of_one(adapter, entity_name, found, region, sure=True)
-        return _exchange(adapter, entity_name, found, known, marked=True)
-
-    async def _of_one(
-        self, adapter: Adapter, entity_name: str, found: Found, region: str | None, *, sure: bool = False
-    ) -> dict[tuple[str, str, str], str]:
+        """The same, marked. Where a system cannot be asked what is referred to, that is marked as well: a caller's
+        answer does not wait for it, and no comparison ends by its first look. ``sure``: raises the errors of
+        ``adapters.errors`` then, so that nothing is said of the reference."""
         place = None if region is None else plain(region)
-        return await self._references(adapter, entity_name, [found], place, DEPTH, sure=sure)
+        known = await self._references(adapter, entity_name, [found], place, DEPTH, sure=sure)
+        return _exchange(adapter, entity_name, found, known)
 
     async def _resolve(
         self,
@@ -103,12 +90,12 @@ class Adoption:
         depth: int,
         *,
         whole: bool = True,
-        marked: bool = False,
+        sure: bool = False,
     ) -> list[tuple[str, Document, str]]:
         if not found:
             return []
         region = None if region is None else plain(region)
-        known = await self._references(adapter, entity_name, found, region, depth, sure=marked)
+        known = await self._references(adapter, entity_name, found, region, depth, sure=sure)
         keys = [(adapter.name, entity_name, one.native_id) for one in found]
         holders = await self._records.holders(keys)
         documents = [_exchange(adapter, entity_name, one, known) for one in found]
@@ -126,8 +113,6 @@ class Adoption:
             except AdoptedMeanwhile:
                 # Some of them are somebody else's doing now; the others are still to be adopted.
                 holders.update(await self._records.holders(keys))
-        if marked:
-            documents = [_exchange(adapter, entity_name, one, known, marked=True) for one in found]
         # What a merge has left over is not shown beside the record that it stands for.
         return [
             (holders[key].record_id, document, key[2])
@@ -187,6 +172,7 @@ class Adoption:
         self, adapter: Adapter, entity_name: str, found: Found, document: Document, region: str | None
     ) -> Sighting | None:
         """What is to be adopted; None for a record of a company that no region knows, which is not ours to show."""
+        document = without_marks(BY_NAME[entity_name], document)
         legal_entity = document.get("legal_entity")
         place = self._ruleset.region_of(legal_entity) if legal_entity is not None else region
         if place is None:
@@ -208,18 +194,14 @@ class Adoption:
 
 
 def _exchange(
-    adapter: Adapter,
-    entity_name: str,
-    found: Found,
-    known: Mapping[tuple[str, str, str], str],
-    *,
-    marked: bool = False,
+    adapter: Adapter, entity_name: str, found: Found, known: Mapping[tuple[str, str, str], str]
 ) -> Document:
-    def exchanged(owner: str, native_id: str) -> str | Document | None:
-        record_id = known.get((adapter.name, owner, native_id))
-        return unresolved(native_id) if record_id is None and marked else record_id
-
-    return translated(BY_NAME[entity_name], without_nulls(found.fields), exchanged)
+    """The marked document."""
+    return translated(
+        BY_NAME[entity_name],
+        without_nulls(found.fields),
+        lambda owner, native: known.get((adapter.name, owner, native), unresolved(native)),
+    )
 
 
 def without_nulls(fields: Mapping[str, Any]) -> Document:

@@ -28,7 +28,7 @@ from gateway.dispatch.known_records import merged
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.present import overlay, present
 from gateway.dispatch.records import Records, RecordView
-from gateway.dispatch.translate import expected
+from gateway.dispatch.translate import expected, without_marks
 from gateway.errors import (
     ForeignCursor,
     NotConfigured,
@@ -169,7 +169,8 @@ class Reads:
             link = await self._find(adapter, entity, view)
             view = msgspec.structs.replace(view, links={**view.links, plan.authority.value: link})
         found = await asked(adapter, adapter.fetch(entity.name, link.native_id, headers=trace))
-        answered, marked = await self._adoption.answered(adapter, entity.name, found, region=view.region)
+        marked = await self._adoption.marked(adapter, entity.name, found, region=view.region)
+        answered = without_marks(entity, marked)
         self._observe(entity, view, slice_, marked)
         return Read(
             document=self._shown(entity, adapter, view, answered),

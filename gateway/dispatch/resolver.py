@@ -33,7 +33,7 @@ from gateway.dispatch.waiting import Waiting
 from gateway.ledger import decisions, journal, stranded
 from gateway.ledger.retry import failed_look_s, probe_s
 from gateway.ledger.states import DeliveryEvent, DeliveryState
-from gateway.ledger.tables import delivery, lane, operation, record
+from gateway.ledger.tables import delivery, operation, record
 from gateway.telemetry import Log
 
 GIVE_UP_S = 24 * 3600.0  #: after this long a person decides
@@ -58,17 +58,9 @@ _EXPIRED = (
     .limit(200)
 )
 _IMAGES = select(record.c.id, record.c.image).where(among(record.c.id, "ids"))
-_LAST_APPLIED = (
-    select(delivery.c.record_id, delivery.c.system, delivery.c.updated_at, operation.c.image)
-    .join(operation, operation.c.id == delivery.c.operation_id)
-    .join(
-        lane,
-        (lane.c.record_id == delivery.c.record_id)
-        & (lane.c.system == delivery.c.system)
-        & (lane.c.applied_seq == delivery.c.seq),
-    )
-    .where(among(delivery.c.record_id, "ids"), delivery.c.state == DeliveryState.APPLIED.value)
-)
+_LAST_APPLIED = journal.last_applied(
+    delivery.c.record_id, delivery.c.system, delivery.c.updated_at, operation.c.image
+).where(among(delivery.c.record_id, "ids"))
 
 
 class Resolver:
@@ -216,8 +208,8 @@ class Resolver:
         return [
             Open(
                 claim=claims[row.id],
-                before=_before(row, images.get(row.record_id, {}), last.get((row.record_id, row.system))),
-                last_at=last[key].updated_at if (key := (row.record_id, row.system)) in last else 0,
+                before=_before(row, images.get(row.record_id, {}), applied),
+                last_at=0 if applied is None else applied.updated_at,
                 probes=row.probes,
                 lease_expiries=row.lease_expiries,
                 quarantine_until=row.quarantine_until or 0,
@@ -228,6 +220,7 @@ class Resolver:
                 stranded=row.operation_id in left and row.role == "authority",
             )
             for row in rows
+            for applied in (last.get((row.record_id, row.system)),)
         ]
 
     def _expired(self, connection: Connection) -> list[Claim]:

@@ -20,6 +20,7 @@ from gateway.dispatch.command import Document
 from gateway.dispatch.prepare import find_match
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import expected
+from gateway.ledger.journal import last_applied
 from gateway.ledger.slices import Slices
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
 from gateway.ledger.tables import delivery, lane, operation, record
@@ -55,21 +56,10 @@ _DELIVERIES = (
 )
 
 
-_LAST_APPLIED = (
-    select(delivery.c.system, operation.c.marker, delivery.c.updated_at)
-    .join(operation, operation.c.id == delivery.c.operation_id)
-    .join(
-        lane,
-        (lane.c.record_id == delivery.c.record_id)
-        & (lane.c.system == delivery.c.system)
-        & (lane.c.applied_seq == delivery.c.seq),
-    )
-    .where(
-        delivery.c.record_id == bindparam("record_id"),
-        delivery.c.state == DeliveryState.APPLIED.value,
-        # What a backfill has found in a system was never sent there, so its marker cannot be seen.
-        delivery.c.attempt > 0,
-    )
+_LAST_APPLIED = last_applied(delivery.c.system, operation.c.marker, delivery.c.updated_at).where(
+    delivery.c.record_id == bindparam("record_id"),
+    # What a backfill has found in a system was never sent there, so its marker cannot be seen.
+    delivery.c.attempt > 0,
 )
 
 
@@ -109,7 +99,7 @@ class ErpSides:
             if held is None:
                 held = await self._where(adapter, entity, record_id)
             found = await adapter.fetch(entity, held.native_id)
-            document = await self._adoption.compared(adapter, entity, found, region=held.region)
+            document = await self._adoption.marked(adapter, entity, found, region=held.region, sure=True)
             return Reading(document=document, marker=found.marker, version=found.native_version)
 
     def expect(self, system: str, entity: str, fields: Document) -> Document:

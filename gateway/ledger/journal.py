@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select, select
 
 from gateway.database.rows import insert_missing, insert_new, insert_rows, rows_among, rows_by_id, update_rows
 from gateway.ledger.states import DELIVERY_OPEN, DeliveryState
@@ -15,6 +15,16 @@ from gateway.routing.stage import System
 
 #: (record id, system)
 LaneKey = tuple[str, str]
+
+
+def last_applied(*columns: Any) -> Select[*tuple[Any, ...]]:
+    """Of the write of each lane that was applied last: columns of its delivery and its operation."""
+    return (
+        select(*columns)
+        .join_from(lane, delivery, (lane.c.record_id == delivery.c.record_id) & (lane.c.system == delivery.c.system))
+        .join(operation, operation.c.id == delivery.c.operation_id)
+        .where(lane.c.applied_seq == delivery.c.seq, delivery.c.state == DeliveryState.APPLIED.value)
+    )
 
 
 class Lane(msgspec.Struct, kw_only=False):

@@ -136,8 +136,8 @@ def first(seeds: range, bug: str, processes: int = PROCESSES) -> Result:
         for one in as_completed([waiting.submit(_told, worker) for worker in workers]):
             if total.failed:
                 one.exception()  # it was stopped
-            else:
-                total.add(one.result())
+                continue
+            total.add(one.result())
             if total.failed:
                 for worker in workers:
                     worker.kill()

@@ -25,16 +25,16 @@ def main() -> int:
     made = origin(str(asked.seed))
     with tempfile.TemporaryDirectory(prefix="twinrun-lag-") as folder:
         found = campaign(Path(folder), compares=asked.compares, plants=asked.plants, seed=asked.seed)
+    numbers = found.numbers()
     if asked.json is not None:
-        kept(asked.json, made, found.numbers(), found)
-    median = found.report_s[len(found.report_s) // 2] if found.report_s else float("nan")
-    longest = max(found.report_s, default=float("nan"))
+        kept(asked.json, made, numbers, found)
     sys.stdout.write(
         f"{found.compares:,} compares of {found.writes:,} writes and {found.reads:,} reads in {found.seconds:.0f} s, "
-        f"{found.lagging_reads:,} reads of the systems up to 20 s behind: {len(found.false)} false mismatches\n"
+        f"{found.lagging_reads:,} reads of the systems up to 20 s behind: "
+        f"{numbers['false_mismatches']} false mismatches\n"
         f"verdicts {found.verdicts}, not compared {found.uncompared}\n"
-        f"{len(found.report_s)} of {sum(found.planted.values())} planted differences found, "
-        f"after {median:.0f} s (median), {longest:.0f} s at most; by class {found.planted}\n"
+        f"{numbers['found']} of {numbers['differences']} planted differences found, after "
+        f"{numbers['report_p50_s']:.0f} s (median), {numbers['report_max_s']:.0f} s at most; by class {found.planted}\n"
     )
     for one in (*found.false, *found.missed):
         sys.stdout.write(f"{one}\n")

@@ -86,12 +86,17 @@ class Found(msgspec.Struct, kw_only=True):
     def failed(self) -> bool:
         return bool(self.breaches or self.unexpected)
 
+    @property
+    def other_breaches(self) -> int:
+        """Of every other law than those that have a figure of their own."""
+        return len(self.breaches) - self.lost - self.doubled - self.two_authorities
+
     def numbers(self) -> dict[str, float]:
         """Its figures, for the record."""
         return {
             "switches": len(self.moves),
             "deaths": self.deaths.total(),
-            "broken": len(self.breaches) + len(self.unexpected) - self.lost - self.doubled - self.two_authorities,
+            "broken": self.other_breaches + len(self.unexpected),
         }
 
 
@@ -312,7 +317,7 @@ def table(of: Found) -> str:
         ("lost", str(of.lost)),
         ("doubled", str(of.doubled)),
         ("epochs", f"{of.epochs} with writes, {of.two_authorities} breaches of one authority each"),
-        ("other breaches", str(len(of.breaches) - of.lost - of.doubled - of.two_authorities)),
+        ("other breaches", str(of.other_breaches)),
         ("held", f"{of.held} writes, the longest for {of.longest_hold_s:.1f} s"),
         ("fence", f"{of.longest_fence_s:.1f} s at most"),
         ("resumed", f"{resumed[-1]:.1f} s after a death at most, half within {resumed[len(resumed) // 2]:.1f} s"),
