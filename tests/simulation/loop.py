@@ -25,8 +25,12 @@ from uuid import UUID
 BEGAN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
-class Deadlock(Exception):
-    """Nothing can run and no timer is set: somebody waits for what nobody will do."""
+#: So many steps no history has: most have 8,000, and the longest of some hundred had 26,000.
+MOST_STEPS = 1_000_000
+
+
+class Standstill(Exception):
+    """It goes on for ever: everybody waits for what nobody will do, or somebody turns in a circle."""
 
 
 class Process:
@@ -188,6 +192,8 @@ class Loop(asyncio.AbstractEventLoop):
         if handle._cancelled:  # type: ignore[attr-defined]
             return
         self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise Standstill(f"more than {MOST_STEPS} steps, at {self._now:.6f} s: the last one was {handle!r}")
         handle._run()  # type: ignore[attr-defined]
         if process.fuse and not process.dead:
             process.fuse -= 1
@@ -199,7 +205,7 @@ class Loop(asyncio.AbstractEventLoop):
         while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]
             heapq.heappop(timers)
         if not timers:
-            raise Deadlock("nothing can run and no timer is set")
+            raise Standstill("nothing can run and no timer is set")
         self._now = max(self._now, timers[0][0])
         while timers and timers[0][0] <= self._now:
             handle = heapq.heappop(timers)[2]

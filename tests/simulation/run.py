@@ -133,14 +133,14 @@ def first(seeds: range, bug: str, processes: int = PROCESSES) -> Result:
     total = Result()
     workers = _workers(seeds, processes, "--bug", bug)
     with ThreadPoolExecutor(processes) as waiting:
-        for one in as_completed([waiting.submit(_told, worker) for worker in workers]):
-            if total.failed:
-                one.exception()  # it was stopped
-                continue
-            total.add(one.result())
-            if total.failed:
-                for worker in workers:
-                    worker.kill()
+        try:
+            for one in as_completed([waiting.submit(_told, worker) for worker in workers]):
+                total.add(one.result())
+                if total.failed:
+                    break
+        finally:
+            for worker in workers:  # who waits for longer than it may leaves none of them at work
+                worker.kill()
     return total
 
 

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from tests.figures.origin import origin
-from tests.simulation import planted, run
+from tests.simulation import loop, planted, run
+from tests.simulation.scenario import scenario
 
 #: The first of the fixed seeds and how many, and how many more the commit chooses, which is for a nightly run: a commit
 #: is not to fail by the luck of its number.
@@ -71,6 +72,17 @@ def test_a_planted_bug_is_found(name: str) -> None:
     assert total.failed, f"not found in {total.seeds} seeds: {planted.BUGS[name].what}"
     (verdicts,) = total.failed.values()
     assert {one.law.split()[0] for one in verdicts} & planted.BUGS[name].laws, verdicts
+
+
+def test_a_history_without_an_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what turns in a circle as of everything else: by a verdict, and the next history begins."""
+    monkeypatch.setattr(loop, "MOST_STEPS", 500)
+    _, history, verdicts = run.one(scenario(0))
+    assert not history.quiet
+    assert any("more than 500 steps" in verdict.what for verdict in verdicts), verdicts
+    monkeypatch.undo()
+    _, _, verdicts = run.one(scenario(0))
+    assert not verdicts
 
 
 def test_there_are_enough_planted_bugs() -> None:
