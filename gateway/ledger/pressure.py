@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from adapters.contract import Adapter
+from adapters.contract import Adapter, Health
 from adapters.door import Urgency, urgent
 from adapters.errors import AdapterError
 from adapters.profile import Limits
@@ -285,7 +285,7 @@ class Pressure:
         self.work_left()
 
     async def _probe(self, system: str) -> bool:
-        return await answers(self._adapters[system])
+        return (await health(self._adapters[system])).ok
 
     async def _keep_healthy(self) -> None:
         while True:
@@ -302,21 +302,23 @@ def _nobody() -> None:
     return
 
 
-async def answers(adapter: Adapter, *, tries: int = 1) -> bool:
-    """Whether the system answers its health probe within three seconds. ``tries``: how often it may be asked."""
+async def health(adapter: Adapter, *, tries: int = 1) -> Health:
+    """What the system answers to its health probe within three seconds. ``tries``: how often it may be asked."""
+    last = Health(ok=False, latency_s=PROBE_PATIENCE_S, detail=f"no answer within {PROBE_PATIENCE_S:g} s")
     with urgent(Urgency.PROBE):
         try:
             async with asyncio.timeout(PROBE_PATIENCE_S):
                 for _ in range(tries):
-                    if await _well(adapter):
-                        return True
+                    last = await _probed(adapter)
+                    if last.ok:
+                        break
         except TimeoutError:
-            return False
-    return False
+            return last
+    return last
 
 
-async def _well(adapter: Adapter) -> bool:
+async def _probed(adapter: Adapter) -> Health:
     try:
-        return (await adapter.probe()).ok
-    except AdapterError:
-        return False
+        return await adapter.probe()
+    except AdapterError as error:
+        return Health(ok=False, latency_s=0.0, detail=f"{type(error).__name__}: {error}")

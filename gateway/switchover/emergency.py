@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from adapters.contract import Adapter
+from adapters.contract import Adapter, Health
 from gateway.canonical import BY_NAME
 from gateway.canonical.lifecycle import in_the_books
 from gateway.cases.kinds import stake
@@ -26,7 +26,7 @@ from gateway.compare.tolerance import EXACT
 from gateway.database import among, from_micros
 from gateway.errors import FieldError, Invalid, RuleRefused
 from gateway.ledger import stranded
-from gateway.ledger.pressure import answers
+from gateway.ledger.pressure import health
 from gateway.ledger.slices import Slice, Slices
 from gateway.ledger.states import DeliveryState
 from gateway.ledger.tables import delivery, operation
@@ -55,8 +55,14 @@ class Emergency:
 
     async def answers(self, system: str) -> bool:
         """Whether the system answers its health probe."""
+        return (await self.health(system)).ok
+
+    async def health(self, system: str) -> Health:
+        """What it answers to its health probe; of a system that is not configured, that it is not."""
         adapter = self._adapters.get(system)
-        return adapter is not None and await answers(adapter, tries=ASKED)
+        if adapter is None:
+            return Health(ok=False, latency_s=0.0, detail="it is not configured")
+        return await health(adapter, tries=ASKED)
 
     async def weigh(self, current: Slice, wanted: Stage, *, override: bool) -> list[FieldError]:
         """What stands against it. Raises Invalid for another stage than the way leads to, and RuleRefused where there
@@ -78,9 +84,9 @@ class Emergency:
             message = f"an emergency leads from {current.stage.value} to {to.value}"
             raise Invalid(message, errors=[FieldError(pointer="/stage", code="emergency", message=message)])
         heir = PLANS[to].authority.value
-        up, ready = await asyncio.gather(self.answers(current.authority.value), self.answers(heir))
+        old, new = await asyncio.gather(self.health(current.authority.value), self.health(heir))
         failures: list[FieldError] = []
-        if up:
+        if old.ok:
             failures.append(
                 _failed(
                     "authority_down",
@@ -88,11 +94,11 @@ class Emergency:
                     " or override if you know that it takes no writes",
                 )
             )
-        if not ready:
+        if not new.ok:
             failures.append(
                 _failed(
                     "successor",
-                    f"{heir} does not answer its health probe: bring it up first, it is to take over",
+                    f"{heir} does not answer its health probe ({new.detail}): bring it up first, it is to take over",
                 )
             )
         stages = {(one.entity, one.region): one.stage for one in await self._slices.all()}
