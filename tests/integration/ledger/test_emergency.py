@@ -336,6 +336,7 @@ async def test_who_may_and_when(world: World, monkeypatch: pytest.MonkeyPatch) -
     away = world.sandbox.fault("legacy", "outage")
     refused = await desk.post("operator", "/admin/v1/switches", EMERGENCY)
     assert [error["code"] for error in refused.json()["errors"]] == ["successor"]
+    assert "probe (" in refused.json()["detail"]  # and what it met
     world.sandbox.heal("legacy", away)
     one = Broken(world, desk)
     asked = await one.ask()
