@@ -83,8 +83,10 @@ def test_two_commands_do_all_the_set_up() -> None:
     assert [line for line in lines if line.startswith(test)] == [
         'pytest "$histories" || failed=1',
         'pytest "${alone[@]}" || failed=1',
-        'pytest "${alone[@]/#/--ignore=}" --ignore="$histories" --numprocesses=2 --dist=loadfile'
-        " --no-loadscope-reorder || failed=1",
+        (
+            'pytest "${alone[@]/#/--ignore=}" --ignore="$histories" --numprocesses=2 --dist=loadfile'
+            " --no-loadscope-reorder || failed=1"
+        ),
     ]
     assert lines[-1] == 'exit "$failed"', "what fails decides the exit code"
     assert install.replace("pip install", "pip install --quiet") in lines
