@@ -51,8 +51,8 @@ def main() -> int:
             {**os.environ, "PYTHONHASHSEED": "0"},
         )
     if told.share is not None:
-        share = range(*map(int, told.share.split(":")))
-        sys.stdout.buffer.write(msgspec.json.encode(run.some(share, told.bug, leaves=told.leaving)) + b"\n")
+        share = run.some(run.shared(told.share), told.bug, leaves=told.leaving)
+        sys.stdout.buffer.write(msgspec.json.encode(share) + b"\n")
         return 0
     if told.seed is not None:
         if told.bug is None:
@@ -68,7 +68,7 @@ def main() -> int:
     began = time.monotonic()
     made = origin(f"{seeds.start} to {seeds.stop - 1}")
     if told.bug is None:
-        total = run.many(seeds, told.processes, leaves=told.leaving)
+        total = run.many(seeds, processes=told.processes, leaves=told.leaving)
     else:
         total = run.some(seeds, told.bug)
     print(run.failures(total))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -120,8 +120,8 @@ def _by_its_law(bug: str, verdicts: list[Verdict]) -> bool:
     return any(verdict.law.split()[0] in planted.BUGS[bug].laws for verdict in verdicts)
 
 
-def many(seeds: range, processes: int = PROCESSES, *, leaves: bool = False) -> Result:
-    """Runs seeds in processes of their own."""
+def many(*seeds: range, processes: int = PROCESSES, leaves: bool = False) -> Result:
+    """Runs seeds in processes of their own, each process its share of each range."""
     total = Result()
     for worker in _workers(seeds, processes, *(["--leaving"] if leaves else [])):
         total.add(_told(worker))
@@ -131,7 +131,7 @@ def many(seeds: range, processes: int = PROCESSES, *, leaves: bool = False) -> R
 def first(seeds: range, bug: str, processes: int = PROCESSES) -> Result:
     """What the first of these processes found that found the planted bug; else what all of them looked at."""
     total = Result()
-    workers = _workers(seeds, processes, "--bug", bug)
+    workers = _workers([seeds], processes, "--bug", bug)
     with ThreadPoolExecutor(processes) as waiting:
         try:
             for one in as_completed([waiting.submit(_told, worker) for worker in workers]):
@@ -144,25 +144,32 @@ def first(seeds: range, bug: str, processes: int = PROCESSES) -> Result:
     return total
 
 
-def _workers(seeds: range, processes: int, *more: str) -> list[subprocess.Popen[bytes]]:
+def _workers(seeds: Sequence[range], processes: int, *more: str) -> list[subprocess.Popen[bytes]]:
     """Their hash seed is fixed, because a set's order is part of a history."""
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
     return [
         subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.simulation",
-                "--share",
-                f"{seeds.start + place}:{seeds.stop}:{processes}",
-                *more,
-            ],
+            [sys.executable, "-m", "tests.simulation", "--share", _share(seeds, place, processes), *more],
             stdout=subprocess.PIPE,
             env=environment,
             cwd=ROOT,
         )
         for place in range(processes)
     ]
+
+
+def _share(seeds: Sequence[range], place: int, processes: int) -> str:
+    """Of one of so many processes. Ranges begin at one process after the other, for many have one seed alone."""
+    parts = [
+        f"{some.start + (place + turn) % processes}:{some.stop}:{processes}" for turn, some in enumerate(seeds)
+    ]
+    return ",".join(parts)
+
+
+def shared(told: str) -> Iterator[int]:
+    """The seeds of such a share."""
+    for part in told.split(","):
+        yield from range(*map(int, part.split(":")))
 
 
 def _told(worker: subprocess.Popen[bytes]) -> Result:

@@ -35,9 +35,7 @@ def test_every_history_keeps_the_laws() -> None:
     """Three replicas, two systems, faults of every kind: nothing lost, doubled, reordered, made up; and one seed in
     a hundred, run twice, tells the same history to the last event. 2,000 seeds have six minutes on two cores; a quiet
     pair of them took 346 s, 0.31 s of CPU for a seed."""
-    total = run.Result()
-    for seeds in _seeds():
-        total.add(run.many(seeds, min(run.PROCESSES, len(seeds)) or 1))
+    total = run.many(*_seeds())
     print(run.report(total, 0.0))
     assert total.seeds == sum(map(len, _seeds())) >= FIXED + DRAWN
     assert total.repeated >= FIXED // run.TWICE + DRAWN // run.TWICE
@@ -53,9 +51,8 @@ FOUND_LEAVING = (184, 697)
 @pytest.mark.timeout(max(300, LEAVING * 2))
 def test_an_authority_that_is_left_loses_and_doubles_nothing() -> None:
     """Two persons leave a cloud that leads, with writes under way of every outcome, and all laws hold."""
-    total = run.many(range(LEAVING), leaves=True)
-    for seed in FOUND_LEAVING:
-        total.add(run.many(range(seed, seed + 1), 1, leaves=True))
+    found = [range(seed, seed + 1) for seed in FOUND_LEAVING]
+    total = run.many(range(LEAVING), *found, leaves=True)
     print(run.report(total, 0.0))
     assert total.seeds == LEAVING + len(FOUND_LEAVING)
     assert total.counted["emergencies"] > LEAVING // 4
