@@ -132,6 +132,14 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Row], *keys
             )
 
 
+def analyze(connection: Connection, table: Table) -> None:
+    """Has the server count a table to which many rows have come at once. Until it does that by itself, which may take a
+    minute, it takes the table for a small one and sorts all of it where an index has the order. (Measured: 400 rows in
+    the order of their key, behind the first of 28,000: 30 ms, then 0.4.) SQLite goes by its indexes anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f'ANALYZE "{table.name}"')
+
+
 def _insert(connection: Connection, table: Table, rows: Sequence[Row], tail: str) -> None:
     if not rows:
         return

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, or_, select
 from gateway.canonical import BY_NAME
 from gateway.crash import crash_point
 from gateway.database import among
+from gateway.database.rows import rows_by_keys
 from gateway.ledger import journal
 from gateway.ledger.states import OperationState
 from gateway.ledger.tables import natural_key, operation, record
@@ -44,18 +45,9 @@ def reserve(connection: Connection, wanted: Mapping[Key, str]) -> dict[Key, str]
             for entity, scope, value in missing
         ]
         journal.insert_missing(connection, natural_key, rows)
-        groups: dict[tuple[str, str], list[str]] = {}
-        for entity, scope, value in missing:
-            groups.setdefault((entity, scope), []).append(value)
-        for (entity, scope), values in groups.items():
-            found = connection.execute(
-                select(natural_key.c.value, natural_key.c.record_id).where(
-                    natural_key.c.entity == entity,
-                    natural_key.c.scope == scope,
-                    among(natural_key.c.value, values),
-                )
-            )
-            holders.update({(entity, scope, row.value): row.record_id for row in found})
+        keys = [{"entity": entity, "scope": scope, "value": value} for entity, scope, value in missing]
+        found = rows_by_keys(connection, natural_key, keys, ("entity", "scope", "value", "record_id"))
+        holders.update({(row.entity, row.scope, row.value): row.record_id for row in found})
     return holders
 
 

@@ -89,6 +89,7 @@ class Steps:
             else:
                 values["read_mirror"] = work.read_mirror + new
             if page.next_cursor is None:
+                store.filled(connection)
                 values["phase"] = Phase.MIRROR.value if side == "authority" else Phase.MATCH.value
             return store.advance(connection, work, now=now, **values)
 
@@ -262,7 +263,7 @@ def _of_source(
 ) -> tuple[tuple[Row, ...], str]:
     """The rows of a page of a source that are the first of their key, and the sources of the run as they are then. What
     an adapter shows twice is one record that has moved between two pages; in a source it is two."""
-    again = unreadable.shown(connection, work.id, side, [row.record_id for row in page.rows])
+    again = store.shown(connection, work.id, side, {row.record_id for row in page.rows})
     told = [
         *page.unreadable,
         *(Unreadable(line=page.lines[one], field=None, reason=AGAIN) for one in sorted(again)),

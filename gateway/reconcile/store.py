@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
 from gateway.canonical import BY_NAME, Entity
-from gateway.database import among
-from gateway.database.rows import insert_rows, put_rows
+from gateway.database.rows import analyze, insert_rows, put_rows, rows_by_keys
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.matching import Parted
 from gateway.reconcile.ranges import SIZE
@@ -138,7 +137,7 @@ def put_read(connection: Connection, run_id: str, rows: Sequence[Row]) -> int:
     if not rows:
         return 0
     fresh = {one.record_id: one for one in rows}
-    before = _count(connection, run_id, rows[0].side, sorted(fresh))
+    before = len(shown(connection, run_id, rows[0].side, fresh))
     put_rows(
         connection,
         reconcile_row,
@@ -151,13 +150,15 @@ def put_read(connection: Connection, run_id: str, rows: Sequence[Row]) -> int:
     return len(fresh) - before
 
 
-def _count(connection: Connection, run_id: str, side: str, ids: Sequence[str]) -> int:
-    rows = reconcile_row.c
-    return connection.execute(
-        select(func.count())
-        .select_from(reconcile_row)
-        .where(rows.run_id == run_id, rows.side == side, among(rows.record_id, ids))
-    ).scalar_one()
+def shown(connection: Connection, run_id: str, side: Side, ids: Collection[str]) -> frozenset[str]:
+    """Which of these records the side has shown already."""
+    keys = [{"run_id": run_id, "record_id": one, "side": side} for one in sorted(ids)]
+    return frozenset(row.record_id for row in rows_by_keys(connection, reconcile_row, keys, ("record_id",)))
+
+
+def filled(connection: Connection) -> None:
+    """A side has been read: from now on its rows are looked up in their order."""
+    analyze(connection, reconcile_row)
 
 
 def following(connection: Connection, work: Work) -> list[str]:

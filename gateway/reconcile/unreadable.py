@@ -3,15 +3,14 @@ counted in the run."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from gateway.database import among
 from gateway.database.rows import insert_rows
 from gateway.reconcile.run import UnreadableRow
 from gateway.reconcile.sources import Unreadable
-from gateway.reconcile.tables import reconcile_row, reconcile_unreadable
+from gateway.reconcile.tables import reconcile_unreadable
 from gateway.reconcile.tally import Side
 
 #: Rows of one side that are kept.
@@ -51,12 +50,3 @@ def of(connection: Connection, run_id: str) -> tuple[UnreadableRow, ...]:
         )
         for row in found
     )
-
-
-def shown(connection: Connection, run_id: str, side: Side, ids: Collection[str]) -> frozenset[str]:
-    """Which of these records the side has shown already."""
-    rows = reconcile_row.c
-    if not ids:
-        return frozenset()
-    wanted = select(rows.record_id).where(rows.run_id == run_id, rows.side == side, among(rows.record_id, ids))
-    return frozenset(connection.execute(wanted).scalars())

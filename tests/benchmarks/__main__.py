@@ -4,7 +4,7 @@ The figures of this program.
 
 Each benchmark runs its two sides in turn, with real processes: gateway, ERPs, peer and client each their own.
 Prints a table with ratio, gate and aim, and what it was measured on. Needs the extras ``test`` and ``bench``;
-all but B1, B2, B4 and B11 need a PostgreSQL server that may be given databases. Exit code 1 when a gate was not
+all but B1, B2, B4, B5 and B11 need a PostgreSQL server that may be given databases. Exit code 1 when a gate was not
 reached.
 """
 
@@ -25,12 +25,14 @@ from statistics import median
 import msgspec
 
 from tests.benchmarks import (
+    compare,
     compared_read,
     drain,
     durable_write,
     footprint,
     long_journal,
     pressure,
+    reconciled,
     routed_read,
     switch,
 )
@@ -45,6 +47,8 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
     "B2": compared_read.run,
     "B3": durable_write.on_postgresql,
     "B4": durable_write.on_sqlite,
+    "B5": compare.run,
+    "B6": reconciled.run,
     "B7": long_journal.run,
     "B8": drain.run,
     "B9": switch.hold,
@@ -55,7 +59,6 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
 }
 #: Programs of their own that print their own tables: module -> what it measures.
 TABLES = {
-    "compare": "B5: pair compares of an 8-line invoice, against deepdiff",
     "transport": "CPU of a call over each carrier, against httpx's client",
     "capacity": "What a dual write costs, and what machines carry by that",
     "adapters": "CPU of an adapter's call and of its parts",
@@ -70,6 +73,8 @@ MEASURED_WITH = (
     "fastapi",
     "httpx",
     "launchdarkly-server-sdk",
+    "deepdiff",
+    "datacompy",
 )
 
 

@@ -1,15 +1,14 @@
-"""Pair compares of an 8-line invoice per second and core, against deepdiff on the same pairs.
+"""B5. Pair compares of an 8-line invoice per second and core, against deepdiff on the same pairs.
 
-``python -m tests.benchmarks.compare``. One process, no input or output in the measured part. Three pairs:
-equal documents with rows in another order, one cent in one line, and eight differences. The peer gets its
-best settings for the job (rows in any order, decimals kept apart by type) and is given the documents with
-amounts as Decimal, so that it can see a cent at all; it knows nothing of policies, classes or money.
+One process, no input or output in the measured part. Three pairs: equal documents with rows in another order, one cent
+in one line, and eight differences. The peer gets its best settings for the job (rows in any order, decimals kept apart
+by type) and is given the documents with amounts as Decimal, so that it can see a cent at all; it knows nothing of
+policies, classes or money.
 """
 
 from __future__ import annotations
 
 import copy
-import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -17,9 +16,8 @@ from typing import Any
 
 from gateway.canonical import BY_NAME
 from gateway.compare.differ import diff
-
-GATE = 30
-AIM = 2_000
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.table import Bound, Report
 
 
 def money(amount: str) -> dict[str, str]:
@@ -73,15 +71,16 @@ def pairs() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     return found
 
 
-def rate(work: Callable[[], object], *, seconds: float = 1.0, rounds: int = 3) -> float:
-    """The best of some rounds: the others are what the machine did meanwhile."""
-    best = 0.0
+def rates(sides: tuple[Callable[[], object], ...], *, seconds: float, rounds: int) -> list[float]:
+    """A second's worth of each side, the best of some rounds in turn: the others are what the machine did meanwhile."""
+    best = [0.0 for _ in sides]
     for _ in range(rounds):
-        done, start = 0, time.perf_counter()
-        while (passed := time.perf_counter() - start) < seconds / rounds:
-            work()
-            done += 1
-        best = max(best, done / passed)
+        for place, work in enumerate(sides):
+            done, start = 0, time.perf_counter()
+            while (passed := time.perf_counter() - start) < seconds:
+                work()
+                done += 1
+            best[place] = max(best[place], done / passed)
     return best
 
 
@@ -94,28 +93,28 @@ def decimals(value: Any) -> Any:
     return [decimals(member) for member in value] if isinstance(value, list) else value
 
 
-def main() -> int:
-    try:
-        from deepdiff import DeepDiff
-    except ImportError:
-        print("deepdiff is not installed; only our own side is measured")
-        DeepDiff = None  # noqa: N806
+def run(scale: Scale) -> Report:
+    from deepdiff import DeepDiff
+
     entity = BY_NAME["invoice"]
-    fine = True
-    print(f"{'pair':24} {'ours/s':>10} {'deepdiff/s':>11} {'times':>7}")
+    seconds = scale.seconds / 30
+    remarks: list[str] = []
+    ratios: list[float] = []
     for name, (left, right) in pairs().items():
-        ours = rate(lambda left=left, right=right: diff(entity, left, right))
-        fine &= ours >= AIM
-        if DeepDiff is None:
-            print(f"{name:24} {ours:10,.0f}")
-            continue
         a, b = decimals(left), decimals(right)
-        theirs = rate(lambda a=a, b=b: DeepDiff(a, b, ignore_order=True))
-        fine &= ours >= GATE * theirs
-        print(f"{name:24} {ours:10,.0f} {theirs:11,.0f} {ours / theirs:7,.0f}")
-    print(f"gate: {AIM:,}/s and {GATE} times: {'reached' if fine else 'NOT reached'}")
-    return 0 if fine else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        ours, theirs = rates(
+            (
+                lambda left=left, right=right: diff(entity, left, right),
+                lambda a=a, b=b: DeepDiff(a, b, ignore_order=True),
+            ),
+            seconds=seconds,
+            rounds=scale.rounds,
+        )
+        ratios.append(ours / theirs)
+        remarks.append(f"{name}: {ours:,.0f} a second, deepdiff {theirs:,.0f}, {ours / theirs:,.0f} times.")
+    return Report(
+        name="B5",
+        title="pair compares of an 8-line invoice per second and core, against deepdiff; the least of three pairs",
+        bounds=(Bound(unit="×", value=min(ratios), gate=30, aim=200),),
+        remarks=tuple(remarks),
+    )

@@ -15,9 +15,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 5
     journal: int = 1_000_000  #: operations of the long journal; the short one has a hundredth
     backlog: int = 100_000  #: deliveries that are drained
+    invoices: int = 1_000_000  #: of each side that are reconciled
     settings: Mapping[str, str] = {}  #: of the gateway, by the names of ``gateway/settings.py``
 
 
 FULL = Scale()
 #: Shows that everything works; its figures say little.
-QUICK = Scale(rounds=2, seconds=3.0, warm_s=0.5, mixed=10_000, starts=3, journal=50_000, backlog=3_000)
+QUICK = Scale(rounds=2, seconds=3.0, warm_s=0.5, mixed=10_000, starts=3, journal=50_000, backlog=3_000, invoices=20_000)
