@@ -58,7 +58,8 @@ def adopt(
     fits = _fitting(
         connection, [one for one in sightings if (one.system, one.entity, one.native_id) not in known]
     )
-    strange = [one for one in sightings if (one.system, one.entity, one.native_id) not in known.keys() | fits.keys()]
+    met = known.keys() | fits.keys()
+    strange = [one for one in sightings if (one.system, one.entity, one.native_id) not in met]
     on_their_way = _being_made(connection, strange)
     made: dict[Native, Holder] = {}
     fresh: list[Link] = []

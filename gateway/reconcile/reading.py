@@ -32,6 +32,9 @@ from gateway.routing.ruleset import Ruleset
 
 #: Records asked for at once; a product that gives fewer says so by its page.
 PAGE = 200
+#: Rows of a source that are read at once: nobody is asked for them, so what counts is the commits that they share.
+#: (Measured with 20,000 rows a side, read again: 10.2 s by 200 and 5.1 s by 1,000 at once.)
+ROWS = 1_000
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -143,7 +146,7 @@ class Reader:
                 piece, whole = await self._listed(work, adapter, companies), True
             else:
                 source = self._sources[use.name]
-                piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=PAGE)
+                piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=ROWS)
                 read_at = min(read_at, piece.made_at or read_at)
                 whole = source.mapped(work.entity.name) >= adapter.facts(work.entity.name).mapped
             items = [one for _, one in piece.found]
