@@ -198,7 +198,7 @@ class Port:
         return f"http://{self.host}:{self.port}"
 
     async def open(self) -> None:
-        await self._listen()
+        await self._serve(self._listening())
         if self._faults is not None:
             self._faults.on_change.append(self._obey)
 
@@ -220,10 +220,14 @@ class Port:
             self._date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n")
         return self._date[1]
 
-    async def _listen(self) -> None:
+    def _listening(self) -> socket.socket:
+        """From here on nobody is refused; who connects is served a little later."""
         sock = socket.create_server((self.host, self.port), backlog=512)
         # The number is kept from the first time on, so that an outage ends on the port where it began.
         self.port = sock.getsockname()[1]
+        return sock
+
+    async def _serve(self, sock: socket.socket) -> None:
         self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=sock)
 
     def _shut(self) -> None:
@@ -247,12 +251,13 @@ class Port:
             if until < float("inf"):
                 self._expiry = loop.call_later(max(until - time.monotonic(), 0) + 0.001, self._obey)
         elif self._server is None and self._reopening is None:
-            self._reopening = loop.create_task(self._reopen())
+            # Before whoever moved the switch has his answer: what he sends then is taken.
+            self._reopening = loop.create_task(self._reopen(self._listening()))
         if self._faults.live("refuse"):
             loop.call_soon(self._drop_all)
 
-    async def _reopen(self) -> None:
-        await self._listen()
+    async def _reopen(self, sock: socket.socket) -> None:
+        await self._serve(sock)
         self._reopening = None
 
     def _drop_all(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from adapters.sandbox.faults import Fault
 from adapters.sandbox.process import Options, Sandbox, running, serve
 
 pytestmark = pytest.mark.enable_socket
@@ -120,6 +121,22 @@ async def test_an_outage_refuses_connections_until_it_ends(sandbox: Sandbox, htt
     await http.delete(f"{sandbox.control_url}/legacy/_sandbox/faults")
     await back(http, sandbox)
     assert (await http.get(f"{sandbox.legacy_url}{made.headers['location']}")).status_code == 200
+
+
+async def test_when_it_is_said_that_an_outage_is_over_nobody_is_refused(sandbox: Sandbox) -> None:
+    """The port takes connections from the moment at which the switch is moved, before anybody can be told."""
+    sandbox.legacy.faults.arm(Fault(kind="outage"))
+    address = "127.0.0.1", sandbox.ports["legacy"].port
+    async with asyncio.timeout(5):
+        while not _refused(address):  # noqa: ASYNC110 - it is closed when the loop has its next turn
+            await asyncio.sleep(0)
+    sandbox.legacy.faults.disarm()
+    assert not _refused(address)
+
+
+def _refused(address: tuple[str, int]) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(address) != 0
 
 
 async def test_an_outage_with_an_expiry_ends_by_itself(sandbox: Sandbox, http: httpx.AsyncClient) -> None:
