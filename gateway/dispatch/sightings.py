@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, select
 from gateway.canonical import BY_NAME
 from gateway.crosswalk.store import Holder, Link, link, linked, links_of
 from gateway.database import among
+from gateway.database.rows import rows_by_keys
 from gateway.dispatch import natural_keys
 from gateway.dispatch.command import Document
 from gateway.dispatch.known_records import Native
@@ -179,6 +181,26 @@ def hold_adoption(connection: Connection, entity: str) -> None:
     lock_exclusive(connection, ("adoption", entity))
 
 
+def _of_numbers(connection: Connection, sightings: Sequence[Sighting]) -> list[Any]:
+    """The records that have the match key of one of these, in its entity and legal entity."""
+    columns = "id", "entity", "legal_entity", "match_key", "version", "merged_into"
+    keys: dict[tuple[str | None, ...], dict[str, str | None]] = {}
+    alone: dict[str, list[str]] = {}  # of no legal entity: no key in full, since nothing equals what is not there
+    for one in sightings:
+        if one.legal_entity is None:
+            alone.setdefault(one.entity, []).append(one.match_key or "")
+        else:
+            key = {"entity": one.entity, "legal_entity": one.legal_entity, "match_key": one.match_key}
+            keys[tuple(key.values())] = key
+    found = [*rows_by_keys(connection, record, list(keys.values()), columns)]
+    for entity, numbers in alone.items():
+        wanted = select(*(record.c[name] for name in columns)).where(
+            record.c.entity == entity, record.c.legal_entity.is_(None), among(record.c.match_key, numbers)
+        )
+        found += connection.execute(wanted)
+    return found
+
+
 def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tuple[str, str, str], str]:
     """The one record that each sighting must be: by our own id, by the marker of a write that we sent (its outcome
     may not be written down yet), else by its match key if exactly one confirmed record of its legal entity has that
@@ -201,17 +223,10 @@ def _fitting(connection: Connection, sightings: Sequence[Sighting]) -> dict[tupl
             .where(among(operation.c.marker, markers))
         ):
             marked[row.entity, row.marker] = row.merged_into or row.record_id
-    keys = {one.match_key for one in sightings if one.match_key and one.external_id not in present}
+    numbered = [one for one in sightings if one.match_key and one.external_id not in present]
     by_key: dict[tuple[str, str | None, str], list[str]] = {}
-    if keys:
-        for row in connection.execute(
-            select(record.c.id, record.c.entity, record.c.legal_entity, record.c.match_key).where(
-                among(record.c.match_key, keys),
-                among(record.c.entity, {one.entity for one in sightings}),
-                record.c.version > 0,
-                record.c.merged_into.is_(None),
-            )
-        ):
+    for row in _of_numbers(connection, numbered):
+        if row.version > 0 and row.merged_into is None:
             by_key.setdefault((row.entity, row.legal_entity, row.match_key), []).append(row.id)
     candidates = {record_id for ids in by_key.values() for record_id in ids} | set(present.values())
     candidates |= set(marked.values())
