@@ -40,12 +40,9 @@ def reserve(connection: Connection, wanted: Mapping[Key, str]) -> dict[Key, str]
         missing = sorted(key for key in wanted if key not in holders)
         if not missing:
             break
-        rows = [
-            {"entity": entity, "scope": scope, "value": value, "record_id": wanted[entity, scope, value]}
-            for entity, scope, value in missing
-        ]
-        journal.insert_missing(connection, natural_key, rows)
         keys = [{"entity": entity, "scope": scope, "value": value} for entity, scope, value in missing]
+        rows = [{**key, "record_id": wanted[one]} for key, one in zip(keys, missing, strict=True)]
+        journal.insert_missing(connection, natural_key, rows)
         found = rows_by_keys(connection, natural_key, keys, ("entity", "scope", "value", "record_id"))
         holders.update({(row.entity, row.scope, row.value): row.record_id for row in found})
     return holders

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -305,15 +306,12 @@ def _nobody() -> None:
 async def health(adapter: Adapter, *, tries: int = 1) -> Health:
     """What the system answers to its health probe within three seconds. ``tries``: how often it may be asked."""
     last = Health(ok=False, latency_s=PROBE_PATIENCE_S, detail=f"no answer within {PROBE_PATIENCE_S:g} s")
-    with urgent(Urgency.PROBE):
-        try:
-            async with asyncio.timeout(PROBE_PATIENCE_S):
-                for _ in range(tries):
-                    last = await _probed(adapter)
-                    if last.ok:
-                        break
-        except TimeoutError:
-            return last
+    with urgent(Urgency.PROBE), suppress(TimeoutError):
+        async with asyncio.timeout(PROBE_PATIENCE_S):
+            for _ in range(tries):
+                last = await _probed(adapter)
+                if last.ok:
+                    break
     return last
 
 

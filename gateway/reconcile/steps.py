@@ -16,6 +16,7 @@ from gateway.clock import Clock
 from gateway.compare.waiver import Waiver
 from gateway.compare.waivers import in_force
 from gateway.database import Database, from_micros
+from gateway.database.rows import analyze
 from gateway.reconcile import ranges, rechecking, store, unreadable
 from gateway.reconcile.bridge import Part, Term
 from gateway.reconcile.eyes import Eyes
@@ -27,7 +28,7 @@ from gateway.reconcile.run import Phase, Report, verdict
 from gateway.reconcile.sources import Unreadable
 from gateway.reconcile.sources.source import AGAIN
 from gateway.reconcile.store import Range, Row, Work, encode
-from gateway.reconcile.tables import reconcile_amount, reconcile_part
+from gateway.reconcile.tables import reconcile_amount, reconcile_part, reconcile_row
 from gateway.reconcile.tally import SIDES, Side, together
 
 MICROS = 1_000_000
@@ -81,15 +82,16 @@ class Steps:
             now = self._database.now(connection)
             rows = page.rows
             values: dict[str, Any] = {"cursor": page.next_cursor, "failures": 0, "note": None}
+            before = store.shown(connection, work.id, side, {row.record_id for row in rows})
             if side in work.sources:
-                rows, values["sources"] = _of_source(connection, work, side, page)
-            new = store.put_read(connection, work.id, rows)
+                rows, values["sources"] = _of_source(connection, work, side, page, before)
+            new = store.put_read(connection, work.id, rows, before)
             if side == "authority":
                 values["read_authority"] = work.read_authority + new
             else:
                 values["read_mirror"] = work.read_mirror + new
             if page.next_cursor is None:
-                store.filled(connection)
+                analyze(connection, reconcile_row)
                 values["phase"] = Phase.MIRROR.value if side == "authority" else Phase.MATCH.value
             return store.advance(connection, work, now=now, **values)
 
@@ -259,11 +261,11 @@ class Steps:
 
 
 def _of_source(
-    connection: Connection, work: Work, side: Side, page: Read
+    connection: Connection, work: Work, side: Side, page: Read, again: frozenset[str]
 ) -> tuple[tuple[Row, ...], str]:
     """The rows of a page of a source that are the first of their key, and the sources of the run as they are then. What
-    an adapter shows twice is one record that has moved between two pages; in a source it is two."""
-    again = store.shown(connection, work.id, side, {row.record_id for row in page.rows})
+    an adapter shows twice is one record that has moved between two pages; in a source it is two. ``again``: those that
+    the side has shown already."""
     told = [
         *page.unreadable,
         *(Unreadable(line=page.lines[one], field=None, reason=AGAIN) for one in sorted(again)),

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
 from gateway.canonical import BY_NAME, Entity
-from gateway.database.rows import analyze, insert_rows, put_rows, rows_by_keys
+from gateway.database.rows import insert_rows, put_rows, rows_by_keys
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.matching import Parted
 from gateway.reconcile.ranges import SIZE
@@ -132,12 +132,11 @@ def keep_lease(connection: Connection, work: Work, *, until: int | None) -> bool
     return done.rowcount == 1
 
 
-def put_read(connection: Connection, run_id: str, rows: Sequence[Row]) -> int:
+def put_read(connection: Connection, run_id: str, rows: Sequence[Row], before: frozenset[str]) -> int:
     """Keeps what a side has shown; a record that was shown already is renewed. How many are new."""
     if not rows:
         return 0
     fresh = {one.record_id: one for one in rows}
-    before = len(shown(connection, run_id, rows[0].side, fresh))
     put_rows(
         connection,
         reconcile_row,
@@ -147,18 +146,13 @@ def put_read(connection: Connection, run_id: str, rows: Sequence[Row]) -> int:
         "side",
         renew=("read_at", "digest", "document"),
     )
-    return len(fresh) - before
+    return len(fresh.keys() - before)
 
 
 def shown(connection: Connection, run_id: str, side: Side, ids: Collection[str]) -> frozenset[str]:
     """Which of these records the side has shown already."""
     keys = [{"run_id": run_id, "record_id": one, "side": side} for one in sorted(ids)]
     return frozenset(row.record_id for row in rows_by_keys(connection, reconcile_row, keys, ("record_id",)))
-
-
-def filled(connection: Connection) -> None:
-    """A side has been read: from now on its rows are looked up in their order."""
-    analyze(connection, reconcile_row)
 
 
 def following(connection: Connection, work: Work) -> list[str]:

@@ -21,9 +21,9 @@ from gateway.clock import SystemClock
 from gateway.database import Database
 from gateway.settings import Settings, SystemSettings
 from tests.integration.ledger import history
-from tests.integration.ledger.conftest import RULES
 from tests.integration.ledger.world import customer, fresh
 from tests.systems.processes import Process
+from tests.systems.rules import staged
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 LINES = 10_000
@@ -72,14 +72,10 @@ class Served(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def served(journal: str, erps: Sandbox, folder: Path, *, stage: str) -> AsyncIterator[Served]:
-    rules = folder / "rules"
-    rules.mkdir()
-    for file in RULES.glob("*.toml"):
-        text = file.read_text(encoding="utf-8").replace('"legacy_only"', f'"{stage}"')
-        (rules / file.name).write_text(text, encoding="utf-8")
+    rules = str(staged(folder, stage))
     settings = Settings(
         database=journal,
-        rules=str(rules),
+        rules=rules,
         systems={
             name: SystemSettings(profile=f"sandbox_{name}", base_url=erps.urls[name]) for name in SYSTEMS
         },
@@ -92,7 +88,7 @@ async def served(journal: str, erps: Sandbox, folder: Path, *, stage: str) -> As
         await gateway.close()
     environment = {
         "TWINRUN_DATABASE": journal,
-        "TWINRUN_RULES": str(rules),
+        "TWINRUN_RULES": rules,
         "TWINRUN_PORT": "0",
         **{f"TWINRUN_SYSTEMS__{name.upper()}__BASE_URL": erps.urls[name] for name in SYSTEMS},
     }

@@ -16,9 +16,9 @@ from gateway.clock import SystemClock
 from gateway.database import Database
 from gateway.settings import Settings, SystemSettings
 from tests.integration.ledger import history
-from tests.integration.ledger.conftest import RULES
 from tests.integration.ledger.world import customer, fresh, project, resource, time_entry
 from tests.systems.processes import Process
+from tests.systems.rules import staged
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 pytestmark = pytest.mark.slow
@@ -125,7 +125,7 @@ async def test_killed_in_the_middle_of_a_thousand_writes(journal: str, erps: San
     done when the process was killed; nothing is left without a state."""
     settings = Settings(
         database=journal,
-        rules=str(_rules(tmp_path)),
+        rules=str(staged(tmp_path)),
         systems={
             name: SystemSettings(profile=f"sandbox_{name}", base_url=erps.urls[name], timeout_s=2.0)
             for name in SYSTEMS
@@ -185,15 +185,6 @@ async def test_killed_in_the_middle_of_a_thousand_writes(journal: str, erps: San
         assert {marker[operation] for operation in operations} <= set(seen)
     assert served.errors() == []
     assert time.monotonic() - began < BUDGET_S
-
-
-def _rules(tmp_path: Path) -> Path:
-    folder = tmp_path / "rules"
-    folder.mkdir()
-    for file in RULES.glob("*.toml"):
-        text = file.read_text(encoding="utf-8").replace('"legacy_only"', '"dual_write"')
-        (folder / file.name).write_text(text, encoding="utf-8")
-    return folder
 
 
 async def _key(settings: Settings) -> str:

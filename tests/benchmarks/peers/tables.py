@@ -19,8 +19,8 @@ AMOUNTS = ("net", "tax", "total")
 
 
 def read(path: str) -> pandas.DataFrame:
-    read = dict.fromkeys(pandas.read_csv(path, nrows=0).columns, str) | dict.fromkeys(AMOUNTS, Decimal)
-    return pandas.read_csv(path, converters=read)
+    texts = dict.fromkeys(pandas.read_csv(path, nrows=0).columns, str)
+    return pandas.read_csv(path, converters=texts | dict.fromkeys(AMOUNTS, Decimal))
 
 
 def main() -> None:

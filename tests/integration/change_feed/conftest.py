@@ -9,10 +9,11 @@ import pytest
 
 from gateway.settings import Settings
 from tests.integration.change_feed.desk import OWNED
-from tests.integration.ledger.conftest import RULES, opened
+from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import REGION, World
 from tests.integration.pressure.conftest import erps as erps
 from tests.integration.pressure.conftest import settings_of
+from tests.systems.rules import PACKAGED
 from tests.systems.sandbox import Sandbox
 
 
@@ -21,7 +22,7 @@ def rules(tmp_path: Path) -> Path:
     """Every slice of one region in dual_write; who may edit what of a customer is said by rule."""
     folder = tmp_path / "rules"
     folder.mkdir()
-    for file in RULES.glob("*.toml"):
+    for file in PACKAGED.glob("*.toml"):
         text = file.read_text(encoding="utf-8")
         if "[[rules]]" in text:
             text += f'\n[[rules]]\nregion = "{REGION}"\nstage = "dual_write"\n'

@@ -14,9 +14,10 @@ from gateway.ledger import invariants
 from gateway.ledger.tables import record
 from gateway.settings import Settings
 from tests.integration.ledger import history
-from tests.integration.ledger.conftest import RULES, opened
+from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.conftest import settings as settings
 from tests.integration.ledger.world import REGION, World, fresh
+from tests.systems.rules import PACKAGED
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 WAVE = f"{REGION}.wave1"
@@ -29,7 +30,7 @@ def rule_files(
 ) -> Path:
     """Rules by which the region's own slices are at ``own`` and those of its cohort at ``stage``."""
     folder.mkdir(exist_ok=True)
-    for file in RULES.glob("*.toml"):
+    for file in PACKAGED.glob("*.toml"):
         first = file.stem in FIRST
         text = file.read_text(encoding="utf-8").replace('"legacy_only"', '"live"' if first else f'"{own}"')
         if file.stem in ("project", "time_entry", "expense", "invoice", "payment"):

@@ -15,8 +15,9 @@ from gateway.dispatch.idempotency import intent_of
 from gateway.dispatch.intake import Accepted, Intake
 from gateway.settings import Settings
 from tests.integration.cohorts.conftest import places
-from tests.integration.ledger.conftest import RULES, opened
+from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import World, contract, customer, fresh, project, resource, time_entry
+from tests.systems.rules import staged
 from tests.systems.sandbox import Sandbox
 
 SWISS = "DACH.swiss"
@@ -26,11 +27,7 @@ COHORTS = '[[cohorts]]\nname = "swiss"\nregion = "DACH"\nroot = "customer"\nlega
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     """A region of two companies, of which one is a cohort."""
-    folder = tmp_path / "rules"
-    folder.mkdir()
-    for file in RULES.glob("*.toml"):
-        text = file.read_text(encoding="utf-8").replace('"legacy_only"', '"dual_write"')
-        (folder / file.name).write_text(text, encoding="utf-8")
+    folder = staged(tmp_path)
     (folder / "cohorts.toml").write_text(COHORTS, encoding="utf-8")
     return folder
 

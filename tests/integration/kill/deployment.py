@@ -23,6 +23,7 @@ from tests.integration.kill.programs import Death, Launcher, Slot, free_port
 from tests.simulation.check import Verdict
 from tests.simulation.history import History, open_operations
 from tests.systems.processes import ROOT
+from tests.systems.rules import staged
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
 LATENCY_MS = 15  #: of the ERPs, so that something is always under way
@@ -38,15 +39,10 @@ def settings(
     folder: Path, database: str, erps: Sandbox, *, stages: Mapping[str, str], redis: str | None, drain_limit_s: float
 ) -> Settings:
     """Short times, and every slice of an entity at its stage of ``stages``; of others at ``dual_write``."""
-    rules = folder / "rules"
-    rules.mkdir(exist_ok=True)
-    for file in (ROOT / "routing_rules").glob("*.toml"):
-        stage = f'"{stages.get(file.stem, "dual_write")}"'
-        (rules / file.name).write_text(file.read_text("utf-8").replace('"legacy_only"', stage), "utf-8")
     return Settings(
         database=database,
         redis=redis,
-        rules=str(rules),
+        rules=str(staged(folder, stages=stages)),
         systems={
             name: SystemSettings(profile=f"sandbox_{name}", base_url=erps.urls[name], timeout_s=1.5)
             for name in SYSTEMS

@@ -13,21 +13,16 @@ import pytest
 from gateway.app import Gateway
 from gateway.settings import Settings, SystemSettings
 from tests.integration.ledger.world import World
+from tests.systems.rules import staged
 from tests.systems.sandbox import SYSTEMS, Sandbox
 
-RULES = Path(__file__).parents[3] / "routing_rules"
 PROFILES = Path(__file__).parents[3] / "adapters" / "profiles"
 
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     """The packaged rules with every slice in dual_write, the first stage that has a mirror."""
-    folder = tmp_path / "rules"
-    folder.mkdir()
-    for file in RULES.glob("*.toml"):
-        text = file.read_text(encoding="utf-8").replace('"legacy_only"', '"dual_write"')
-        (folder / file.name).write_text(text, encoding="utf-8")
-    return folder
+    return staged(tmp_path)
 
 
 def hasty(name: str, folder: Path) -> str:

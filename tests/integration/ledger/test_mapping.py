@@ -12,8 +12,9 @@ import pytest
 
 from gateway.routing.stage import Stage
 from gateway.settings import Settings
-from tests.integration.ledger.conftest import RULES, opened
+from tests.integration.ledger.conftest import opened
 from tests.integration.ledger.world import REGION, World
+from tests.systems.rules import PACKAGED
 from tests.systems.sandbox import Sandbox
 
 SPOILT = {
@@ -35,7 +36,7 @@ async def spoilt(settings: Settings, sandbox: Sandbox, tmp_path: Path) -> AsyncI
     profile.write_text(text, "utf-8")
     cloud = msgspec.structs.replace(settings.systems["cloud"], profile=str(profile))
     changed = msgspec.structs.replace(
-        settings, rules=str(RULES), systems={**settings.systems, "cloud": cloud}
+        settings, rules=str(PACKAGED), systems={**settings.systems, "cloud": cloud}
     )
     async with opened(changed, sandbox) as world:
         yield world
