@@ -24,6 +24,12 @@ _JSON_TYPES = (
     (Integer, "integer"),
     (Double, "double precision"),
 )
+#: Below a thousand rows no plan is a bad one.
+_GROWN = """
+    SELECT relname::text FROM pg_stat_user_tables
+    WHERE schemaname = current_schema() AND relname = ANY ($1::text[])
+        AND n_mod_since_analyze >= 1000 AND n_mod_since_analyze * 2 >= n_live_tup
+    ORDER BY relname"""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -138,6 +144,18 @@ def analyze(connection: Connection, table: Table) -> None:
     the order of their key, behind the first of 28,000: 30 ms, then 0.4.) SQLite goes by its indexes anyway."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f'ANALYZE "{table.name}"')
+
+
+def analyze_grown(connection: Connection, tables: Collection[str]) -> Sequence[str]:
+    """Has the server count those of ``tables`` of which at least half is new since it counted last, and names them.
+    It does so by itself, but only once a minute and one after the other, which is late where a journal is young and
+    under load. The tables are locked against other counting until the transaction ends."""
+    if connection.dialect.name != "postgresql":
+        return ()
+    grown = connection.exec_driver_sql(_GROWN, (sorted(tables),)).scalars().all()
+    for name in grown:
+        connection.exec_driver_sql(f'ANALYZE "{name}"')
+    return grown
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Row], tail: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, text
 
 from gateway.database import Database
+from gateway.database.rows import analyze_grown
 from gateway.ledger import invariants
 from gateway.ledger.invariants import INVARIANTS, LAST, Extent
 from gateway.telemetry import Log, Metrics
@@ -47,7 +48,8 @@ class Invariants:
         if self._database.sqlite:
             looked = await self._database.read(self._look)
         else:
-            # The lock ends with its transaction, which writes nothing.
+            # The lock ends with its transaction, and so does that of the tables that are counted.
+            await self._database.transaction(self._count_alone)
             looked = await self._database.transaction(self._look_alone)
         if looked is None:
             return 0
@@ -59,6 +61,10 @@ class Invariants:
         self._next_after = seen.upto
         self._swept = "" if seen.until == LAST else seen.until
         return sum(1 for records in broken.values() if records)
+
+    def _count_alone(self, connection: Connection) -> None:
+        if connection.execute(_ONE_AT_A_TIME).scalar_one():
+            analyze_grown(connection, invariants.TABLES)
 
     def _look_alone(self, connection: Connection) -> tuple[Extent, dict[str, tuple[str, ...]]] | None:
         alone = connection.execute(_ONE_AT_A_TIME).scalar_one()

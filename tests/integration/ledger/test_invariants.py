@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -562,6 +562,38 @@ async def test_one_process_looks_at_a_time(healthy: Database, caplog: pytest.Log
     leave.set()
     await holding
     assert await other.run_once() == 1
+
+
+@pytest.mark.parametrize("journal", [pytest.param("postgresql", marks=pytest.mark.server)], indirect=True)
+async def test_what_has_grown_is_counted_before_a_look(healthy: Database) -> None:
+    """A table that the server has not counted since it grew is counted before the laws are asked about it, and one
+    that has not grown since is left alone."""
+    monitor = Invariants(database=healthy, metrics=Metrics(), log=Log())
+
+    def grow(rows: int) -> Callable[[Connection], None]:
+        def unit(connection: Connection) -> None:
+            connection.execute(text("ALTER TABLE late_outcome SET (autovacuum_enabled = off)"))  # nobody else counts
+            connection.execute(
+                text(
+                    "INSERT INTO late_outcome (delivery_id, number, at, outcome)"
+                    " SELECT 'none', n, 0, 'not_applied' FROM generate_series(1, :rows) n"
+                ),
+                {"rows": rows},
+            )
+            connection.execute(text("SELECT pg_stat_force_next_flush()"))
+
+        return unit
+
+    def counted(connection: Connection) -> int:
+        known = text("SELECT reltuples FROM pg_class WHERE relname = 'late_outcome'")
+        return int(connection.execute(known).scalar_one())
+
+    found: list[int] = []
+    for rows in (999, 1, 999, 1):
+        await healthy.transaction(grow(rows))
+        assert await monitor.run_once() == 0
+        found.append(await healthy.read(counted))
+    assert found == [-1, 1000, 1000, 2000]
 
 
 async def test_each_event_is_looked_at_twice_and_no_more(healthy: Database) -> None:
