@@ -24,7 +24,7 @@ from adapters.door import Urgency
 from gateway.clock import rfc3339
 from gateway.database import Database
 from gateway.dispatch.idempotency import Intent, KeptRefusal, Twin
-from gateway.dispatch.queues import Queues
+from gateway.dispatch.queues import COUNTED_AHEAD, Queues
 from gateway.dispatch.records import RecordView
 from gateway.errors import KeyReused, NotAccepted
 from gateway.ledger.places import Places
@@ -178,9 +178,12 @@ class Admission:
         shut = self._pressure.shut(system)
         return self._pressure.stopping or (shut is not None and (shut.outage or shut.seconds >= wait_s))
 
-    def queued(self, entity: str, region: str, authority: str, now: datetime) -> dict[str, Any]:
-        """Where a write that was accepted just now stands: behind all that were counted a moment ago."""
-        position = self._queues.of(entity, region).waiting + 1
+    def queued(self, entity: str, region: str, authority: str, now: datetime, *, ahead: int) -> dict[str, Any]:
+        """Where a write that was accepted just now stands. ``ahead`` are those before it, counted up to
+        ``COUNTED_AHEAD``; of more than that only the count of a moment ago is known."""
+        position = ahead + 1
+        if ahead >= COUNTED_AHEAD:
+            position = max(position, self._queues.of(entity, region).waiting)
         return standing(self._pressure, authority, position, now)
 
     async def known(self, intent: Intent) -> Twin | KeptRefusal | None:

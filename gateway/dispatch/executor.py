@@ -20,6 +20,7 @@ from gateway.dispatch.conclusion import Concluded
 from gateway.dispatch.deliver import Deliverer
 from gateway.dispatch.idempotency import Intent, KeptRefusal, Twin, intent_of
 from gateway.dispatch.intake import Accepted, Intake
+from gateway.dispatch.queues import COUNTED_AHEAD, WAITS, ahead_of
 from gateway.dispatch.reads import Reads
 from gateway.dispatch.records import Records
 from gateway.dispatch.translate import references
@@ -298,8 +299,8 @@ class Executor:
         return msgspec.structs.replace(answer, replayed=True)
 
     async def _pending(self, operation_id: str, record_id: str, stage: Stage) -> Answer:
-        def unit(connection: Connection) -> Any:
-            return connection.execute(
+        def unit(connection: Connection) -> tuple[Any, int]:
+            row = connection.execute(
                 select(
                     operation.c.state,
                     operation.c.confirming,
@@ -308,17 +309,21 @@ class Executor:
                     operation.c.authority,
                 ).where(operation.c.id == operation_id)
             ).one()
+            if row.state not in WAITS:
+                return row, 0
+            return row, ahead_of(connection, operation_id, row.entity, row.region, most=COUNTED_AHEAD)
 
         queued: dict[str, Any] = {"queue_position": None, "expected_at": None}
         try:
-            row = await self._database.read(unit)
+            row, ahead = await self._database.read(unit)
         except StoreUnavailable:
             # It is on disk, so the answer is 202 also while the journal cannot be read.
             state, confirming = OperationState.ACCEPTED.value, False
         else:
             state, confirming = row.state, row.confirming
-            if state in (OperationState.ACCEPTED, OperationState.HELD):
-                queued = self._admission.queued(row.entity, row.region, row.authority, self._clock.now())
+            if state in WAITS:
+                now = self._clock.now()
+                queued = self._admission.queued(row.entity, row.region, row.authority, now, ahead=ahead)
         return Answer(
             status=202,
             operation=operation_id,

@@ -14,7 +14,7 @@ from gateway.database import Database, moment
 from gateway.dispatch import natural_keys
 from gateway.dispatch.admission import standing
 from gateway.dispatch.claim import LATEST
-from gateway.dispatch.queues import ahead_of
+from gateway.dispatch.queues import WAITS, ahead_of
 from gateway.errors import CannotCancel, OperationNotFound
 from gateway.ledger import journal
 from gateway.ledger.pressure import Pressure
@@ -37,7 +37,7 @@ class Operations:
         def unit(connection: Connection) -> tuple[dict[str, Any], int | None]:
             row = _visible(connection, operation_id, regions, entities)
             told = _told(connection, row)
-            if row.state not in (OperationState.ACCEPTED, OperationState.HELD):
+            if row.state not in WAITS:
                 return told, None
             return told, 1 + ahead_of(connection, row.id, row.entity, row.region)
 
