@@ -158,7 +158,7 @@ class Gateway:
         )
         self.resolver = Resolver(
             database=database, adapters=adapters, sender=self.sender, outcomes=concluding, waiting=waiting,
-            log=self.log, lease_s=lease_s,
+            log=self.log, lease_s=lease_s, go_on=self.deliverer.go_on,
         )  # fmt: skip
         self.sides = ErpSides(
             adapters=adapters, records=self.records, adoption=self.adoption, slices=self.slices, database=database

@@ -71,6 +71,14 @@ class Deliverer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def go_on(self, concluded: Concluded) -> None:
+        """Takes up what a conclusion leaves to be done that was not reached by a delivery of this room: the mirror's
+        delivery that its commit has claimed for this process, and what has come due."""
+        if concluded.work_left:
+            self.work_left.set()
+        if concluded.next_claim is not None:
+            self.start(concluded.next_claim, taken_over=True)
+
     async def run_once(self) -> int:
         """Claims what is due, as far as there is room, and starts it. Returns how many."""
         rooms = {system: self.slots(system) for system in self._adapters}

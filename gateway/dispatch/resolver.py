@@ -9,7 +9,7 @@ again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -74,9 +74,10 @@ class Resolver:
         waiting: Waiting,
         log: Log,
         lease_s: Mapping[str, float],
+        go_on: Callable[[Concluded], None],
     ) -> None:
         """``lease_s``: for how long one process looks while no other does, by system; one that dies meanwhile holds
-        its lanes up for no longer."""
+        its lanes up for no longer. ``go_on`` takes up what a conclusion leaves to be done."""
         self._database = database
         self._lease_s = lease_s
         self._adapters = adapters
@@ -84,6 +85,7 @@ class Resolver:
         self._outcomes = outcomes
         self._waiting = waiting
         self._log = log
+        self._go_on = go_on
 
     async def run_once(self, limit: int = 32) -> int:
         """Looks for what is due to be looked for. Safe to run twice and in many processes."""
@@ -100,6 +102,7 @@ class Resolver:
         concluded = await self._outcomes.submit(await self._resolve(one))
         if concluded.counted and one.claim.role == "authority":
             self._waiting.tell(concluded)
+        self._go_on(concluded)
 
     async def reap(self) -> int:
         """Leases that ran out: whoever held them may have sent, so their outcome is unknown."""
