@@ -189,7 +189,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         return codes.WRONG
     except CycloptsError as wrong:
-        say(f"twinrun: {codes.told(wrong)}; see `twinrun --help`")
+        say(f"twinrun: {codes.told(wrong).rstrip('.')}; see `twinrun --help`")
         return codes.WRONG
     except KeyboardInterrupt:
         say("interrupted")
