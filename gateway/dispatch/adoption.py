@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -62,6 +62,11 @@ class Adoption:
         ``adapters.errors`` where a system cannot be asked what is referred to."""
         kept = whole or bool(BY_NAME[entity_name].told_apart_by)
         return await self._resolve(adapter, entity_name, found, region, DEPTH, whole=kept, sure=True)
+
+    async def known(self, system: str, entity_name: str, natives: Iterable[str]) -> dict[str, str]:
+        """The records that these native ids mean, as far as they are linked. Adopts nothing."""
+        found = await self._records.canonical_ids((system, entity_name, one) for one in natives)
+        return {native: record_id for (_, _, native), record_id in found.items()}
 
     async def document(
         self, adapter: Adapter, entity_name: str, found: Found, *, region: str | None

@@ -22,13 +22,16 @@ personal values only keyed hashes are left when a run has ended; the documents t
 A second run reads both sets again, because no system can be asked for a range of canonical ids. It judges only the
 ranges that have changed: one in which nothing parted, and whose two digests are what they were, has the same tally.
 
+Two sources of one run that are large CSV files are read as sets: what is surely the same is counted and summed at once,
+and only what is left goes the way of the rows.
+
 What it refuses. Sums of a general ledger: no profile maps its accounts, and a figure that cannot be made is told as not
 available, with the reason, and never estimated.
 
 Files. ``measures`` ``bridge`` ``tally`` ``ranges`` ``matching`` ``reporting`` and ``run`` are pure; ``tables``
 ``store`` ``queries`` ``standing`` ``unreadable`` keep and ask; ``reading`` and ``rechecking`` read the systems, and
-``sources`` what stands for one; ``eyes`` says how a run looks at its sides; ``steps`` does the pieces of a run, and
-``reconciler`` runs them.
+``sources`` what stands for one, ``sets`` and ``agreement`` two of them at once; ``eyes`` says how a run looks at its
+sides; ``steps`` does the pieces of a run, and ``reconciler`` runs them.
 """
 
 from gateway.reconcile.bridge import BridgeLine, Term, bridge

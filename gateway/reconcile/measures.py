@@ -46,13 +46,16 @@ class Line(NamedTuple):
 
 
 class PackMeasure(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure of the pack. It is there where both systems hold every field that it ``needs``."""
+    """A figure of the pack. It is there where both systems hold every field that it ``needs``. ``adds``: the field of
+    which it is a sum over records that are the same in ``by``; None: it has to be made record by record."""
 
     name: str
     entity: str
     label: str
     needs: tuple[str, ...]
     lines: Callable[[str, Document], Iterable[Line]]
+    adds: str | None = None
+    by: tuple[str, ...] = ()
 
 
 class NotAvailable(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,17 +218,27 @@ def _rows(value: Any) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", row) for row in rows if isinstance(row, dict)]
 
 
+_UNBILLED_BY = "state billable project_id"
 # fmt: off
 PACK: tuple[PackMeasure, ...] = tuple(
-    PackMeasure(name=name, entity=entity, label=label, needs=tuple(needs.split()), lines=made)
-    for name, entity, label, made, needs in (
-        # name              entity       label                       made               needs
-        ("ar_open",         "invoice",   "AR open items",            _open_items,       "state balance due_date"),
-        ("billed_to_date",  "invoice",   "Project-to-date billings", _billed,           "state lines"),
-        ("unapplied_cash",  "payment",   "Unapplied cash",           _unapplied,        "state amount allocations"),
-        ("unbilled_time",   "time_entry", "Unbilled time",           _unbilled_time,    "state hours billable rate"),
-        ("unbilled_hours",  "time_entry", "Unbilled hours",          _unbilled_hours,   "state hours billable"),
-        ("unbilled_expense", "expense",  "Unbilled expense",         _unbilled_expense, "state amount billable"),
+    PackMeasure(
+        name=name, entity=entity, label=label, needs=tuple(needs.split()), lines=made, adds=adds or None,
+        by=tuple(by.split()),
+    )
+    for name, entity, label, made, needs, adds, by in (
+        # name             entity        label                needs                        adds, by
+        ("ar_open",        "invoice",    "AR open items",     _open_items,
+                                                              "state balance due_date",    "balance", "state due_date"),
+        ("billed_to_date", "invoice",    "Project-to-date billings", _billed,
+                                                              "state lines",               "", ""),
+        ("unapplied_cash", "payment",    "Unapplied cash",    _unapplied,
+                                                              "state amount allocations",  "", ""),
+        ("unbilled_time",  "time_entry", "Unbilled time",     _unbilled_time,
+                                                              "state hours billable rate", "", ""),
+        ("unbilled_hours", "time_entry", "Unbilled hours",    _unbilled_hours,
+                                                              "state hours billable",      "hours", _UNBILLED_BY),
+        ("unbilled_expense", "expense",  "Unbilled expense",  _unbilled_expense,
+                                                              "state amount billable",     "amount", _UNBILLED_BY),
     )
 )
 # fmt: on

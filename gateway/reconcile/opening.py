@@ -22,6 +22,7 @@ from gateway.reconcile.reading import Reader
 from gateway.reconcile.rechecking import Rechecks
 from gateway.reconcile.reconciler import Reconciler
 from gateway.reconcile.run import SourceUse
+from gateway.reconcile.sets import Sets
 from gateway.reconcile.sources import open_sources
 from gateway.reconcile.steps import Steps
 from gateway.reconcile.tally import Side
@@ -76,6 +77,7 @@ def open_reconciler(
         reader=reader,
         rechecks=rechecks,
         eyes=eyes,
+        sets=Sets(sources=sources, adoption=adoption, ruleset=ruleset, database=database, log=log, key=key),
         key=key,
         settle_s=settings.settle_s,
     )

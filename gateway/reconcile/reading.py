@@ -135,8 +135,9 @@ class Reader:
             for side in SIDES
         }
 
-    async def page(self, work: Work, side: Side) -> Read:
-        """The page at the run's cursor. Raises the errors of ``adapters.errors``; Failed and Away for a source."""
+    async def page(self, work: Work, side: Side, only: Sequence[int] | None = None) -> Read:
+        """The page at the run's cursor; with ``only``, of no other lines of a file. Raises the errors of
+        ``adapters.errors``; Failed and Away for a source."""
         adapter = self._adapters[system_of(work, side)]
         use = work.sources.get(side)
         with urgent(Urgency.COMPARE):
@@ -146,7 +147,12 @@ class Reader:
                 piece, whole = await self._listed(work, adapter, companies), True
             else:
                 source = self._sources[use.name]
-                piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=ROWS)
+                if only is None:
+                    piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=ROWS)
+                else:
+                    piece = await source.picked(
+                        work.entity.name, work.cursor, only, companies=companies, limit=ROWS
+                    )
                 read_at = min(read_at, piece.made_at or read_at)
                 whole = source.mapped(work.entity.name) >= adapter.facts(work.entity.name).mapped
             items = [one for _, one in piece.found]

@@ -20,6 +20,7 @@ from gateway.reconcile.tables import (
     reconcile_range,
     reconcile_row,
     reconcile_run,
+    reconcile_unreadable,
 )
 from gateway.reconcile.tally import Side, Tally
 from gateway.runs import Lost
@@ -153,6 +154,12 @@ def shown(connection: Connection, run_id: str, side: Side, ids: Collection[str])
     """Which of these records the side has shown already."""
     keys = [{"run_id": run_id, "record_id": one, "side": side} for one in sorted(ids)]
     return frozenset(row.record_id for row in rows_by_keys(connection, reconcile_row, keys, ("record_id",)))
+
+
+def forget_read(connection: Connection, work: Work) -> None:
+    """Nothing of a run has been read any more."""
+    for table in (reconcile_row, reconcile_range, reconcile_unreadable):
+        connection.execute(delete(table).where(table.c.run_id == work.id))
 
 
 def following(connection: Connection, work: Work) -> list[str]:

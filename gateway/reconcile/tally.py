@@ -81,7 +81,7 @@ class Counting:
     def tally(self) -> Tally:
         return Tally(
             states={side: dict(sorted(self._states[side].items())) for side in SIDES},
-            totals=_totals(self._sums),
+            totals=totals_of(self._sums),
             equal=self.equal,
             explained=self.explained,
             parted=self.parted,
@@ -110,7 +110,7 @@ def together(tallies: Iterable[Tally]) -> Tally:
             counts[name] += getattr(one, name)
     return Tally(
         states={side: dict(sorted(states[side].items())) for side in SIDES},
-        totals=_totals(sums),
+        totals=totals_of(sums),
         equal=counts["equal"],
         explained=counts["explained"],
         parted=counts["parted"],
@@ -120,7 +120,8 @@ def together(tallies: Iterable[Tally]) -> Tally:
     )
 
 
-def _totals(sums: dict[_Key, list[Decimal]]) -> tuple[Total, ...]:
+def totals_of(sums: dict[_Key, list[Decimal]]) -> tuple[Total, ...]:
+    """The totals of these sums of both sides."""
     return tuple(
         Total(
             measure=key[0],

@@ -15,10 +15,10 @@ A source is read once. The second look at a record that parts takes it as it was
 change; what Twinrun has written since the export was made is late, and never called wrong.
 
 Files. ``map`` is the language and pure; ``files`` and ``query`` read rows, from where a cursor has come to; ``source``
-makes records of them; ``piece`` has what they hand on.
+makes records of them; ``columns`` says what the map makes of whole columns; ``piece`` has what they hand on.
 """
 
-from gateway.reconcile.sources.piece import Away, Failed, Piece, Unreadable
+from gateway.reconcile.sources.piece import Away, Failed, Piece, Unreadable, Unsuited
 from gateway.reconcile.sources.source import Declared, Source, open_sources
 
-__all__ = ["Away", "Declared", "Failed", "Piece", "Source", "Unreadable", "open_sources"]
+__all__ = ["Away", "Declared", "Failed", "Piece", "Source", "Unreadable", "Unsuited", "open_sources"]

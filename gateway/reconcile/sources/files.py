@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import msgspec
 
 from gateway.reconcile.sources.map import EntityRows, SourceMap
-from gateway.reconcile.sources.piece import Failed, Row, Rows, Unreadable
+from gateway.reconcile.sources.piece import Failed, Row, Rows, Unreadable, Unsuited
 
 #: Bytes of the longest line, and characters of the longest cell.
 LONGEST = 1_048_576
+#: Bytes that are looked through at once.
+SCAN = 4_194_304
 #: The mark that some programs put before UTF-8.
 _MARK = "\ufeff"
 # What a quote opens ends there at the latest, and is told.
@@ -35,6 +38,19 @@ class At(msgspec.Struct, frozen=True, kw_only=True):
     offset: int  #: bytes
     line: int  #: lines before it
     stamp: str
+
+
+class Whole(NamedTuple):
+    """A CSV file in which each line is a row. ``head``: its line of names, if it has one."""
+
+    path: Path
+    names: list[str]
+    head: int
+    rows: int
+    ends: str  #: how a line ends
+    size: int
+    stamp: str
+    changed_at: int  #: microseconds UTC
 
 
 class _Line(NamedTuple):
@@ -54,7 +70,7 @@ def read(
     try:
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
-            stamp = f"{state.st_mtime_ns} {state.st_size} {state.st_ino}"
+            stamp = _stamp(state)
             at = At(offset=0, line=0, stamp=stamp) if cursor is None else _at(cursor)
             if at.stamp != stamp:
                 raise Failed(f"{path.name} has changed since reading it began: reconcile again with the new one")
@@ -70,6 +86,99 @@ def read(
             return Rows(rows, bad, _as_cursor(at).decode() if more else None, state.st_mtime_ns // 1000)
     except OSError as wrong:
         raise Failed(f"{path.name} cannot be read: {wrong.strerror}") from wrong
+
+
+def whole(path: Path, found: SourceMap, entity: EntityRows, needed: Sequence[str]) -> Whole:
+    """A CSV file that may be read all at once. Raises Failed, and Unsuited where a quote or a line end inside of a row
+    could make something else of it than the rows are."""
+    try:
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            at = At(offset=0, line=0, stamp=_stamp(state))
+            names, at = _names(file, path, found, entity, needed, at)
+            lines = returns = pairs = cuts = 0
+            delimiter = found.delimiter.encode()
+            if len(delimiter) > 1:
+                raise Unsuited("its delimiter is no letter of ASCII")
+            last = b""
+            file.seek(0)
+            if not at.line and file.read(3) == _MARK.encode():
+                raise Unsuited(f"{path.name} begins with a mark and no names")
+            file.seek(0)
+            while piece := file.read(SCAN):
+                if b'"' in piece or b"\0" in piece or b"\1" in piece:
+                    raise Unsuited(f"{path.name} has quotes, or bytes that are no letters, in it")
+                lines += piece.count(b"\n")
+                cuts += piece.count(delimiter)
+                returns += piece.count(b"\r")
+                pairs += piece.count(b"\r\n") + (last == b"\r" and piece.startswith(b"\n"))
+                last = piece[-1:]
+    except OSError as wrong:
+        raise Failed(f"{path.name} cannot be read: {wrong.strerror}") from wrong
+    if returns not in (0, lines) or pairs != returns or (last != b"\n" and returns):
+        raise Unsuited(f"{path.name} has lines that end in more than one way")
+    rows = lines + (last not in (b"\n", b"")) - at.line
+    if cuts != (rows + at.line) * (len(names) - 1):
+        # The column store does not mind an empty cell too many at the end of a row.
+        raise Unsuited(f"{path.name} has rows with more or fewer cells than columns")
+    return Whole(
+        path=path,
+        names=names,
+        head=at.line,
+        rows=rows,
+        ends="\r\n" if returns else "\n",
+        size=state.st_size,
+        stamp=at.stamp,
+        changed_at=state.st_mtime_ns // 1000,
+    )
+
+
+def picked(
+    path: Path,
+    found: SourceMap,
+    entity: EntityRows,
+    needed: Sequence[str],
+    cursor: str | None,
+    lines: Sequence[int],
+    limit: int,
+) -> Rows:
+    """The rows of up to ``limit`` of ``lines``, in their order, behind ``cursor``; each is a line of its own. Raises
+    Failed."""
+    try:
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            at = At(offset=0, line=0, stamp=_stamp(state)) if cursor is None else _at(cursor)
+            if at.stamp != _stamp(state):
+                raise Failed(f"{path.name} has changed since reading it began: reconcile again with the new one")
+            names, _ = _names(file, path, found, entity, needed, at)
+            begin = bisect_right(lines, at.line)
+            wanted = lines[begin : begin + limit]
+            rows: list[Row] = []
+            bad: list[Unreadable] = []
+            file.seek(at.offset)
+            number, offset = at.line, at.offset
+            for line in wanted:
+                raw = b""
+                while number < line:
+                    raw = file.readline()
+                    number, offset = number + 1, offset + len(raw)
+                text = raw.decode(found.encoding, errors="surrogateescape")
+                cells = next(csv.reader([text], delimiter=found.delimiter, strict=True), list[str]())
+                fault = _form(cells, names, found.encoding)
+                if fault is None:
+                    rows.append(Row(line, dict(zip(names, cells, strict=True))))
+                else:
+                    bad.append(Unreadable(line=line, field=None, reason=fault))
+            at = At(offset=offset, line=number, stamp=at.stamp)
+            more = begin + limit < len(lines)
+            return Rows(rows, bad, _as_cursor(at).decode() if more else None, state.st_mtime_ns // 1000)
+    except OSError as wrong:
+        raise Failed(f"{path.name} cannot be read: {wrong.strerror}") from wrong
+
+
+def _stamp(state: os.stat_result) -> str:
+    """Changes when the file does."""
+    return f"{state.st_mtime_ns} {state.st_size} {state.st_ino}"
 
 
 def _lines(file: BinaryIO, encoding: str, at: At) -> Iterator[_Line]:

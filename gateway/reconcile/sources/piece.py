@@ -18,6 +18,10 @@ class Away(Exception):
     """The database does not answer now. It may later."""
 
 
+class Unsuited(Exception):
+    """The source cannot be taken as columns and is read row by row. The message says why."""
+
+
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """A row that cannot be read. ``line`` is that of the file, or the number of the row in the order of a query; 0 is
     no row in particular. ``field`` is the canonical field, where one is at fault."""

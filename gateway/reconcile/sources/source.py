@@ -18,6 +18,7 @@ from adapters.record import FAULTS, Unmappable
 from adapters.values import getter
 from gateway.errors import SettingWrong
 from gateway.reconcile.sources import files, query
+from gateway.reconcile.sources.columns import Columns
 from gateway.reconcile.sources.map import MapWrong, SourceMap, entity_maps, load
 from gateway.reconcile.sources.piece import Piece, Row, Rows, Unreadable
 from gateway.settings import Settings, SourceSettings
@@ -75,7 +76,38 @@ class Source:
     async def read(self, entity: str, cursor: str | None, *, companies: Collection[str], limit: int) -> Piece:
         """The records of up to ``limit`` rows behind ``cursor``, without those of other companies than these. Raises
         Failed and Away."""
-        rows = await self._rows(entity, cursor, limit)
+        return self._piece(entity, await self._rows(entity, cursor, limit), companies)
+
+    async def picked(
+        self, entity: str, cursor: str | None, lines: Sequence[int], *, companies: Collection[str], limit: int
+    ) -> Piece:
+        """The same of a file that was read all at once, of up to ``limit`` of ``lines`` behind ``cursor``."""
+        path, declared = self._path(entity), self._found.entities[entity]
+        rows = await asyncio.to_thread(
+            files.picked, path, self._found, declared, self._needed[entity], cursor, lines, limit
+        )
+        return self._piece(entity, rows, companies)
+
+    def columns(self, entity: str) -> Columns:
+        """The columns of a CSV. Raises Unsuited."""
+        return Columns(self._found, entity)
+
+    async def whole(self, entity: str) -> files.Whole:
+        """The file of a CSV. Raises Failed and Unsuited."""
+        declared = self._found.entities[entity]
+        return await asyncio.to_thread(
+            files.whole, self._path(entity), self._found, declared, self._needed[entity]
+        )
+
+    def made_at(self, changed_at: int) -> int:
+        """Microseconds UTC before which nothing written is missing in a file that was changed then."""
+        return changed_at - int(self._settings.window_s * MICROS)
+
+    def fields(self, entity: str, cells: dict[str, Any]) -> dict[str, Any]:
+        """The canonical fields of a row, references as the source has them. Raises Unmappable."""
+        return self._record(entity, cells).fields
+
+    def _piece(self, entity: str, rows: Rows, companies: Collection[str]) -> Piece:
         found: dict[str, tuple[int, Found]] = {}
         bad = list(rows.unreadable)
         for row in rows.rows:
@@ -90,7 +122,7 @@ class Source:
                 bad.append(Unreadable(line=row.line, field=None, reason=AGAIN))
                 continue
             found[one.native_id] = row.line, one
-        made_at = None if rows.made_at is None else rows.made_at - int(self._settings.window_s * MICROS)
+        made_at = None if rows.made_at is None else self.made_at(rows.made_at)
         return Piece(
             found=tuple(found.values()), unreadable=tuple(bad), next_cursor=rows.cursor, made_at=made_at
         )
@@ -101,8 +133,10 @@ class Source:
             return await query.read(
                 self._settings.address, declared, needed, cursor, limit, timeout_s=self._settings.timeout_s
             )
-        path = Path(self._settings.address) / (declared.file or "")
-        return await asyncio.to_thread(files.read, path, self._found, declared, needed, cursor, limit)
+        return await asyncio.to_thread(files.read, self._path(entity), self._found, declared, needed, cursor, limit)
+
+    def _path(self, entity: str) -> Path:
+        return Path(self._settings.address) / (self._found.entities[entity].file or "")
 
     def _record(self, entity: str, cells: dict[str, Any]) -> Found:
         """The record that a row is. Raises Unmappable."""
