@@ -147,7 +147,7 @@ class Reader:
                 piece, whole = await self._listed(work, adapter, companies), True
             else:
                 source = self._sources[use.name]
-                if only is None:
+                if only is None or work.cursor is None:
                     piece = await source.read(work.entity.name, work.cursor, companies=companies, limit=ROWS)
                 else:
                     piece = await source.picked(

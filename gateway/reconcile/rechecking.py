@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from gateway.compare.look import NeitherHasIt, NoAnswer
 from gateway.compare.observation import Sample, samples
@@ -20,6 +20,7 @@ from gateway.compare.verdict import may_be_late
 from gateway.compare.waiver import Waiver, waived
 from gateway.compare.waivers import in_force
 from gateway.database import Database
+from gateway.database.rows import update_rows
 from gateway.reconcile import standing
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.eyes import Eyes
@@ -27,11 +28,13 @@ from gateway.reconcile.matching import KEPT
 from gateway.reconcile.standing import MOST_TRIES, Found, Standing
 from gateway.reconcile.store import Work, encode
 from gateway.reconcile.tables import reconcile_part
+from gateway.reconcile.tally import SIDES
 
 MICROS = 1_000_000
-#: Records placed in one step, and how many of them are read at once.
+#: Records placed in one step, how many of them are read at once, and records placed where none is read.
 BATCH = 32
 AT_ONCE = 4
+UNREAD = 500
 
 
 class Suspected(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[Sample, ...] | None = None  #: as the second look has seen them
     delay: int = 0  #: microseconds
     counted: bool = True  #: whether it was a try
+    tries: int = 0  #: how many there were with it
 
 
 class Rechecks:
@@ -81,7 +85,7 @@ class Rechecks:
             connection: Connection,
         ) -> tuple[int, list[Suspected], dict[str, Standing], Sequence[Waiver], int]:
             now = self._database.now(connection)
-            due, left = _due(connection, work.id, now)
+            due, left = _due(connection, work.id, now, UNREAD if _read_once(work) else BATCH)
             known = standing.standings(connection, [one.record_id for one in due])
             waivers = in_force(connection, now).get((work.entity.name, work.region), ())
             return now, due, known, waivers, left
@@ -89,9 +93,13 @@ class Rechecks:
         now, due, known, waivers, left = await self._database.read(unit)
         if not left:
             return None
-        return list(
-            await asyncio.gather(*(self._place(work, one, known[one.record_id], waivers, now) for one in due))
+        placed = await asyncio.gather(
+            *(self._place(work, one, known[one.record_id], waivers, now) for one in due)
         )
+        return [
+            msgspec.structs.replace(found, tries=one.tries + found.counted)
+            for one, found in zip(due, placed, strict=True)
+        ]
 
     async def _place(
         self, work: Work, one: Suspected, known: Standing, waivers: Sequence[Waiver], now: int
@@ -110,6 +118,9 @@ class Rechecks:
         if following == "wait":
             quiet_at = known.quiet_since + self._settle
             return self._again(one, at_least=quiet_at - now)
+        if _read_once(work):
+            # Neither side is read again, so it parts as it did.
+            return Placed(record_id=one.record_id, found=Found(term=Term.UNEXPLAINED, why=_parts(work)))
         async with self._places:
             return await self._look(work, one, waivers, now)
 
@@ -155,6 +166,11 @@ class Rechecks:
         return Placed(record_id=one.record_id, delay=delay, counted=counted)
 
 
+def _read_once(work: Work) -> bool:
+    """Whether both sides are from a source."""
+    return len(work.sources) == len(SIDES)
+
+
 def _parts(work: Work) -> str:
     """What a record that still parts has shown."""
     if not work.sources:
@@ -167,20 +183,17 @@ def _parts(work: Work) -> str:
 
 def put(connection: Connection, work: Work, placed: Sequence[Placed], *, now: int) -> None:
     """Writes what a step has decided."""
-    parts = reconcile_part.c
+    rows: list[dict[str, object]] = []
     for one in placed:
-        values: dict[str, object] = {"due_at": now + one.delay}
-        if one.counted:
-            values["tries"] = parts.tries + 1
+        row: dict[str, object] = {
+            "run_id": work.id, "record_id": one.record_id, "due_at": now + one.delay, "tries": one.tries
+        }  # fmt: skip
         if one.found is not None:
-            values.update(term=one.found.term.value, why=one.found.why)
+            row.update(term=one.found.term.value, why=one.found.why)
         if one.differences is not None:
-            values["differences"] = encode(one.differences).decode()
-        connection.execute(
-            update(reconcile_part)
-            .where(parts.run_id == work.id, parts.record_id == one.record_id)
-            .values(**values)
-        )
+            row["differences"] = encode(one.differences).decode()
+        rows.append(row)
+    update_rows(connection, reconcile_part, rows, "run_id", "record_id")
 
 
 def next_due(connection: Connection, work: Work) -> int | None:
@@ -191,13 +204,13 @@ def next_due(connection: Connection, work: Work) -> int | None:
     ).scalar_one()
 
 
-def _due(connection: Connection, run_id: str, now: int) -> tuple[list[Suspected], int]:
+def _due(connection: Connection, run_id: str, now: int, most: int) -> tuple[list[Suspected], int]:
     parts = reconcile_part.c
     rows = connection.execute(
         select(parts.record_id, parts.read_at, parts.tries, parts.why, parts.due_at)
         .where(parts.run_id == run_id, parts.term.is_(None))
         .order_by(parts.due_at, parts.record_id)
-        .limit(BATCH)
+        .limit(most)
     ).all()
     due = [
         Suspected(record_id=row.record_id, read_at=row.read_at, tries=row.tries, covered=row.why)

@@ -33,7 +33,7 @@ from gateway.database import Database
 from gateway.dispatch.adoption import Adoption, without_nulls
 from gateway.ledger.tables import record
 from gateway.reconcile.matching import Held, Matching
-from gateway.reconcile.sources import Source, Unsuited
+from gateway.reconcile.sources import Piece, Source, Unsuited
 from gateway.reconcile.sources.columns import Columns
 from gateway.reconcile.sources.files import Whole
 from gateway.reconcile.store import Work
@@ -57,7 +57,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
     tally: Tally
     left: Mapping[Side, Sequence[int]]
-    made_at: Mapping[Side, int]
+    cursors: Mapping[Side, str]  #: where reading them begins
 
 
 class Sets:
@@ -119,17 +119,20 @@ class Sets:
             documents: dict[Side, dict[int, Document]] = {}
             for side in SIDES:
                 lines = sorted({pair[side] for pair in pairs})
-                documents[side] = await self._documents(work, sources[side], columns[side], owners[side], lines)
+                piece = await sources[side].picked(
+                    entity.name, files[side].cursor, lines, companies=companies, limit=len(lines)
+                )
+                documents[side] = _documents(piece, columns[side], owners[side])
+                if len(documents[side]) < len(lines):
+                    raise Unsuited("a row reads otherwise than its columns")
             not_compared = self._judged(
                 work, eye, [{side: documents[side][line] for side, line in pair.items()} for pair in pairs]
             )
             tally = await asyncio.to_thread(agreement.tally, not_compared)
             left: dict[Side, Sequence[int]] = {side: await asyncio.to_thread(agreement.left, side) for side in SIDES}
-        return Settled(
-            tally=tally,
-            left=left,
-            made_at={side: one.made_at(files[side].changed_at) for side, one in sources.items()},
-        )
+        for file in files.values():
+            file.hold()
+        return Settled(tally=tally, left=left, cursors={side: file.cursor for side, file in files.items()})
 
     async def _put_journal(self, work: Work, path: Path) -> None:
         """Writes what is known of the entity."""
@@ -152,28 +155,6 @@ class Sets:
             if one.owner is not None:
                 natives = await asyncio.to_thread(agreement.values, side, number)
                 found[number] = await self._adoption.known(system, one.owner, natives)
-        return found
-
-    async def _documents(
-        self,
-        work: Work,
-        source: Source,
-        columns: Columns,
-        owners: Mapping[int, Mapping[str, str]],
-        lines: Sequence[int],
-    ) -> dict[int, Document]:
-        """The canonical documents of these lines, read as rows."""
-        companies = [one.code for one in self._ruleset.region(work.region).legal_entities]
-        piece = await source.picked(work.entity.name, None, lines, companies=companies, limit=len(lines))
-        found: dict[int, Document] = {}
-        for line, one in piece.found:
-            document = without_nulls(one.fields)
-            for name, number in columns.references.items():
-                if name in document:
-                    document[name] = owners[number][document[name]]
-            found[line] = document
-        if len(found) < len(lines):
-            raise Unsuited("a row reads otherwise than its columns")
         return found
 
     def _judged(self, work: Work, eye: Eye, pairs: Sequence[Mapping[str, Document]]) -> tuple[str, ...]:
@@ -217,3 +198,17 @@ def _known(connection: Connection, work: Work, after: str) -> Sequence[Any]:
         .order_by(record.c.id)
         .limit(PIECE)
     ).all()
+
+
+def _documents(
+    piece: Piece, columns: Columns, owners: Mapping[int, Mapping[str, str]]
+) -> dict[int, Document]:
+    """The canonical documents of some lines that were read as rows."""
+    found: dict[int, Document] = {}
+    for line, one in piece.found:
+        document = without_nulls(one.fields)
+        for name, number in columns.references.items():
+            if name in document:
+                document[name] = owners[number][document[name]]
+        found[line] = document
+    return found

@@ -3,7 +3,7 @@ in one commit; one that is lost on the way is done again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -64,7 +64,7 @@ class Steps:
         settle_s: float,
     ) -> None:
         self._sets = sets
-        self._left: dict[tuple[str, str], Mapping[Side, Sequence[int]]] = {}
+        self._left: dict[tuple[str, str], Settled] = {}
         self._database = database
         self._clock = clock
         self._reader = reader
@@ -95,8 +95,10 @@ class Steps:
         left = None if as_set is None else self._left.get((work.id, as_set))
         if as_set is not None and left is None:
             return await self._anew(work)
-        lines = None if left is None else left[side]
-        page = await self._reader.page(msgspec.structs.replace(work, cursor=cursor), side, lines)
+        if left is not None:
+            cursor = cursor or left.cursors[side]
+        only = None if left is None else left.left[side]
+        page = await self._reader.page(msgspec.structs.replace(work, cursor=cursor), side, only)
 
         def unit(connection: Connection) -> Work:
             now = self._database.now(connection)
@@ -135,7 +137,7 @@ class Steps:
             )  # fmt: skip
 
         after = await self._database.transaction(unit)
-        self._left[work.id, begin] = settled.left
+        self._left[work.id, begin] = settled
         while len(self._left) > KEPT_SETS:
             del self._left[next(iter(self._left))]
         return after

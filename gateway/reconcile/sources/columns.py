@@ -25,10 +25,11 @@ from gateway.canonical.policy import Compare
 from gateway.reconcile.sources.map import SourceMap, as_profile
 from gateway.reconcile.sources.piece import Unsuited
 
-#: Exact for twenty digits before the point and nine behind it, and for the sums of a billion such.
-NUMBER = "DECIMAL(38, 9)"
-_DOT = r"-?[0-9]{1,20}(\.[0-9]{1,9})?"
-_COMMA = r"-?([0-9]{1,20}|[0-9]{1,3}(\.[0-9]{3}){1,5})(,[0-9]{1,9})?"
+#: Exact for fourteen digits before the point and four behind it; a larger or finer number is left to its row. (With 38
+#: digits all that follows takes half as long again.)
+NUMBER = "DECIMAL(18, 4)"
+_DOT = r"-?[0-9]{1,14}(\.[0-9]{1,4})?"
+_COMMA = r"-?([0-9]{1,14}|[0-9]{1,3}(\.[0-9]{3}){1,3})(,[0-9]{1,4})?"
 #: Marks a canonical value that is no text, such as a truth; a file that has it is read row by row.
 OTHER = "\x01"
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -43,7 +44,8 @@ class Dictionary(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """One canonical value of a record. ``value``, ``currency`` and ``sure`` are SQL over a row and its dictionaries."""
+    """One canonical value of a record. ``value``, ``currency`` and ``sure`` are SQL over a row and its dictionaries.
+    The currency is that of the value where there is one."""
 
     name: str  #: the canonical path
     kind: Literal["text", "number", "money"]
@@ -116,13 +118,7 @@ class Columns:
         else:
             table = self._dictionary(self._column(name, (form.currency or "").removeprefix("/")), _currency)
             currency, known = f"{table}.canonical", f"({table}.known AND {table}.canonical IS NOT NULL)"
-        return Leaf(
-            name,
-            "money",
-            value,
-            f"CASE WHEN {amount} <> '' THEN {currency} END",
-            f"({sure} AND ({amount} = '' OR {known}))",
-        )
+        return Leaf(name, "money", value, currency, f"({sure} AND ({amount} = '' OR {known}))")
 
     def _number(self, form: FieldForm, path: str | None, constant: Any) -> tuple[str, str]:
         """The value of a number, and whether it is sure."""

@@ -13,6 +13,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -50,7 +51,21 @@ class Whole(NamedTuple):
     ends: str  #: how a line ends
     size: int
     stamp: str
-    changed_at: int  #: microseconds UTC
+    last: dict[str, str]  #: the cells of its last row
+
+    @property
+    def cursor(self) -> str:
+        """Before its first line."""
+        return _as_cursor(At(offset=0, line=0, stamp=self.stamp)).decode()
+
+    def hold(self) -> None:
+        """Raises Failed where it is another file by now."""
+        try:
+            state = self.path.stat()
+        except OSError as wrong:
+            raise Failed(f"{self.path.name} cannot be read: {wrong.strerror}") from wrong
+        if _stamp(state) != self.stamp:
+            raise Failed(_changed(self.path))
 
 
 class _Line(NamedTuple):
@@ -73,7 +88,7 @@ def read(
             stamp = _stamp(state)
             at = At(offset=0, line=0, stamp=stamp) if cursor is None else _at(cursor)
             if at.stamp != stamp:
-                raise Failed(f"{path.name} has changed since reading it began: reconcile again with the new one")
+                raise Failed(_changed(path))
             names: list[str] = []
             if found.kind == "csv":
                 names, at = _names(file, path, found, entity, needed, at)
@@ -110,9 +125,12 @@ def whole(path: Path, found: SourceMap, entity: EntityRows, needed: Sequence[str
                     raise Unsuited(f"{path.name} has quotes, or bytes that are no letters, in it")
                 lines += piece.count(b"\n")
                 cuts += piece.count(delimiter)
-                returns += piece.count(b"\r")
-                pairs += piece.count(b"\r\n") + (last == b"\r" and piece.startswith(b"\n"))
+                if b"\r" in piece or last == b"\r":
+                    returns += piece.count(b"\r")
+                    pairs += piece.count(b"\r\n") + (last == b"\r" and piece.startswith(b"\n"))
                 last = piece[-1:]
+            file.seek(max(0, state.st_size - LONGEST))
+            ending = file.read().rstrip(b"\r\n").rpartition(b"\n")[2]
     except OSError as wrong:
         raise Failed(f"{path.name} cannot be read: {wrong.strerror}") from wrong
     if returns not in (0, lines) or pairs != returns or (last != b"\n" and returns):
@@ -129,7 +147,7 @@ def whole(path: Path, found: SourceMap, entity: EntityRows, needed: Sequence[str
         ends="\r\n" if returns else "\n",
         size=state.st_size,
         stamp=at.stamp,
-        changed_at=state.st_mtime_ns // 1000,
+        last=dict(zip(names, ending.decode(found.encoding, errors="replace").split(found.delimiter), strict=False)),
     )
 
 
@@ -138,7 +156,7 @@ def picked(
     found: SourceMap,
     entity: EntityRows,
     needed: Sequence[str],
-    cursor: str | None,
+    cursor: str,
     lines: Sequence[int],
     limit: int,
 ) -> Rows:
@@ -147,21 +165,19 @@ def picked(
     try:
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
-            at = At(offset=0, line=0, stamp=_stamp(state)) if cursor is None else _at(cursor)
+            at = _at(cursor)
             if at.stamp != _stamp(state):
-                raise Failed(f"{path.name} has changed since reading it began: reconcile again with the new one")
+                raise Failed(_changed(path))
             names, _ = _names(file, path, found, entity, needed, at)
             begin = bisect_right(lines, at.line)
             wanted = lines[begin : begin + limit]
             rows: list[Row] = []
             bad: list[Unreadable] = []
             file.seek(at.offset)
-            number, offset = at.line, at.offset
+            number = at.line
             for line in wanted:
-                raw = b""
-                while number < line:
-                    raw = file.readline()
-                    number, offset = number + 1, offset + len(raw)
+                raw = next(islice(file, line - number - 1, None))
+                number = line
                 text = raw.decode(found.encoding, errors="surrogateescape")
                 cells = next(csv.reader([text], delimiter=found.delimiter, strict=True), list[str]())
                 fault = _form(cells, names, found.encoding)
@@ -169,11 +185,15 @@ def picked(
                     rows.append(Row(line, dict(zip(names, cells, strict=True))))
                 else:
                     bad.append(Unreadable(line=line, field=None, reason=fault))
-            at = At(offset=offset, line=number, stamp=at.stamp)
+            at = At(offset=file.tell(), line=number, stamp=at.stamp)
             more = begin + limit < len(lines)
             return Rows(rows, bad, _as_cursor(at).decode() if more else None, state.st_mtime_ns // 1000)
     except OSError as wrong:
         raise Failed(f"{path.name} cannot be read: {wrong.strerror}") from wrong
+
+
+def _changed(path: Path) -> str:
+    return f"{path.name} has changed since reading it began: reconcile again with the new one"
 
 
 def _stamp(state: os.stat_result) -> str:

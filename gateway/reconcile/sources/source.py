@@ -79,7 +79,7 @@ class Source:
         return self._piece(entity, await self._rows(entity, cursor, limit), companies)
 
     async def picked(
-        self, entity: str, cursor: str | None, lines: Sequence[int], *, companies: Collection[str], limit: int
+        self, entity: str, cursor: str, lines: Sequence[int], *, companies: Collection[str], limit: int
     ) -> Piece:
         """The same of a file that was read all at once, of up to ``limit`` of ``lines`` behind ``cursor``."""
         path, declared = self._path(entity), self._found.entities[entity]
@@ -99,14 +99,6 @@ class Source:
             files.whole, self._path(entity), self._found, declared, self._needed[entity]
         )
 
-    def made_at(self, changed_at: int) -> int:
-        """Microseconds UTC before which nothing written is missing in a file that was changed then."""
-        return changed_at - int(self._settings.window_s * MICROS)
-
-    def fields(self, entity: str, cells: dict[str, Any]) -> dict[str, Any]:
-        """The canonical fields of a row, references as the source has them. Raises Unmappable."""
-        return self._record(entity, cells).fields
-
     def _piece(self, entity: str, rows: Rows, companies: Collection[str]) -> Piece:
         found: dict[str, tuple[int, Found]] = {}
         bad = list(rows.unreadable)
@@ -122,7 +114,7 @@ class Source:
                 bad.append(Unreadable(line=row.line, field=None, reason=AGAIN))
                 continue
             found[one.native_id] = row.line, one
-        made_at = None if rows.made_at is None else self.made_at(rows.made_at)
+        made_at = None if rows.made_at is None else rows.made_at - int(self._settings.window_s * MICROS)
         return Piece(
             found=tuple(found.values()), unreadable=tuple(bad), next_cursor=rows.cursor, made_at=made_at
         )

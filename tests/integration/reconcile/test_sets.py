@@ -300,6 +300,7 @@ async def test_a_run_whose_memory_is_lost_is_begun_anew(world: World, exports: d
     put(exports, Book(4, await customers(world)).rows(120))
     reconciler = world.gateway.reconciler
     reconciler.steps._sets._from_bytes = 0
+    busy, reconciler._busy = reconciler._busy, lambda: True  # nobody else takes it meanwhile
     run = await reconciler.start(ENTITY, REGION, actor="tests", sources=["legacy_export", "cloud_export"])
     for phase in ("authority", "mirror"):
         work = await world.gateway.database.transaction(
@@ -310,6 +311,7 @@ async def test_a_run_whose_memory_is_lost_is_begun_anew(world: World, exports: d
             work = await reconciler.steps.take(work)
             assert work is not None
         reconciler.steps._left.clear()
+    reconciler._busy = busy
     ended = await followed(world, run, "done")
     assert await settled_at_once(world, ended) > 20
     by_rows = await reconciled(world, as_sets=False)

@@ -91,7 +91,10 @@ def test_what_a_column_is_sure_of_is_what_its_rows_say(convert: str, rows: list[
         try:
             agreement.load("authority", whole(path, found, found.entities["customer"], NAMES), ";")
             agreement.read("authority", {})
-            sides = agreement._store.execute("FROM side_authority ORDER BY line").fetchall()
+            names = [name for one in columns.leaves for name in (one.name, f"{one.name} currency")]
+            sides = agreement._store.execute(
+                f"FROM ({agreement._rows('authority', names, sure=True)}) ORDER BY line"
+            ).fetchall()
             heads = [one[0] for one in agreement._store.description]
         finally:
             agreement.close()
