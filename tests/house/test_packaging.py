@@ -102,7 +102,8 @@ def _distribution(module: str) -> str:
 
 def test_what_the_program_imports_is_what_it_asks_for() -> None:
     """Nothing is imported that some other package merely happens to bring, and nothing is asked for in vain."""
-    declared = {canonicalize_name(one.name) for one in [*BASE, *EXTRAS["postgres"], *EXTRAS["redis"]]}
+    extras = [one for name in ("postgres", "redis", "bulk") for one in EXTRAS[name]]
+    declared = {canonicalize_name(one.name) for one in [*BASE, *extras]}
     used = {_distribution(module) for folder in ("gateway", "adapters") for module in _imported(folder)}
     assert used - declared == set(), "imported and not declared"
     assert declared - used - FOUND_BY_NAME == set(), "declared and not imported"
