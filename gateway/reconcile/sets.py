@@ -9,6 +9,9 @@ what is the same is the same; it counts and sums it, and a test holds its report
 Not done here: of what is the same and in nobody's journal yet, no record is made. Who asks for it, or a backfill, links
 it as before. A region with cohorts is read row by row, since a record's place in it follows from the records it names.
 
+(Measured with 1,000,000 x 2 invoices of ten columns in CSV on two cores, from the request to the report: 3.8 s and
+760 MiB; row by row 20,000 x 2 take 7.8 s, and 3.9 s once all of them are known.)
+
 The column store is the extra ``bulk``; without it, and for files that it cannot take, rows are read one by one.
 """
 
@@ -45,9 +48,9 @@ from gateway.telemetry import Log
 if TYPE_CHECKING:
     from gateway.reconcile.agreement import Agreement
 
-#: Bytes of both files together from where on they are read as columns: some 40,000 rows. Below that rows are as fast,
+#: Bytes of both files together from where on they are read as columns: some 5,000 rows. Below that rows take no longer,
 #: and each of them has its record afterwards.
-FROM_BYTES = 4_000_000
+FROM_BYTES = 500_000
 #: Records of the journal that are read at once.
 PIECE = 10_000
 
