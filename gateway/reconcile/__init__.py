@@ -30,8 +30,8 @@ available, with the reason, and never estimated.
 
 Files. ``measures`` ``bridge`` ``tally`` ``ranges`` ``matching`` ``reporting`` and ``run`` are pure; ``tables``
 ``store`` ``queries`` ``standing`` ``unreadable`` keep and ask; ``reading`` and ``rechecking`` read the systems, and
-``sources`` what stands for one, ``sets`` and ``agreement`` two of them at once; ``eyes`` says how a run looks at its
-sides; ``steps`` does the pieces of a run, and ``reconciler`` runs them.
+``sources`` what stands for one, ``sets`` and ``agreement`` two of them at once, ``left`` what that leaves; ``eyes``
+says how a run looks at its sides; ``steps`` does the pieces of a run, and ``reconciler`` runs them.
 """
 
 from gateway.reconcile.bridge import BridgeLine, Term, bridge

@@ -25,7 +25,7 @@ from gateway.canonical.policy import Compare
 from gateway.compare.difference import Document
 from gateway.compare.tolerance import EXACT
 from gateway.reconcile.measures import DAYS, PACK
-from gateway.reconcile.sources.columns import NUMBER, Columns, Leaf, literal, quoted, read_all, value_of
+from gateway.reconcile.sources.columns import Columns, Leaf, literal, quoted, read_all, value_of
 from gateway.reconcile.sources.files import LONGEST, Whole
 from gateway.reconcile.sources.piece import Unsuited
 from gateway.reconcile.tally import SIDES, Side, Tally, totals_of
@@ -59,7 +59,9 @@ class Agreement:
         self._head: dict[Side, int] = {}
         self._pack = [one for one in PACK if one.entity == entity.name and shared.issuperset(one.needs)]
         for one in self._pack:
-            if one.adds is None:
+            # A side groups by what it has, also where the other one does not have it.
+            alone = set(one.by).difference(shared)
+            if one.adds is None or any(alone & each.named.keys() for each in columns.values()):
                 raise Unsuited(f"{one.label} is made record by record")
         self._store = duckdb.connect(":memory:")
         self._store.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = {literal(str(folder))}")
@@ -263,6 +265,8 @@ class Agreement:
             kept.append(f"left({self._of(side, day)}::VARCHAR, 7) AS month_{side}")
             alone = [one for one in self._columns[side].leaves if side == "authority" or one.top not in self._shared]
             there += [f"{self._of(side, one.name)} IS NOT NULL" for one in alone]
+        if len(there) > 62:
+            raise Unsuited("there are more fields than bits in a number")
         pattern = " + ".join(f"(({one})::BIGINT << {place})" for place, one in enumerate(there))
         kept.append(f"{pattern} AS pattern")
         wanted = [one.name for one in self._measures()]
@@ -302,7 +306,7 @@ class Agreement:
         groups = "".join(f", {quoted(name)}" for name in by)
         yield from self._all(
             f"SELECT company, month_authority, month_mirror, {currency} AS currency, "
-            f"sum({quoted(leaf.name)})::{NUMBER}::VARCHAR{groups} FROM pair WHERE {quoted(leaf.name)} IS NOT NULL "
+            f"sum({quoted(leaf.name)})::VARCHAR{groups} FROM pair WHERE {quoted(leaf.name)} IS NOT NULL "
             f"GROUP BY company, month_authority, month_mirror, currency{groups}"
         )
 

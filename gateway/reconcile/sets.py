@@ -35,6 +35,7 @@ from gateway.crosswalk.tables import crosswalk
 from gateway.database import Database
 from gateway.dispatch.adoption import Adoption, without_nulls
 from gateway.ledger.tables import record
+from gateway.reconcile.left import Left
 from gateway.reconcile.matching import Held, Matching
 from gateway.reconcile.sources import Piece, Source, Unsuited
 from gateway.reconcile.sources.columns import Columns
@@ -56,11 +57,10 @@ PIECE = 10_000
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. ``left`` are the lines of each side's file that are to be read as rows, in order."""
+    """What was found. ``left`` are the lines of each side's file that are to be read as rows."""
 
     tally: Tally
-    left: Mapping[Side, Sequence[int]]
-    cursors: Mapping[Side, str]  #: where reading them begins
+    left: Mapping[Side, Left]
 
 
 class Sets:
@@ -132,10 +132,13 @@ class Sets:
                 work, eye, [{side: documents[side][line] for side, line in pair.items()} for pair in pairs]
             )
             tally = await asyncio.to_thread(agreement.tally, not_compared)
-            left: dict[Side, Sequence[int]] = {side: await asyncio.to_thread(agreement.left, side) for side in SIDES}
+            left: dict[Side, Left] = {
+                side: Left(cursor=files[side].cursor, lines=await asyncio.to_thread(agreement.left, side))
+                for side in SIDES
+            }
         for file in files.values():
             file.hold()
-        return Settled(tally=tally, left=left, cursors={side: file.cursor for side, file in files.items()})
+        return Settled(tally=tally, left=left)
 
     async def _put_journal(self, work: Work, path: Path) -> None:
         """Writes what is known of the entity."""

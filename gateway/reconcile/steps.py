@@ -17,14 +17,15 @@ from gateway.compare.waiver import Waiver
 from gateway.compare.waivers import in_force
 from gateway.database import Database, from_micros
 from gateway.database.rows import analyze
-from gateway.reconcile import ranges, rechecking, store, unreadable
+from gateway.reconcile import left, ranges, rechecking, store, unreadable
 from gateway.reconcile.bridge import Part, Term
 from gateway.reconcile.eyes import Eyes
+from gateway.reconcile.left import Left
 from gateway.reconcile.matching import Held, Matching
 from gateway.reconcile.reading import Read, Reader
 from gateway.reconcile.rechecking import Rechecks
 from gateway.reconcile.reporting import report
-from gateway.reconcile.run import Phase, Report, SourceUse, verdict
+from gateway.reconcile.run import Phase, Report, verdict
 from gateway.reconcile.sets import Sets, Settled
 from gateway.reconcile.sources import Unreadable
 from gateway.reconcile.sources.source import AGAIN
@@ -37,13 +38,10 @@ MICROS = 1_000_000
 TURN = 25
 #: Amounts of parts that are read at once.
 PIECE = 5_000
-#: How the cursor of a run begins whose two sources were read as sets. What follows is who has done it, by the token of
-#: the claim, and where the rest of one is read on.
+#: How the cursor of a run begins whose two sources were read as sets; what follows is where the rest of one is read on.
 SET = "set "
 #: The range of what they have in common: no id, and before every one.
 SETTLED = " "
-#: Runs of which this process knows what is left.
-KEPT_SETS = 8
 
 
 class Unbalanced(Exception):
@@ -64,7 +62,7 @@ class Steps:
         settle_s: float,
     ) -> None:
         self._sets = sets
-        self._left: dict[tuple[str, str], Settled] = {}
+        self._left: dict[str, Mapping[Side, Left]] = {}
         self._database = database
         self._clock = clock
         self._reader = reader
@@ -91,21 +89,20 @@ class Steps:
             settled = await self._sets.settled(work, self._eyes.of(work))
             if settled is not None:
                 return await self._settled(work, settled)
-        as_set, cursor = _as_set(work.cursor)
-        left = None if as_set is None else self._left.get((work.id, as_set))
-        if as_set is not None and left is None:
-            return await self._anew(work)
-        if left is not None:
-            cursor = cursor or left.cursors[side]
-        only = None if left is None else left.left[side]
-        page = await self._reader.page(msgspec.structs.replace(work, cursor=cursor), side, only)
+        as_set = work.cursor is not None and work.cursor.startswith(SET)
+        if as_set and work.cursor is not None:
+            mine = (await self._left_of(work.id))[side]
+            at = msgspec.structs.replace(work, cursor=work.cursor.removeprefix(SET) or mine.cursor)
+            page = await self._reader.page(at, side, mine.lines)
+        else:
+            page = await self._reader.page(work, side)
 
         def unit(connection: Connection) -> Work:
             now = self._database.now(connection)
             rows = page.rows
             values: dict[str, Any] = {"cursor": page.next_cursor, "failures": 0, "note": None}
-            if as_set is not None and not (page.next_cursor is None and side == "mirror"):
-                values["cursor"] = as_set + (page.next_cursor or "")
+            if as_set and not (page.next_cursor is None and side == "mirror"):
+                values["cursor"] = SET + (page.next_cursor or "")
             before = store.shown(connection, work.id, side, {row.record_id for row in rows})
             if side in work.sources:
                 rows, values["sources"] = _of_source(connection, work, side, page, before)
@@ -124,37 +121,25 @@ class Steps:
     async def _settled(self, work: Work, settled: Settled) -> Work:
         """Writes what both sources have in common as one range, and goes on with what they do not."""
         count = settled.tally.equal
-        begin = f"{SET}{work.token} "
 
         def unit(connection: Connection) -> Work:
             judged = Range(
                 first=SETTLED, last=SETTLED, authority="", mirror="", clean=True, skipped=False, tally=settled.tally
             )
             store.put_range(connection, work, judged, [], due_at={})
+            left.put(connection, work.id, settled.left)
             return store.advance(
-                connection, work, now=self._database.now(connection), cursor=begin, ranges=work.ranges + 1,
+                connection, work, now=self._database.now(connection), cursor=SET, ranges=work.ranges + 1,
                 read_authority=count, read_mirror=count, failures=0, note=None,
             )  # fmt: skip
 
-        after = await self._database.transaction(unit)
-        self._left[work.id, begin] = settled
-        while len(self._left) > KEPT_SETS:
-            del self._left[next(iter(self._left))]
-        return after
-
-    async def _anew(self, work: Work) -> Work:
-        """The run was begun as a set by a process that had in its memory what was left of it. It took some seconds, so
-        it is begun again, with nothing of it kept."""
-
-        def unit(connection: Connection) -> Work:
-            store.forget_read(connection, work)
-            uses = {side: SourceUse(name=use.name) for side, use in work.sources.items()}
-            return store.advance(
-                connection, work, now=self._database.now(connection), phase=Phase.AUTHORITY.value, cursor=None,
-                ranges=0, read_authority=0, read_mirror=0, sources=encode(uses).decode(), failures=0, note=None,
-            )  # fmt: skip
-
         return await self._database.transaction(unit)
+
+    async def _left_of(self, run_id: str) -> Mapping[Side, Left]:
+        """What is left of the sets of a run; that of the last one is kept, since it may be long."""
+        if run_id not in self._left:
+            self._left = {run_id: await self._database.read(lambda conn: left.of(conn, run_id))}
+        return self._left[run_id]
 
     async def _match(self, work: Work) -> Work:
         def ahead(connection: Connection) -> tuple[str, list[tuple[str, str, str]], Range | None] | None:
@@ -317,14 +302,6 @@ class Steps:
                 conn, work, now=self._database.now(conn), failures=0, note=None, **values
             )
         )
-
-
-def _as_set(cursor: str | None) -> tuple[str | None, str | None]:
-    """The beginning of the cursor of a run that was read as sets, or None, and where its source is read on."""
-    if cursor is None or not cursor.startswith(SET):
-        return None, cursor
-    token, _, rest = cursor.removeprefix(SET).partition(" ")
-    return f"{SET}{token} ", rest or None
 
 
 def _of_source(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from gateway.canonical import BY_NAME, Entity
 from gateway.database.rows import insert_rows, put_rows, rows_by_keys
+from gateway.reconcile import left
 from gateway.reconcile.bridge import Term
 from gateway.reconcile.matching import Parted
 from gateway.reconcile.ranges import SIZE
@@ -20,7 +21,6 @@ from gateway.reconcile.tables import (
     reconcile_range,
     reconcile_row,
     reconcile_run,
-    reconcile_unreadable,
 )
 from gateway.reconcile.tally import Side, Tally
 from gateway.runs import Lost
@@ -154,12 +154,6 @@ def shown(connection: Connection, run_id: str, side: Side, ids: Collection[str])
     """Which of these records the side has shown already."""
     keys = [{"run_id": run_id, "record_id": one, "side": side} for one in sorted(ids)]
     return frozenset(row.record_id for row in rows_by_keys(connection, reconcile_row, keys, ("record_id",)))
-
-
-def forget_read(connection: Connection, work: Work) -> None:
-    """Nothing of a run has been read any more."""
-    for table in (reconcile_row, reconcile_range, reconcile_unreadable):
-        connection.execute(delete(table).where(table.c.run_id == work.id))
 
 
 def following(connection: Connection, work: Work) -> list[str]:
@@ -346,6 +340,7 @@ def sweep(connection: Connection) -> int:
     if ids:
         connection.execute(delete(reconcile_row).where(rows.run_id == run_id, rows.record_id <= ids[-1]))
     else:
+        left.forget(connection, run_id)
         connection.execute(update(reconcile_run).where(runs.id == run_id).values(swept=True))
     return max(1, len(ids))
 

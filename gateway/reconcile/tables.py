@@ -74,6 +74,17 @@ reconcile_row = Table(
     Column("document", Json, nullable=False),
 )
 
+#: The lines of a source's file that are to be read as rows, where both sources were read as sets. Deleted with what was
+#: read.
+reconcile_left = Table(
+    "reconcile_left",
+    metadata,
+    Column("run_id", String(48), primary_key=True),
+    Column("side", String(10), primary_key=True),
+    Column("cursor", Text, nullable=False),  # where reading them begins
+    Column("lines", Json, nullable=False),  # the first, and how far each other one is behind the one before it
+)
+
 #: A range of records, ordered by their canonical id: ``first`` is not in it, ``last`` is.
 reconcile_range = Table(
     "reconcile_range",
