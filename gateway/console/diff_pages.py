@@ -50,6 +50,7 @@ class Filter(Narrowing, frozen=True, kw_only=True, omit_defaults=True):
     field: str = ""
     since: str = ""
     state: str = ""  #: open (the default), ended, all
+    noise: str = ""  #: hidden: without what is explained
     record: str = ""
 
 
@@ -59,6 +60,7 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     not_compared: tuple[str, ...]  #: fields that hold something and that no policy names
     open: int
     consistency: int  #: comparisons that agree in the end
+    explained: int  #: places that part with a reason, of which a switch shows the page without
 
 
 class DiffPages:
@@ -95,7 +97,7 @@ class DiffPages:
                 "diffs.html",
                 f=narrowed,
                 total=_total(summary),
-                tree=tree(summary, verdict=narrowed.verdict or None),
+                tree=tree(summary, verdict=narrowed.verdict or None, explained=not narrowed.noise),
                 found=found,
                 more=more,
                 side_by_side=side_by_side,
@@ -158,7 +160,8 @@ class DiffPages:
             )
             for row in rows:
                 after = row.id
-                if caller.sees_entity(row.entity):
+                hidden = narrowed.noise and row.verdict is Verdict.EXPLAINED
+                if caller.sees_entity(row.entity) and not hidden:
                     found.append(row)
                     if len(found) == limit:
                         return found, after
@@ -205,6 +208,8 @@ def _filter(request: AnyRequest) -> Filter:
         given.pop("verdict", None)
     if given.get("state") not in ("ended", "all"):
         given.pop("state", None)
+    if given.get("noise") != "hidden" or given.get("verdict") == Verdict.EXPLAINED:
+        given.pop("noise", None)
     if given.get("since") and given["since"] not in AGES:
         try:
             datetime.fromisoformat(given["since"])
@@ -225,6 +230,7 @@ def _total(summary: Sequence[SliceSummary]) -> Total:
         ),
         open=sum(one.open_mismatches for one in summary),
         consistency=sum(verdicts[verdict] for verdict in (Verdict.MATCH, Verdict.EXPLAINED, Verdict.LATE)),
+        explained=sum(field.count for one in summary for field in one.fields if field.verdict == Verdict.EXPLAINED),
     )
 
 

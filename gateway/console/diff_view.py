@@ -101,14 +101,17 @@ def side_by_side(authority: Any, other: Any) -> tuple[Shown, Shown]:
     )
 
 
-def tree(summaries: Iterable[SliceSummary], *, verdict: str | None = None) -> tuple[Node, ...]:
+def tree(
+    summaries: Iterable[SliceSummary], *, verdict: str | None = None, explained: bool = True
+) -> tuple[Node, ...]:
     """The fields that parted, nested as they are in the record, the ones with most mismatches first.
-    ``verdict`` narrows it; without one, what was never compared is left out: it is no difference."""
+    ``verdict`` narrows it; without one, what was never compared is left out: it is no difference. Not ``explained``:
+    without what parts with a reason."""
     slices = list(summaries)
+    known = {item.value for item in Verdict if explained or item is not Verdict.EXPLAINED}
     found: dict[str, dict[tuple[str, str], ClassCount]] = {}
     for one in slices:
         for field in one.fields:
-            known = {item.value for item in Verdict}
             if field.verdict != verdict if verdict else field.verdict not in known:
                 continue
             classes = found.setdefault(field.field, {})

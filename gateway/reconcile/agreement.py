@@ -71,6 +71,8 @@ class Agreement:
 
     def load(self, side: Side, file: Whole, delimiter: str) -> None:
         """Reads a file. Raises Unsuited where it has more or less in it than one row a line."""
+        if set("*?[{").intersection(str(file.path)):
+            raise Unsuited(f"the path of {file.path.name} would be taken for a pattern")
         kinds = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in file.names)
         used = ", ".join(quoted(name) for name in self._columns[side].used)
         try:

@@ -223,6 +223,11 @@ def test_the_differences_page_narrows_and_leads_on(page: Page, enter: Enter) -> 
     expect(page.locator(".finding mark").first).to_be_visible()
     page.get_by_label("Entity").select_option("invoice")
     page.wait_for_url("**entity=invoice**")
+    page.goto("/console/diffs?entity=customer")
+    expect(page.locator(".finding")).to_have_count(2)
+    page.get_by_label("Noise").select_option("hidden")
+    page.wait_for_url("**noise=hidden**")
+    expect(page.locator(".finding")).to_have_count(1)
     page.goto("/console/diffs/dif_01930001")
     page.get_by_role("link", name="The record's journey").click()
     expect(page.locator(".journey li")).to_have_count(4)
@@ -319,6 +324,7 @@ def test_the_api_reference_opens_and_asks_no_other_host(page: Page, watch: Watch
         "/console/slices/invoice/EMEA",
         "/console/diffs",
         "/console/diffs?entity=payment&region=AMER",
+        "/console/diffs?noise=hidden",
         "/console/diffs/dif_01930002",
         "/console/diffs/dif_01930002/waive",
         "/console/waivers",

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 
-from gateway.compare import DifferenceClass, Sample
+from gateway.compare import DifferenceClass, FieldSummary, Sample
 from tests.console.fakes import START, UK_ONLY, FakeGateway, a_diff, a_summary
 
 Client = TestClient[Any]
@@ -35,6 +35,9 @@ def rows(answer: httpx.Response) -> list[dict[str, str]]:
     [
         ("entity=customer", {"dif_01930002", "dif_01930004"}),
         ("entity=customer&verdict=explained", {"dif_01930004"}),
+        ("entity=customer&noise=hidden", {"dif_01930002"}),
+        ("entity=customer&verdict=explained&noise=hidden", {"dif_01930004"}),
+        ("entity=customer&noise=nonsense", {"dif_01930002", "dif_01930004"}),
         ("region=UK", {"dif_01930005"}),
         ("field=manager_id", {"dif_01930003"}),
         ("verdict=nonsense&entity=project", {"dif_01930003"}),
@@ -48,6 +51,36 @@ def test_filters_narrow_the_findings(client: Client, sign_in: SignIn, query: str
     same."""
     sign_in()
     assert set(findings(client.get(f"/console/diffs?{query}").text)) == found
+
+
+def test_noise_that_is_hidden_is_counted(client: Client, gateway: FakeGateway, sign_in: SignIn) -> None:
+    """Without noise the fields show what nothing explains, a finding its open places alone, and the page says how much
+    it leaves out; what is hidden is a click away."""
+    explained = [sample for row in gateway.diffs.rows for sample in row.differences if sample.explained]
+    (row,) = [row for row in gateway.diffs.rows if row.id == "dif_01930003"]
+    mixed = msgspec.structs.replace(row, differences=(*row.differences, *explained), difference_count=3)
+    gateway.diffs.rows = [mixed if one.id == row.id else one for one in gateway.diffs.rows]
+    gateway.diffs.found = [
+        a_summary(
+            "project",
+            "EMEA",
+            (
+                FieldSummary(
+                    field=field, kind="value", verdict=verdict, count=count, share=0.0, money={}, example=None
+                )
+                for field, verdict, count in (("name", "mismatch", 2), ("legal_name", "explained", 7))
+            ),
+            mismatch=2,
+            explained=7,
+        )
+    ]
+    sign_in()
+    shown, hidden = (client.get(f"/console/diffs?entity=project{more}").text for more in ("", "&noise=hidden"))
+    assert ("legal_name" in shown, "legal_name" in hidden) == (True, False)
+    assert ("manager_id" in shown, "manager_id" in hidden) == (True, True)
+    assert "7 explained places are hidden" in hidden
+    assert "1 more, in" in hidden
+    assert 'href="/console/diffs?entity=project"' in hidden
 
 
 def test_since_is_an_age_or_a_moment(client: Client, gateway: FakeGateway, sign_in: SignIn) -> None:
