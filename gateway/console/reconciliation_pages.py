@@ -13,7 +13,7 @@ from litestar.response import Redirect, Stream
 from gateway import spreadsheet
 from gateway.clock import Clock
 from gateway.console.diff_view import side_by_side
-from gateway.console.download import attached
+from gateway.console.download import attached, whole
 from gateway.console.guard import AnyRequest, Guard, Person
 from gateway.console.narrowing import Narrowing
 from gateway.console.reconciliation_view import (
@@ -28,6 +28,7 @@ from gateway.console.reconciliation_view import (
 )
 from gateway.console.refusal import told
 from gateway.console.respond import Respond
+from gateway.database import moment
 from gateway.errors import CannotCancel, FieldError, GatewayError, Invalid, ReconciliationRunning
 from gateway.ports import ReconcilerPort, RepairerPort, SlicesPort
 from gateway.reconcile.bridge import Term
@@ -44,6 +45,10 @@ PAGE = 50
 PIECE = 200
 #: Repairs that a reconciliation's page shows.
 REPAIRS = 10
+RUN_COLUMNS = (
+    "reconciliation", "entity", "region", "authority", "mirror", "stage", "state", "verdict", "read_authority",
+    "read_mirror", *(term.value for term in Term), "actor", "reason", "created_at", "ended_at", "note",
+)  # fmt: skip
 BRIDGE_COLUMNS = ("measure", "currency", "authority", "mirror", *(term.value for term in Term), "residual")
 
 
@@ -79,6 +84,18 @@ class ReconciliationPages:
         @get("/reconciliations", include_in_schema=False)
         async def page(request: AnyRequest) -> Response[str]:
             return await self._list(request, await self._guard.enter(request))
+
+        @get("/reconciliations.csv", include_in_schema=False)
+        async def runs(request: AnyRequest) -> Stream:
+            person = await self._guard.enter(request)
+            narrowed = _filter(request)
+            return whole(
+                RUN_COLUMNS,
+                lambda after, limit: self._page(person, narrowed, after, limit),
+                _run_row,
+                lambda one: one.id,
+                headers=attached("reconciliations", self._clock.now()),
+            )
 
         @post("/reconciliations", include_in_schema=False, status_code=200)
         async def start(request: AnyRequest) -> Response[Any]:
@@ -141,7 +158,18 @@ class ReconciliationPages:
                 headers=attached(f"records-{run.entity}-{run.region}", self._clock.now()),
             )
 
-        return [page, start, one, progress, cancel, bridge, records, table]
+        return [page, runs, start, one, progress, cancel, bridge, records, table]
+
+    async def _page(self, person: Person, narrowed: Filter, after: str | None, limit: int) -> Sequence[Run]:
+        return await self._reconciler.list(
+            entity=narrowed.entity or None,
+            region=narrowed.region or None,
+            state=narrowed.state or None,
+            after=after,
+            limit=limit,
+            regions=person.caller.regions,
+            entities=person.caller.entities,
+        )
 
     # --- pages -------------------------------------------------------------------------------------------------
 
@@ -155,15 +183,7 @@ class ReconciliationPages:
     ) -> Response[str]:
         caller = person.caller
         narrowed = _filter(request)
-        found = await self._reconciler.list(
-            entity=narrowed.entity or None,
-            region=narrowed.region or None,
-            state=narrowed.state or None,
-            after=request.query_params.get("after"),
-            limit=PAGE + 1,
-            regions=caller.regions,
-            entities=caller.entities,
-        )
+        found = await self._page(person, narrowed, request.query_params.get("after"), PAGE + 1)
         items = found[:PAGE]
         slices = [one for one in await self._slices.all() if caller.sees(one.entity, one.region)]
         order = {entity: place for place, entity in enumerate(self._entities)}
@@ -323,6 +343,16 @@ def _asked(request: AnyRequest) -> tuple[Term | None, str, str]:
         query.get("measure", "")[:40],
         query.get("currency", "")[:3],
     )
+
+
+def _run_row(run: Run) -> tuple[str, ...]:
+    terms = run.terms or {}
+    return (
+        run.id, run.entity, run.region, run.authority, run.other, run.stage, run.state,
+        "" if run.verdict is None else run.verdict.value, str(run.read_authority), str(run.read_mirror),
+        *("" if run.terms is None else str(terms.get(term, 0)) for term in Term),
+        run.actor, run.reason or "", moment(run.created_at) or "", moment(run.ended_at) or "", run.note or "",
+    )  # fmt: skip
 
 
 def _filter(request: AnyRequest) -> Filter:

@@ -120,7 +120,7 @@ def console_router(
             clock=clock,
             entities=entities,
         ),
-        ScheduledPages(guard=guard, respond=respond, schedule=schedule),
+        ScheduledPages(guard=guard, respond=respond, schedule=schedule, clock=clock),
         ReadinessPages(
             guard=guard,
             respond=respond,

@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
+from gateway import spreadsheet
 from gateway.access import Caller
 from gateway.clock import Clock
 from gateway.console.download import attached, whole
@@ -43,6 +44,8 @@ COLUMNS = (
     "switch", "kind", "state", "entity", "region", "from_stage", "to_stage", "reason", "requested_by", "requested_at",
     "approved_by", "approved_at", "ended_at", "ended_by", "problem", "evidence_hash",
 )  # fmt: skip
+
+EVIDENCE_COLUMNS = ("part", "name", "class", "found", "records", "message")
 
 
 class Filter(Narrowing, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,6 +117,17 @@ class SwitchPages:
                 headers=attached("switches", self._clock.now()),
             )
 
+        @get("/switches/{switch_id:str}/evidence.csv", include_in_schema=False)
+        async def evidence(request: AnyRequest, switch_id: FromPath[str]) -> Response[str]:
+            person = await self._guard.enter(request)
+            caller = person.caller
+            one = await self._switches.one(switch_id, regions=caller.regions, entities=caller.entities)
+            return Response(
+                "".join(spreadsheet.line(row) for row in (EVIDENCE_COLUMNS, *_evidence_rows(one))),
+                media_type="text/csv",
+                headers=attached(f"evidence-{one.entity}-{one.region}", self._clock.now()),
+            )
+
         @get("/switches/new", include_in_schema=False)
         async def ask(request: AnyRequest) -> Response[str]:
             person = await self._guard.enter(request)
@@ -178,7 +192,7 @@ class SwitchPages:
                 return await self._one(request, person, switch_id, "switch.html", refused)
             return Redirect(f"/console/switches/{switch_id}", status_code=303)
 
-        return [page, table, ask, submit, one, now, approve, abort]
+        return [page, table, evidence, ask, submit, one, now, approve, abort]
 
     # --- pages -------------------------------------------------------------------------------------------------
 
@@ -320,3 +334,21 @@ def _row(one: Switch) -> tuple[str, ...]:
         moment(one.ended_at) or "", one.ended_by or "", "" if one.problem is None else one.problem.message,
         one.evidence_hash,
     )  # fmt: skip
+
+
+def _evidence_rows(one: Switch) -> list[tuple[str, ...]]:
+    """The tables of the evidence that a switch was asked for with."""
+    evidence = one.evidence
+    fields = evidence.get("differences", {}).get("fields", ())
+    stranded = evidence.get("stranded", {}).get("listed", ())
+    return [
+        *(
+            ("gate", gate["gate"], "", "holds" if gate["passed"] else "does not hold", "", gate.get("message") or "")
+            for gate in evidence["gates"]
+        ),
+        *(("field", one["field"], one["class"], one["verdict"], str(one["records"]), "") for one in fields),
+        *(
+            ("stranded", one["operation"], one["kind"], "in the books" if one["posted"] else "", "", one["record"])
+            for one in stranded
+        ),
+    ]
