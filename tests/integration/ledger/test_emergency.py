@@ -24,6 +24,8 @@ EMERGENCY = {
     "entity": "customer", "region": REGION, "stage": "shadow", "emergency": True, "reason": "the cloud is down",
 }  # fmt: skip
 ASYNC = {"Prefer": "respond-async"}
+#: Writes that another one of the same record follows.
+FOLLOWED = ("sent, and its effect is there", "sent, and without effect")
 #: Records whose writes open the breaker, by name.
 SPARE = tuple(f"spare {number}" for number in range(breaker.CONSECUTIVE))
 
@@ -76,14 +78,18 @@ class Broken:
         return asked.json()
 
     async def back(self) -> None:
-        """The cloud answers again; what was left behind is settled, and all of it is in both systems once."""
+        """The cloud answers again; what was left behind is settled, and all of it is in both systems once, but for what
+        its mirror has not got because a newer write of the same record was there first."""
         world = self.world
         world.sandbox.heal()
         for name in self.answers:
             await world.reaches(self.answers[name], "settled", within_s=60)
         await world.quiet(60)
         for name, answer in self.answers.items():
-            assert await world.times(answer) == {"legacy": 1, "cloud": 1}, name
+            lines = (await world.operation(answer))["deliveries"]
+            overtaken = {line["system"] for line in lines if line["state"] == "superseded"}
+            assert not overtaken or name in FOLLOWED, (name, lines)
+            assert await world.times(answer) == {one: int(one not in overtaken) for one in ("legacy", "cloud")}, name
         assert (await world.get("/admin/v1/cases?state=open")).json()["items"] == []
         await world.check()
 
