@@ -164,6 +164,10 @@ class _Batch:
         """Whether what was seen is an outcome. Of a call to an authority that was left it is evidence only; what that
         system has done is looked for when it is back."""
         heard = one.event not in LOOKS and one.event is not DeliveryEvent.LEASE_EXPIRED
+        state = self.rows.operation_rows[one.claim.operation_id].state
+        if one.event is DeliveryEvent.PROVEN_ABSENT and row.role == "authority" and state == OperationState.STRANDED:
+            # The look began before its authority was left: it would be sent there again. It is looked for once more.
+            return False
         return is_current(one, row) and not (heard and floors.is_dead(self.floors, row))
 
     # --- one conclusion ---------------------------------------------------------------------------------------
