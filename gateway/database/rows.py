@@ -146,16 +146,13 @@ def analyze(connection: Connection, table: Table) -> None:
         connection.exec_driver_sql(f'ANALYZE "{table.name}"')
 
 
-def analyze_grown(connection: Connection, tables: Collection[str]) -> Sequence[str]:
-    """Has the server count those of ``tables`` of which at least half is new since it counted last, and names them.
-    It does so by itself, but only once a minute and one after the other, which is late where a journal is young and
-    under load. The tables are locked against other counting until the transaction ends."""
-    if connection.dialect.name != "postgresql":
-        return ()
-    grown = connection.exec_driver_sql(_GROWN, (sorted(tables),)).scalars().all()
-    for name in grown:
-        connection.exec_driver_sql(f'ANALYZE "{name}"')
-    return grown
+def analyze_grown(connection: Connection, tables: Collection[str]) -> None:
+    """Has the server count those of ``tables`` of which at least half is new since it counted last. It does so by
+    itself, but only once a minute and one after the other, which is late where a journal is young and under load. The
+    tables are locked against other counting until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        for name in connection.exec_driver_sql(_GROWN, (sorted(tables),)).scalars().all():
+            connection.exec_driver_sql(f'ANALYZE "{name}"')
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Row], tail: str) -> None:

@@ -1,8 +1,8 @@
 """Two files of one entity in a column store, and what they have in common. Every method blocks.
 
-Tables. ``raw_SIDE`` has the cells as the file has them; ``side_SIDE`` each row's line, its leaves
-and whether it is sure of them; ``journal`` what the crosswalk knows of the entity; ``pair`` the lines of the rows that
-are the same on both sides, with what they are counted and summed by.
+Tables. ``raw_SIDE`` has the cells as the file has them, and ``SIDE_dN`` its dictionaries; ``journal`` what the
+crosswalk knows of the entity; ``pair`` the lines of the rows that are the same on both sides, with what they are
+counted and summed by; ``left_SIDE`` the lines of the others.
 """
 
 # ruff: noqa: S608 - statements are made of our own words, of names that ``quoted`` has seen to, and of ``literal`` texts
@@ -25,7 +25,7 @@ from gateway.canonical.policy import Compare
 from gateway.compare.difference import Document
 from gateway.compare.tolerance import EXACT
 from gateway.reconcile.measures import DAYS, PACK
-from gateway.reconcile.sources.columns import Columns, Leaf, literal, quoted, read_all, value_of
+from gateway.reconcile.sources.columns import Columns, Leaf, cell, literal, quoted, read_all, value_of
 from gateway.reconcile.sources.files import LONGEST, Whole
 from gateway.reconcile.sources.piece import Unsuited
 from gateway.reconcile.tally import SIDES, Side, Tally, totals_of
@@ -55,7 +55,7 @@ class Agreement:
         self._entity = entity
         self._columns = columns
         self._shared = shared
-        self._companies = companies
+        self._companies = ", ".join(literal(one) for one in companies)
         self._head: dict[Side, int] = {}
         self._pack = [one for one in PACK if one.entity == entity.name and shared.issuperset(one.needs)]
         for one in self._pack:
@@ -85,18 +85,19 @@ class Agreement:
         except duckdb.Error as wrong:
             raise Unsuited(f"the column store does not take {file.path.name}: {_said(wrong)}") from wrong
         self._head[side] = file.head
-        if self._one(f"SELECT count(*) FROM raw_{side}")[0] != file.rows:
+        ((rows,),) = self._all(f"SELECT count(*) FROM raw_{side}")
+        if rows != file.rows:
             raise Unsuited(f"{file.path.name} has lines that are no rows")
-        key = quoted(self._columns[side].key)
-        last = self._all(f"SELECT coalesce({key}, '') FROM raw_{side} WHERE rowid = {file.rows - 1}")
-        if last and last[0][0] != file.last.get(self._columns[side].key, ""):
+        key = self._columns[side].key
+        last = self._all(f"SELECT {cell(key)} FROM raw_{side} raw WHERE raw.rowid = {file.rows - 1}")
+        if last and last[0][0] != file.last.get(key, ""):
             # All that is said of lines rests on it.
             raise Unsuited(f"{file.path.name} has its rows in another order in the column store")
 
     def values(self, side: Side, number: int) -> list[str]:
         """The different values of a dictionary's column. Raises Unsuited where there are too many."""
-        column = quoted(self._columns[side].dictionaries[number].column)
-        found = self._all(f"SELECT DISTINCT coalesce({column}, '') FROM raw_{side} LIMIT {MOST_VALUES + 1}")
+        column = self._columns[side].dictionaries[number].column
+        found = self._all(f"SELECT DISTINCT {cell(column)} FROM raw_{side} raw LIMIT {MOST_VALUES + 1}")
         if len(found) > MOST_VALUES:
             raise Unsuited(f"{column} has more than {MOST_VALUES:,} different values")
         return [row[0] for row in found]
@@ -111,9 +112,9 @@ class Agreement:
                 [[row[place] for row in rows] for place in range(3)],
             )
 
-    def pair(self, journal: Path) -> int:
+    def pair(self, journal: Path) -> None:
         """Finds the rows that are the same. ``journal``: id, whether it may be counted here, legal entity, number, and
-        the native id in each system of every record of the entity. How many there are."""
+        the native id in each system of every record of the entity."""
         self._do(
             f"CREATE TABLE journal AS SELECT * FROM read_csv({literal(str(journal))}, auto_detect = false, "
             "header = false, columns = {'id': 'VARCHAR', 'ours': 'BOOLEAN', 'company': 'VARCHAR', 'number': 'VARCHAR', "
@@ -127,7 +128,6 @@ class Agreement:
             for name in self._compared()
         )
         kept, needed = self._kept()
-        companies = ", ".join(literal(one) for one in self._companies)
         self._do(
             f"CREATE TABLE pair AS SELECT {kept} FROM ({self._rows('authority', needed, sure=True)}) a "
             f"JOIN ({self._rows('mirror', needed, sure=True)}) m "
@@ -135,15 +135,15 @@ class Agreement:
             "LEFT JOIN journal ja ON ja.authority = a.key LEFT JOIN journal jm ON jm.mirror = m.key "
             f"LEFT JOIN numbers n ON n.company = a.legal_entity AND n.number = a.{number} "
             # As a whole, or all of these columns would be hashed to find a pair, which a number and a company are.
-            f"WHERE a.sure AND m.sure AND a.legal_entity IN ({companies}) "
+            f"WHERE a.sure AND m.sure AND a.legal_entity IN ({self._companies}) "
             f"AND CASE WHEN {same} THEN true ELSE false END "
             "AND ((ja.id = jm.id AND ja.ours) OR (ja.id IS NULL AND jm.id IS NULL AND n.number IS NULL)) "
             f"{''.join(f' AND {one}' for one in alone)}"
         )
-        return int(self._one("SELECT count(*) FROM pair")[0])
 
-    def _put_twice(self, side: Side) -> int:
-        """Finds the rows of a side that have a key or a number of another one: they are nobody's pair. How many."""
+    def _put_twice(self, side: Side) -> bool:
+        """Finds the rows of a side that have a key or a number of another one: they are nobody's pair. Whether there
+        are any."""
         rows = self._rows(side, ("legal_entity", self._entity.match_key))
         found: list[str] = []
         for names in ("key", f"legal_entity, {quoted(self._entity.match_key)}"):
@@ -152,11 +152,11 @@ class Agreement:
                 f"CREATE TABLE {table} AS SELECT {names} FROM ({rows}) GROUP BY {names} HAVING count(*) > 1"
             )
             found.append(f"({names}) IN (SELECT ({names}) FROM {table})")
-        if not self._one(f"SELECT (SELECT count(*) FROM twice_{side}_0) + (SELECT count(*) FROM twice_{side}_1)")[0]:
-            return 0
+        if not self._all(f"SELECT 1 FROM twice_{side}_0 UNION ALL SELECT 1 FROM twice_{side}_1 LIMIT 1"):
+            return False
         either = " OR ".join(found)
         self._do(f"CREATE TABLE twice_{side} AS SELECT line FROM ({rows}) WHERE {either}")
-        return int(self._one(f"SELECT count(*) FROM twice_{side}")[0])
+        return True
 
     def samples(self) -> list[dict[Side, int]]:
         """The lines of one pair of each kind, by which fields hold something."""
@@ -165,7 +165,6 @@ class Agreement:
 
     def left(self, side: Side) -> list[int]:
         """The lines of a side that are to be read as rows: all but the pairs and what is surely of other companies."""
-        companies = ", ".join(literal(one) for one in self._companies)
         self._do(
             f"CREATE TABLE left_{side} AS SELECT raw.rowid + {self._first(side)} AS line "
             f"FROM raw_{side} raw ANTI JOIN pair ON pair.{side} = raw.rowid + {self._first(side)}"
@@ -176,7 +175,7 @@ class Agreement:
             row[0]
             for row in self._all(
                 f"SELECT line FROM ({rows}) WHERE NOT (sure AND legal_entity IS NOT NULL "
-                f"AND legal_entity NOT IN ({companies})) ORDER BY line"
+                f"AND legal_entity NOT IN ({self._companies})) ORDER BY line"
             )
         ]
 
@@ -223,7 +222,7 @@ class Agreement:
         """Line, key and these columns of each row, as far as the side has them; with whether the row is sure. ``of``
         narrows the rows."""
         columns = self._columns[side]
-        key = f"coalesce(raw.{quoted(columns.key)}, '')"
+        key = cell(columns.key)
         made = {name: found for name in names if (found := self._made(side, name))}
         texts = [f"{one} AS {quoted(name)}" for name, one in made.items()]
         if sure:
@@ -231,7 +230,7 @@ class Agreement:
             texts.append("(" + " AND ".join([f"{key} <> ''", *each]) + ") AS sure")
         whole = ", ".join([f"raw.rowid + {self._first(side)} AS line", f"{key} AS key", *texts])
         joins = "".join(
-            f" LEFT JOIN {side}_d{number} d{number} ON d{number}.cell = coalesce(raw.{quoted(one.column)}, '')"
+            f" LEFT JOIN {side}_d{number} d{number} ON d{number}.cell = {cell(one.column)}"
             for number, one in enumerate(columns.dictionaries)
             if re.search(rf"\bd{number}\.", whole)
         )
@@ -332,9 +331,6 @@ class Agreement:
 
     def _all(self, query: str) -> list[Any]:
         return self._do(query).fetchall()
-
-    def _one(self, query: str) -> Any:
-        return self._all(query)[0]
 
 
 def _said(wrong: duckdb.Error) -> str:
